@@ -1,0 +1,94 @@
+"""M_0: load a Stable Diffusion 1.x model in diffusers layout, and record which one it was."""
+
+from __future__ import annotations
+
+import pipeline.compat  # noqa: F401  (before diffusers)
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from pipeline.errors import UserError
+from pipeline.storage import sha256_bytes, sha256_file
+
+LATENT_SCALE = 0.18215
+"""Latents are multiplied by this before diffusion, in sd-scripts whatever the VAE's config says, and so here."""
+
+BETA_START, BETA_END, TRAIN_STEPS = 0.00085, 0.012, 1000
+"""Stable Diffusion's noise schedule, "scaled_linear" in diffusers' words."""
+
+PARTS = ("tokenizer", "text_encoder", "vae", "unet")
+
+
+@dataclass
+class StableDiffusion:
+    """The four parts of a text-to-image model, on one device and in one dtype, not requiring gradients."""
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    vae: AutoencoderKL
+    unet: UNet2DConditionModel
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self.unet.config.in_channels)
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """How many pixels, in each direction, one latent covers (8)."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
+        for part in (self.text_encoder, self.vae, self.unet):
+            part.to(device=device, dtype=dtype)
+        return self
+
+
+def load_base(model: str | Path, vae: str | Path | None = None) -> StableDiffusion:
+    """Load M_0 from a diffusers folder (or hub id) in float32 on the CPU, the VAE replaced by `vae` when given.
+
+    Raises UserError when a part is missing or damaged.
+    """
+    name = str(model)
+    tokenizer = _load(CLIPTokenizer, name, "tokenizer")
+    text_encoder = _load(CLIPTextModel, name, "text_encoder", torch_dtype=torch.float32)
+    autoencoder = _load(AutoencoderKL, str(vae) if vae else name, None if vae else "vae", torch_dtype=torch.float32)
+    unet = _load(UNet2DConditionModel, name, "unet", torch_dtype=torch.float32)
+    for part in (text_encoder, autoencoder, unet):
+        part.eval().requires_grad_(False)
+    return StableDiffusion(tokenizer, text_encoder, autoencoder, unet)
+
+
+def _load(kind: Any, name: str, part: str | None, **options: Any) -> Any:
+    if part is not None:
+        options["subfolder"] = part
+    try:
+        return kind.from_pretrained(name, **options)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        where = f"{name}/{part}" if part else name
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"cannot load {kind.__name__} from {where}: {reason}") from error
+
+
+def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
+    """{path below the model's folder: sha256} of every file that M_0 is made of; empty for a hub id."""
+    folder = Path(model)
+    files = sorted(p for part in PARTS if not (part == "vae" and vae) for p in (folder / part).rglob("*") if p.is_file())
+    found = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    if vae:
+        replacement = sorted(p for p in Path(vae).rglob("*") if p.is_file())
+        found |= {f"vae/{path.relative_to(vae).as_posix()}": sha256_file(path) for path in replacement}
+    return found
+
+
+def base_hash(files: dict[str, str]) -> str:
+    """One hash for M_0 from the hashes of its files."""
+    return sha256_bytes("\n".join(f"{name} {digest}" for name, digest in sorted(files.items())).encode())

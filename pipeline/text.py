@@ -1,0 +1,45 @@
+"""Prompts -> the text condition, exactly as sd-scripts' training encodes captions (and so also at sampling).
+
+A prompt longer than one window is cut into chunks of 75 tokens, each between its own BOS and EOS; the encoded chunks
+are joined to BOS, 75 states a chunk, EOS: 77, 152 or 227 states. The number of chunks is fixed by `max_token_length`,
+not by the prompt. There is no weighting syntax: brackets are literal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import CLIPTextModel, CLIPTokenizer
+
+WINDOW = 77
+CHUNK = WINDOW - 2
+
+
+def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], max_token_length: int = CHUNK) -> torch.Tensor:
+    """Prompts -> token ids [N, max_token_length / 75, 77] int64; what does not fit is cut off, EOS is kept.
+
+    Raises ValueError unless `max_token_length` is a multiple of 75.
+    """
+    if max_token_length <= 0 or max_token_length % CHUNK:
+        raise ValueError(f"max_token_length must be a multiple of {CHUNK}, got {max_token_length}")
+    ids = tokenizer(
+        list(prompts), padding="max_length", truncation=True, max_length=max_token_length + 2, return_tensors="pt"
+    ).input_ids
+    first, last = ids[:, :1], ids[:, -1:]
+    chunks = [torch.cat([first, ids[:, i : i + CHUNK], last], dim=1) for i in range(1, max_token_length + 1, CHUNK)]
+    return torch.stack(chunks, dim=1)
+
+
+def encode(text_encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 2) -> torch.Tensor:
+    """Token ids [N,C,77] -> states [N, 75 C + 2, d] in the text encoder's dtype.
+
+    `clip_skip` counts as kohya's: 1 is the last layer, 2 the one before it (diffusers calls that 1), each followed by
+    the final layer norm. Differentiable in the text encoder's parameters.
+    """
+    images, chunks, _ = ids.shape
+    output = text_encoder(ids.reshape(-1, WINDOW).to(text_encoder.device), output_hidden_states=True)
+    states = text_encoder.text_model.final_layer_norm(output.hidden_states[-clip_skip])
+    states = states.reshape(images, chunks, WINDOW, -1)
+    inner = states[:, :, 1:-1].reshape(images, chunks * CHUNK, -1)
+    return torch.cat([states[:, 0, :1], inner, states[:, -1, -1:]], dim=1)
