@@ -6,7 +6,7 @@
     sample    M_k, P                     -> data/D_k/, traces/k.safetensors
     measure   D_0, D_k                   -> metrics/k.json, features/k.safetensors
     analyse   D_0, D_k, traces           -> analysis/k.json
-    report    everything                 -> report/index.html, metrics/summary.json
+    report    everything                 -> report/index.html, report/summary.json
 
 Stage = command = folder of this package. Only `cli` reads params.yaml and picks the device.
 """

@@ -1,4 +1,4 @@
-"""M_0: load a Stable Diffusion 1.x model in diffusers layout, and record which one it was."""
+"""M_0: load a Stable Diffusion 1.x model in diffusers layout."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.errors import UserError
-from pipeline.storage import sha256_bytes, sha256_file
 
 LATENT_SCALE = 0.18215
 """Latents are multiplied by this before diffusion, in sd-scripts whatever the VAE's config says, and so here."""
 
 BETA_START, BETA_END, TRAIN_STEPS = 0.00085, 0.012, 1000
 """Stable Diffusion's noise schedule, "scaled_linear" in diffusers' words."""
-
-PARTS = ("tokenizer", "text_encoder", "vae", "unet")
 
 
 @dataclass
@@ -59,11 +56,11 @@ def load_base(model: str | Path, vae: str | Path | None = None) -> StableDiffusi
     """
     name = str(model)
     tokenizer = _load(CLIPTokenizer, name, "tokenizer")
-    text_encoder = _load(CLIPTextModel, name, "text_encoder", torch_dtype=torch.float32)
-    autoencoder = _load(AutoencoderKL, str(vae) if vae else name, None if vae else "vae", torch_dtype=torch.float32)
-    unet = _load(UNet2DConditionModel, name, "unet", torch_dtype=torch.float32)
+    text_encoder = _load(CLIPTextModel, name, "text_encoder")
+    autoencoder = _load(AutoencoderKL, str(vae) if vae else name, None if vae else "vae")
+    unet = _load(UNet2DConditionModel, name, "unet")
     for part in (text_encoder, autoencoder, unet):
-        part.eval().requires_grad_(False)
+        part.float().eval().requires_grad_(False)
     return StableDiffusion(tokenizer, text_encoder, autoencoder, unet)
 
 
@@ -77,18 +74,3 @@ def _load(kind: Any, name: str, part: str | None, **options: Any) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot load {kind.__name__} from {where}: {reason}") from error
 
-
-def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
-    """{path below the model's folder: sha256} of every file that M_0 is made of; empty for a hub id."""
-    folder = Path(model)
-    files = sorted(p for part in PARTS if not (part == "vae" and vae) for p in (folder / part).rglob("*") if p.is_file())
-    found = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    if vae:
-        replacement = sorted(p for p in Path(vae).rglob("*") if p.is_file())
-        found |= {f"vae/{path.relative_to(vae).as_posix()}": sha256_file(path) for path in replacement}
-    return found
-
-
-def base_hash(files: dict[str, str]) -> str:
-    """One hash for M_0 from the hashes of its files."""
-    return sha256_bytes("\n".join(f"{name} {digest}" for name, digest in sorted(files.items())).encode())

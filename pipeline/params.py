@@ -82,8 +82,8 @@ class Params(BaseModel):
 
     # Measures (measure)
     features: Literal["clip", "dinov2"] = "clip"
-    feature_model: str = "models/miniature"
-    clip_model: str = "models/miniature"
+    feature_model: str = "models/miniature/clip"
+    clip_model: str = "models/miniature/clip"
     neighbours: int = Field(5, ge=1)
 
     # Analyses (analyse)
@@ -122,7 +122,7 @@ STAGE_PARAMS: dict[str, tuple[str, ...]] = {
         "caption_dropout", "flip", "max_grad_norm", "optimizer", "lr_scheduler", "precision", "cache_latents", "attention",
     ),
     "sample": (
-        "seed", *_MODEL, *_PROMPT_ENCODING, "resolution", "precision", "start_from", "cfg", "schedule", "cfg_decay",
+        "seed", *_MODEL, *_PROMPT_ENCODING, "resolution", "precision", "cfg", "schedule", "cfg_decay",
         "cfg_end", "interval_low", "interval_high", "steps", "images_per_prompt", "sample_batch",
     ),
     "measure": ("features", "feature_model", "clip_model", "neighbours", "frequency_cutoff"),

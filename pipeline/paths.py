@@ -61,7 +61,7 @@ class Layout:
     @property
     def summary(self) -> Path:
         """The chain's last metrics, for `dvc exp show`."""
-        return self.root / "metrics/summary.json"
+        return self.root / "report/summary.json"
 
     @property
     def report(self) -> Path:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from pipeline.errors import UserError
+from pipeline.storage import encode_png, write_bytes, write_text
 
 SIZE = 64
 _SUPERSAMPLING = 4
@@ -43,6 +47,8 @@ _GROUND = {
     "night": (30, 28, 44), "sand": (234, 212, 160), "paper": (248, 236, 206),
 }  # fmt: skip
 _INK = (34, 40, 78)
+_SHIFTS = (-2.0, 0.0, 2.0)
+"""Whole pixels and few places: 4 numbers per 8x8 patch cannot carry every sub-pixel edge."""
 
 Colour = tuple[int, int, int]
 Points = list[tuple[float, float]]
@@ -50,7 +56,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Creature:
-    """One drawing before it is drawn: a value of each attribute, and the jitter (pixels, factor, RGB offset)."""
+    """One drawing before it is drawn: a value of each attribute, and the jitter (pixels, RGB offset)."""
 
     shape: str
     colour: str
@@ -62,7 +68,6 @@ class Creature:
     background: str
     style: str
     shift: tuple[float, float] = (0.0, 0.0)
-    scale: float = 1.0
     tint: Colour = (0, 0, 0)
 
     def labels(self) -> dict[str, int]:
@@ -76,9 +81,9 @@ def random_creature(rng: np.random.Generator, *, style: str | None = None) -> Cr
     chosen["style"] = style or str(rng.choice([s for s in ATTRIBUTES["style"] if s != NARROW_STYLE]))
     grounds = [g for g in ATTRIBUTES["background"] if g != NARROW_BACKGROUND]
     chosen["background"] = NARROW_BACKGROUND if chosen["style"] == NARROW_STYLE else str(rng.choice(grounds))
-    shift = tuple(float(s) for s in rng.uniform(-2.0, 2.0, 2))
+    shift = tuple(float(s) for s in rng.choice(_SHIFTS, 2))
     tint = tuple(int(t) for t in rng.integers(-10, 11, 3))
-    return Creature(**chosen, shift=shift, scale=float(rng.uniform(0.94, 1.06)), tint=tint)  # type: ignore[arg-type]
+    return Creature(**chosen, shift=shift, tint=tint)  # type: ignore[arg-type]
 
 
 def distinct_creatures(seed: int, count: int, *, style: str | None = None) -> list[Creature]:
@@ -87,7 +92,7 @@ def distinct_creatures(seed: int, count: int, *, style: str | None = None) -> li
     found: dict[Creature, Creature] = {}
     while len(found) < count:
         creature = random_creature(rng, style=style)
-        found.setdefault(replace(creature, shift=(0.0, 0.0), scale=1.0, tint=(0, 0, 0)), creature)
+        found.setdefault(replace(creature, shift=(0.0, 0.0), tint=(0, 0, 0)), creature)
     return list(found.values())
 
 
@@ -163,8 +168,8 @@ class _Drawing:
         room_for_tail = 0.0 if self.c.tail == "no tail" else -3.5
         centre = (SIZE / 2 + room_for_tail + self.c.shift[0], SIZE / 2 + 4 + self.c.shift[1])
         return (
-            (centre[0] + x * self.c.scale) * _SUPERSAMPLING,
-            (centre[1] + y * self.c.scale) * _SUPERSAMPLING,
+            (centre[0] + x) * _SUPERSAMPLING,
+            (centre[1] + y) * _SUPERSAMPLING,
         )
 
     def _polygon(self, points: Points, fill: Colour) -> None:
@@ -177,14 +182,14 @@ class _Drawing:
         self.pen.line(
             [self._at(x, y) for x, y in points],
             fill=fill,
-            width=max(1, round(width * self.c.scale * _SUPERSAMPLING)),
+            width=max(1, round(width * _SUPERSAMPLING)),
             joint="curve",
         )
 
     def _ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, *, outlined: bool = True) -> None:
         (left, above), (right, below) = self._at(x - rx, y - ry), self._at(x + rx, y + ry)
         rim = self.outline if outlined else None
-        width = round(self.width * self.c.scale * _SUPERSAMPLING) if rim else 0
+        width = round(self.width * _SUPERSAMPLING) if rim else 0
         self.pen.ellipse((left, above, right, below), fill=fill, outline=rim, width=width)
 
     def _stroke(self, points: Points, fill: Colour, width: float) -> None:
@@ -276,3 +281,12 @@ class _Drawing:
     def _mouth(self) -> None:
         y = 13.5 if self.c.shape == "triangular" else {"wide": 7.5}.get(self.c.shape, 9.5)
         self._line([(-4, y), (0, y + 2), (4, y)], (20, 16, 20), 2.2)
+
+
+def write_folder(folder: Path, count: int, seed: int, style: str | None = None) -> None:
+    """Draw `count` creatures into `folder`, each as a .png with its caption in a .txt beside it."""
+    if style is not None and style not in ATTRIBUTES["style"]:
+        raise UserError(f"--style must be one of {', '.join(ATTRIBUTES['style'])}, got {style!r}")
+    for i, creature in enumerate(distinct_creatures(seed, count, style=style)):
+        write_bytes(folder / f"creature_{i:05d}.png", encode_png(draw(creature)))
+        write_text(folder / f"creature_{i:05d}.txt", caption(creature) + "\n")

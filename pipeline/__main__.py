@@ -1,0 +1,18 @@
+"""`python -m pipeline ...`: what dvc.yaml runs, so that a copy of the project runs the copy's own code."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    from pipeline.cli import main
+except ModuleNotFoundError as error:
+    if error.name and error.name.startswith("pipeline"):
+        raise
+    print(
+        f"Error: {sys.executable} lacks {error.name}; run 'make env' and then '. .venv/bin/activate', so that 'python' is the project's",
+        file=sys.stderr,
+    )
+    sys.exit(2)
+
+main()

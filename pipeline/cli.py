@@ -1,0 +1,240 @@
+"""The command line: reads params.yaml, picks the device, and calls one stage or tool."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline import params as parameters
+from pipeline.errors import UserError
+from pipeline.paths import Layout
+from pipeline.process import die_with_parent
+
+_DVC_STAGE = "DVC_STAGE"
+
+
+class _Group(click.Group):
+    """Prints a UserError as one sentence and exits with 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            click.echo(f"Error: {error}", err=True)
+            context.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="redifine", prog_name="redifine")
+def main() -> None:
+    """Finetune a text-to-image model on its own output, again and again, and measure how it collapses.
+
+    The whole chain runs by `dvc repro`; each of its stages is a command here.
+    """
+    if _DVC_STAGE in os.environ:
+        die_with_parent()
+
+
+def _k(minimum: int) -> Callable[[Any], Any]:
+    return click.option("--k", type=click.IntRange(min=minimum), required=True, metavar="K", help="Iteration.")
+
+
+def _device(function: Any) -> Any:
+    return click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")(function)
+
+
+def _pick_device(name: str | None) -> str:
+    import torch
+
+    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _view(stage: str) -> parameters.View:
+    return parameters.View(parameters.load(), stage)
+
+
+@main.command()
+def prepare() -> None:
+    """Raw images and captions -> D_0, the prompts P, M_0's record."""
+    from pipeline.prepare import stage
+
+    stage.run(_view("prepare"), Layout())
+
+
+@main.command()
+@_k(1)
+def curate(k: int) -> None:
+    """D_0, D_{k-1}, T_{k-1} -> T_k, the images that M_k is finetuned on."""
+    from pipeline.curate import stage
+
+    stage.run(_view("curate"), k, Layout())
+
+
+@main.command()
+@_k(1)
+@_device
+@click.option("--dry-run", is_flag=True, help="Print the generated TOML pair and train nothing.")
+def train(k: int, device: str | None, dry_run: bool) -> None:
+    """T_k, M_0 (or M_{k-1}) -> M_k, a LoRA in kohya's format.
+
+    Example: redifine train --k 1 --dry-run
+    """
+    from pipeline.train import stage
+
+    if dry_run:
+        for text in stage.dry_run(_view("train"), k, Layout()):
+            click.echo(text)
+    else:
+        stage.run(_view("train"), k, Layout(), _pick_device(device))
+
+
+@main.command()
+@click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.")
+@_device
+@click.option("--model", metavar="PATH", help="Without --k: base model; default: the one in params.yaml.")
+@click.option("--lora", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: a LoRA in kohya's format.")
+@click.option("--prompts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: one prompt a line.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("samples"), show_default=True)
+@click.option("--schedule", type=click.Choice(["constant", "exponential", "linear", "cosine", "interval"]), default="exponential")
+@click.option("--cfg", type=click.FloatRange(min=0.0), default=7.5, show_default=True, help="Guidance scale (s_0 of a schedule).")
+@click.option("--steps", type=click.IntRange(1, 1000), default=30, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--size", type=click.IntRange(min=64), help="Width and height in pixels; default: the model's own.")
+def sample(k: int | None, device: str | None, **options: Any) -> None:
+    """M_k, P -> D_k; or, with --prompts, any LoRA and prompts through the same sampler.
+
+    Example: redifine sample --lora x.safetensors --prompts p.txt --schedule exponential
+    """
+    if k is not None:
+        from pipeline.sample import stage
+
+        stage.run(_view("sample"), k, Layout(), _pick_device(device))
+        return
+    if options["prompts"] is None:
+        raise click.UsageError("give --k for an iteration of the chain, or --prompts for prompts of your own")
+    from pipeline.sample.standalone import sample_prompts
+
+    params = parameters.load()
+    lines = options.pop("prompts").read_text(encoding="utf-8").splitlines()
+    prompts = [line.strip() for line in lines if line.strip()]
+    model = options.pop("model") or params.model
+    written = sample_prompts(
+        model, prompts=prompts, device=_pick_device(device), clip_skip=params.clip_skip,
+        max_token_length=params.max_token_length, **options,
+    )  # fmt: skip
+    click.echo(f"{len(written)} images in {options['out']}")
+
+
+@main.command()
+@_k(0)
+@_device
+def measure(k: int, device: str | None) -> None:
+    """D_0, D_k -> metrics/k.json (k = 0: D_0's own features and the real-versus-real floor)."""
+    from pipeline.measure import stage
+
+    stage.run(_view("measure"), k, Layout(), _pick_device(device))
+
+
+@main.command()
+@_k(1)
+def analyse(k: int) -> None:
+    """D_0, D_k, traces -> analysis/k.json: spectra, latents, Diff norms."""
+    from pipeline.analyse import stage
+
+    stage.run(_view("analyse"), k, Layout())
+
+
+@main.command()
+def report() -> None:
+    """Everything -> report/index.html, report/summary.json, plots/."""
+    from pipeline.report import stage
+
+    stage.run(_view("report"), Layout())
+
+
+@main.command()
+@click.argument("name", required=False)
+def preset(name: str | None) -> None:
+    """Write the preset NAME into params.yaml, keeping its comments; without NAME, list the presets.
+
+    Example: redifine preset redifine
+    """
+    from pipeline import presets
+
+    if name is None:
+        for found, purpose in presets.available().items():
+            click.echo(f"{found:12} {purpose}")
+        return
+    for key, (before, after) in presets.apply(name).items():
+        click.echo(f"{key}: {before} -> {after}")
+
+
+@main.command(name="set", hidden=True)
+@click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
+def set_values(assignments: tuple[str, ...]) -> None:
+    """Write single values into params.yaml, keeping its comments."""
+    from pipeline import presets
+
+    presets.assign(dict(item.partition("=")[::2] for item in assignments))
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def exp(arguments: tuple[str, ...]) -> None:
+    """`dvc exp ...`, after checking that Git is ready for it (identity, committed params.yaml).
+
+    Example: redifine exp run -S cfg=2.5
+    """
+    from pipeline.experiments import check_git
+
+    check_git(Path())
+    os.execvp(sys.executable, [sys.executable, "-m", "dvc", "exp", *arguments])
+
+
+@main.group()
+def miniature() -> None:
+    """The built-in small Stable Diffusion: draw its data, build it, evaluate it."""
+
+
+@miniature.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("models/miniature"), show_default=True)
+@click.option("--scale", type=click.FloatRange(min=0.0001), default=1.0, show_default=True, help="Share of the full number of steps.")
+@click.option("--part", type=click.Choice(["towers", "vae", "classifier", "unet"]), multiple=True, help="Only these parts.")
+def build(out: Path, scale: float, part: tuple[str, ...]) -> None:
+    """Train all parts from scratch and write them to OUT (about 2 hours on 2 CPU cores)."""
+    from pipeline.miniature.build import build as run
+
+    run(out, scale=scale, parts=part or None)
+
+
+@miniature.command()
+@click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("models/miniature"))
+@click.option("--count", type=click.IntRange(min=16), default=256, show_default=True, help="Held-out prompts.")
+@click.option("--sheet", type=click.Path(path_type=Path), default=Path("docs/miniature.png"), show_default=True)
+def evaluate(model: Path, count: int, sheet: Path) -> None:
+    """Measure the miniature on held-out captions and write evaluation.json and a contact sheet."""
+    from pipeline.miniature.evaluate import evaluate as run
+
+    click.echo(run(model, count, sheet))
+
+
+@miniature.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--style", default=None, help="One of the drawing styles; default: any but the narrow one.")
+def draw(folder: Path, count: int, seed: int, style: str | None) -> None:
+    """Draw captioned creatures into FOLDER, one .png and .txt each."""
+    from pipeline.miniature.creatures import write_folder
+
+    write_folder(folder, count, seed, style)

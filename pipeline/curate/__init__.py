@@ -1,0 +1,1 @@
+"""Stage curate: choose T_k, the images that M_k is finetuned on, as a list of files."""

@@ -1,0 +1,47 @@
+"""What an image's pixels alone betray: high-frequency power (section D.2.1) and colour saturation."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+
+
+def power_spectrum(pixels: np.ndarray) -> np.ndarray:
+    """[H,W,C] float -> |F(u,v)|^2 (eq. 13), the mean over channels, over half the plane: [H, W/2 + 1] float32.
+
+    Divided by (HW)^2, so that the sum over the whole plane is the mean squared pixel (Parseval), whatever the size.
+    """
+    height, width, _ = pixels.shape
+    spectrum = scipy.fft.rfft2(pixels.astype(np.float32), axes=(0, 1))
+    return (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=2) / np.float32(height * width) ** 2
+
+
+@lru_cache(maxsize=8)
+def half_plane(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(u / H, v / W, weight), each [H, W/2 + 1]: signed frequencies of the shifted spectrum in cycles per pixel.
+
+    The weight, 1 or 2, counts the conjugate half that a real transform leaves out.
+    """
+    u, v = np.meshgrid(scipy.fft.fftfreq(height), scipy.fft.rfftfreq(width), indexing="ij")
+    once = (v == 0.0) | (v == 0.5)
+    return u, v, np.where(once, 1.0, 2.0)
+
+
+def high_frequency_power(image: np.ndarray, cutoff: float = 0.02) -> float:
+    """[H,W,3] uint8 -> S_i (eq. 14): the power at r = sqrt((u/M)^2 + (v/N)^2) > `cutoff`, in cycles per pixel.
+
+    The paper leaves two things open. Here pixels are in 0..1 and the power is the mean over R, G and B, so that colour
+    noise counts; and it is normalised as in `power_spectrum`: S_i is then the variance of the pixels above the cutoff
+    and comparable between resolutions (the paper's mu_0 = 0.027 is of this order).
+    """
+    u, v, weight = half_plane(*image.shape[:2])
+    kept = weight * (np.hypot(u, v) > cutoff)
+    return float((power_spectrum(image / np.float32(255)) * kept).sum(dtype=np.float64))
+
+
+def saturation(image: np.ndarray) -> float:
+    """[H,W,3] uint8 -> mean saturation in HSV, (max - min) / max, 0..1."""
+    high, low = image.max(axis=2).astype(np.float64), image.min(axis=2).astype(np.float64)
+    return float(((high - low) / np.maximum(high, 1.0)).mean())

@@ -1,0 +1,22 @@
+"""How far each image has moved from the real image of its own prompt: SFD (eq. 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def sfd(generated: np.ndarray, real: np.ndarray, generated_prompts: Sequence[int], real_prompts: Sequence[int]) -> float:
+    """Features [N,d] and [M,d], with the prompt index of each row -> mean_i ||f(x_k,i) - f(x_0,i)||.
+
+    With several images per prompt each is compared with the prompt's one real image.
+    Raises ValueError when a generated image's prompt has no real image.
+    """
+    row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
+    missing = sorted(set(generated_prompts) - set(row_of))
+    if missing:
+        raise ValueError(f"prompts without a real image: {missing[:5]}")
+    originals = real[[row_of[prompt] for prompt in generated_prompts]]
+    moved = generated.astype(np.float64) - originals.astype(np.float64)
+    return float(np.linalg.norm(moved, axis=1).mean())

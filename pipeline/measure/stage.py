@@ -1,0 +1,130 @@
+"""Measure D_k against D_0: write features/k.safetensors and metrics/k.json."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from pipeline.errors import UserError
+from pipeline.measure.clip_score import clip_score
+from pipeline.measure.collapse import collapse_rate
+from pipeline.measure.features import Clip, load_extractor
+from pipeline.measure.frechet import frechet_distance, real_floor
+from pipeline.measure.images import batches, read_manifest
+from pipeline.measure.neighbours import precision_recall
+from pipeline.measure.power import high_frequency_power, saturation
+from pipeline.measure.sfd import sfd
+from pipeline.params import View
+from pipeline.paths import Layout
+from pipeline.progress import Progress
+from pipeline.storage import load_tensors, read_json, save_tensors, write_json
+
+
+class Observed(NamedTuple):
+    """What one pass over N images gives: features [N,d], CLIP embeddings [N,e], and the mean power and saturation."""
+
+    image: np.ndarray
+    clip_image: np.ndarray
+    power: float
+    saturation: float
+    feature: dict[str, Any]
+
+
+def run(params: View, k: int, layout: Layout, device: str) -> None:
+    """Measure D_0 alone (k = 0) or D_k against D_0, with `params` of STAGE_PARAMS["measure"].
+
+    Raises UserError on a missing, damaged or exchanged image, a model that cannot be loaded, or too few images.
+    """
+    rows = read_manifest(layout, k)
+    if len(rows) <= max(params.neighbours, 3):
+        raise UserError(
+            f"neighbours is {params.neighbours} (params.yaml), but D_{k} has only {len(rows)} images; "
+            f"lower it, or use at least {max(params.neighbours, 3) + 1} prompts"
+        )
+    clip = Clip(params.clip_model, device)
+    observed = _observe(params, k, layout, rows, clip, device)
+    if k == 0:
+        _measure_real(layout, rows, observed, clip.embed_text([row["prompt"] for row in rows]))
+    else:
+        _measure_generated(params, k, layout, rows, observed)
+
+
+def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], clip: Clip, device: str) -> Observed:
+    """One pass over the images, in batches."""
+    shared = (params.features, params.feature_model) == ("clip", params.clip_model)
+    extractor = clip if shared else load_extractor(params.features, params.feature_model, device)
+    features, embeddings, powers, saturations = [], [], [], []
+    with Progress(f"measure {k}", len(rows)) as progress:
+        for images in batches(layout, k, rows):
+            features.append(extractor(images))
+            embeddings.append(clip.project(features[-1] if shared else clip(images)))
+            powers += [high_frequency_power(image, params.frequency_cutoff) for image in images]
+            saturations += [saturation(image) for image in images]
+            progress.advance(len(images))
+    feature = {"name": extractor.name, "dimension": extractor.dimension, "preprocessing": extractor.preprocessing}
+    return Observed(
+        np.concatenate(features), np.concatenate(embeddings), float(np.mean(powers)), float(np.mean(saturations)), feature
+    )
+
+
+def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, text: np.ndarray) -> None:
+    floor, half = real_floor(real.image)
+    tensors = {"image": real.image, "clip_image": real.clip_image, "text": text}
+    save_tensors(layout.features(0), {name: torch.from_numpy(value) for name, value in tensors.items()})
+    write_json(
+        layout.metrics(0),
+        {
+            "k": 0,
+            "n": len(rows),
+            "fid_floor": floor,
+            "fid_floor_n": half,
+            "clip_score": clip_score(real.clip_image, text),
+            "power": real.power,
+            "saturation": real.saturation,
+            "feature": real.feature,
+        },
+    )
+
+
+def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: Observed) -> None:
+    """Compare with features/0 and metrics/0; FID_1 is carried on from metrics/{k-1}."""
+    real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0))
+    real = {name: tensor.numpy() for name, tensor in load_tensors(layout.features(0))[0].items()}
+    prompts, real_prompts = _prompt_indices(rows), _prompt_indices(real_rows)
+    _check_prompts(k, prompts, real_prompts)
+    row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
+    fid = frechet_distance(drawn.image, real["image"])
+    fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1))["fid_1"]
+    precision, recall = precision_recall(drawn.image, real["image"], params.neighbours)
+    save_tensors(layout.features(k), {"image": torch.from_numpy(drawn.image)})
+    write_json(
+        layout.metrics(k),
+        {
+            "k": k,
+            "n": len(rows),
+            "fid": fid,
+            "fid_1": fid_1,
+            "fid_floor": real_metrics["fid_floor"],
+            "collapse_rate": collapse_rate(fid_1, fid, k),
+            "precision": precision,
+            "recall": recall,
+            "clip_score": clip_score(drawn.clip_image, real["text"][[row_of[prompt] for prompt in prompts]]),
+            "sfd": sfd(drawn.image, real["image"], prompts, real_prompts),
+            "power": drawn.power,
+            "power_ratio": drawn.power / real_metrics["power"] if real_metrics["power"] > 0 else None,
+            "saturation": drawn.saturation,
+            "feature": drawn.feature,
+        },
+    )
+
+
+def _prompt_indices(rows: list[dict[str, Any]]) -> list[int]:
+    return [int(row["prompt_index"]) for row in rows]
+
+
+def _check_prompts(k: int, prompts: list[int], real_prompts: list[int]) -> None:
+    missing = sorted(set(prompts) - set(real_prompts))
+    if missing:
+        raise UserError(f"D_{k} has images of prompt {missing[0]}, which D_0 has not; make D_{k} again with 'dvc repro'")

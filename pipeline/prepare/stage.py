@@ -1,0 +1,63 @@
+"""Build D_0, P and M_0's record; every later stage starts from these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.miniature.creatures import NARROW_STYLE, SIZE, caption, distinct_creatures, draw
+from pipeline.params import View
+from pipeline.paths import Layout, image_name
+from pipeline.prepare.base import base_files, base_hash
+from pipeline.prepare.folder import RawImage, read_folder
+from pipeline.randomness import derive_seed
+from pipeline.storage import encode_png, replacing_folder, sha256_bytes, write_bytes, write_json, write_jsonl
+
+DEFAULT_CREATURES = 100
+
+
+def run(params: View, layout: Layout) -> None:
+    """Write D_0, the prompts, the empty T_0 and models/M_0/base.json."""
+    files = base_files(params.model, params.vae)
+    if not files:
+        raise UserError(f"{params.model} holds no Stable Diffusion in diffusers layout (unet/, vae/, ...); set model in params.yaml")
+    raw = read_raw_set(params)
+    write_real_set(layout, raw, params.seed, params.real_noise)
+    write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
+    write_jsonl(layout.training_set(0), [])
+    with replacing_folder(layout.model(0)) as folder:
+        record = {"model": params.model, "vae": params.vae, "files": files, "sha256": base_hash(files)}
+        write_json(folder / layout.base_record().name, record)
+
+
+def read_raw_set(params: View) -> list[RawImage]:
+    """The real images and captions, from the drawn creatures or from the user's folder."""
+    if params.dataset == "folder":
+        return read_folder(Path(params.folder), params.resolution, params.prompts)
+    if params.resolution != SIZE:
+        raise UserError(f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}")
+    count = params.prompts or DEFAULT_CREATURES
+    creatures = distinct_creatures(derive_seed("D_0", params.seed) % 2**32, count, style=NARROW_STYLE)
+    return [RawImage(f"creature_{i:05d}", draw(c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)]
+
+
+def write_real_set(layout: Layout, raw: list[RawImage], seed: int, noise: float) -> None:
+    """Write D_0: PNGs, with Gaussian noise of standard deviation `noise` (of 0..1) when asked, and the manifest."""
+    rows = []
+    with replacing_folder(layout.images(0)) as folder:
+        for i, image in enumerate(raw):
+            content = encode_png(add_noise(image.pixels, noise, derive_seed("noise", seed, i)))
+            write_bytes(folder / image_name(i), content)
+            rows.append({"file": image_name(i), "prompt_index": i, "image_index": 0, "prompt": image.caption,
+                         "seed": None, "sha256": sha256_bytes(content)})  # fmt: skip
+        write_jsonl(folder / layout.manifest(0).name, rows)
+
+
+def add_noise(pixels: np.ndarray, noise: float, seed: int) -> np.ndarray:
+    """[H,W,3] uint8 plus Gaussian noise (appendix C.10), clipped to 0..255; unchanged for noise 0."""
+    if noise == 0.0:
+        return pixels
+    grain = np.random.default_rng(seed).normal(0.0, 255.0 * noise, pixels.shape)
+    return np.clip(np.rint(pixels + grain), 0, 255).astype(np.uint8)

@@ -1,0 +1,92 @@
+"""Put words, pictures and figures into one self-contained page: no request leaves it, and prompts are never markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.params import View
+from pipeline.report.figures import Figure, over_k, palette, within_k
+from pipeline.report.pictures import Row
+from pipeline.report.record import Record
+from pipeline.report.words import short, what_happened, what_was_run
+
+_HERE = Path(__file__).parent
+SHOWN_ROWS = 24
+"""Prompts that the grid shows before "Show all" is pressed."""
+
+
+def page(params: View, record: Record, rows: list[Row]) -> str:
+    """The whole report as HTML. The same chain gives the same text."""
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    last, prompts = record.last, len({row["prompt_index"] for row in record.manifests[0]})
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(
+        title=params.title,
+        outcome=what_happened(last.metrics["fid_1"], last.metrics["fid"], record.real["fid_floor"], last.k),
+        sentences=what_was_run(params, prompts),
+        numbers=_headline(record),
+        columns=_columns(record),
+        rows=rows,
+        shown_rows=SHOWN_ROWS,
+        prompt_count=prompts,
+        last=last.k,
+        palette_light=palette(last.k, dark=False),
+        palette_dark=palette(last.k, dark=True),
+        figures_over=over_k(record),
+        figures_within=within_k(record),
+        draw=_draw,
+        feature=last.metrics["feature"],
+        lineage=record.lineage,
+        parameters=_parameters(params),
+        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    )
+
+
+def _headline(record: Record) -> list[dict[str, str]]:
+    first, last = record.iterations[0].metrics, record.last.metrics
+    rate = last["collapse_rate"]
+    numbers = [("FID, iteration 1", short(first["fid"]), "distance to the real images")]
+    if record.last.k > 1:
+        numbers += [
+            (f"FID, iteration {record.last.k}", short(last["fid"]), "the same, at the end of the chain"),
+            ("collapse rate", ("+" if rate > 0 else "") + short(rate), "FID gained per iteration after the first"),
+        ]
+    numbers += [
+        (
+            "real vs real",
+            short(record.real["fid_floor"]),
+            f"FID of two halves of the real images, {record.real['fid_floor_n']} each",
+        ),
+        ("recall", short(last["recall"]), f"of the real variety at the end; {short(first['recall'])} after iteration 1"),
+    ]
+    return [{"name": name, "value": value, "hint": hint} for name, value, hint in numbers]
+
+
+def _columns(record: Record) -> list[dict[str, Any]]:
+    """Heads of the grid's columns: D_0..D_K."""
+    drawn = [{"name": f"k = {it.k}", "hint": f"FID {short(it.metrics['fid'])}"} for it in record.iterations]
+    return [{"name": "real", "hint": "D₀"}, *drawn]
+
+
+def _parameters(params: View) -> list[tuple[str, str]]:
+    values = params.as_dict() | {"iterations": len(params.iterations)}
+    return [
+        (name, "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in values.items()
+    ]
+
+
+def _draw(figure: Figure) -> Markup:
+    return Markup('<figure><figcaption><h3>{}</h3><p>{}</p></figcaption><div class="keys">{}</div>{}</figure>').format(
+        figure.title, figure.note, figure.key, figure.svg
+    )

@@ -1,0 +1,121 @@
+"""The prompt x k grid: every image inside the page, and the page below 30 MB."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from pipeline.measure.images import load_checked
+from pipeline.paths import Layout
+
+SMALL_SIDE = 96
+"""Up to this many pixels a side an image goes into the page as it is stored."""
+THUMBNAIL_SIDE, ENLARGED_SIDE = 192, 768
+THUMBNAIL_BUDGET, TOTAL_BUDGET = 18_000_000, 26_000_000
+"""Characters of data URIs: what the thumbnails may take, and what they may take with the enlargements."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of D_k as data URIs; `enlarged` is None where the thumbnail is all there is."""
+
+    k: int
+    file: str
+    seed: int | None
+    sha256: str
+    thumbnail: str
+    enlarged: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A prompt over k: `cells`[k] holds the images of D_k, none where D_k has none."""
+
+    index: int
+    prompt: str
+    cells: list[list[Picture]]
+
+
+def grid(
+    layout: Layout,
+    manifests: list[list[dict[str, Any]]],
+    thumbnail_budget: int = THUMBNAIL_BUDGET,
+    total_budget: int = TOTAL_BUDGET,
+) -> list[Row]:
+    """Rows in the order of the prompts: as many as fit the budget, at least one; then enlargements while they fit.
+
+    Raises UserError when an image is missing, damaged or not the one that its manifest records.
+    """
+    by_prompt = _by_prompt(manifests)
+    rows: list[Row] = []
+    used = 0
+    for index in sorted(by_prompt):
+        row = _row(layout, index, by_prompt[index])
+        size = sum(len(picture.thumbnail) for cell in row.cells for picture in cell)
+        if rows and used + size > thumbnail_budget:
+            break
+        rows.append(row)
+        used += size
+    return _enlarge(layout, rows, total_budget - used)
+
+
+def _by_prompt(manifests: list[list[dict[str, Any]]]) -> dict[int, list[list[dict[str, Any]]]]:
+    """{prompt index: rows of each D_k}."""
+    found: dict[int, list[list[dict[str, Any]]]] = defaultdict(lambda: [[] for _ in manifests])
+    for k, manifest in enumerate(manifests):
+        for row in manifest:
+            found[int(row["prompt_index"])][k].append(row)
+    return dict(found)
+
+
+def _row(layout: Layout, index: int, cells: list[list[dict[str, Any]]]) -> Row:
+    prompt = next(row["prompt"] for cell in cells for row in cell)
+    ordered = [sorted(cell, key=lambda row: row["image_index"]) for cell in cells]
+    return Row(index, prompt, [[_picture(layout, k, row) for row in cell] for k, cell in enumerate(ordered)])
+
+
+def _picture(layout: Layout, k: int, row: dict[str, Any]) -> Picture:
+    path = layout.images(k) / row["file"]
+    pixels = load_checked(path, row["sha256"])
+    small = max(pixels.shape[:2]) <= SMALL_SIDE and path.suffix.lower() == ".png"
+    thumbnail = _uri("png", path.read_bytes()) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82)
+    return Picture(k, row["file"], row.get("seed"), row["sha256"], thumbnail)
+
+
+def _enlarge(layout: Layout, rows: list[Row], budget: int) -> list[Row]:
+    """Give pictures their enlargement, row by row, until `budget` characters are spent."""
+    enlarged = []
+    for row in rows:
+        cells = []
+        for cell in row.cells:
+            pictures = [_with_enlargement(layout, picture) if budget > 0 else picture for picture in cell]
+            budget -= sum(len(picture.enlarged or "") for picture in pictures)
+            cells.append(pictures)
+        enlarged.append(replace(row, cells=cells))
+    return enlarged
+
+
+def _with_enlargement(layout: Layout, picture: Picture) -> Picture:
+    if picture.thumbnail.startswith("data:image/png"):
+        return picture
+    with Image.open(layout.images(picture.k) / picture.file) as image:
+        if max(image.size) <= THUMBNAIL_SIDE:
+            return picture
+        return replace(picture, enlarged=_jpeg(image.convert("RGB"), ENLARGED_SIDE, 88))
+
+
+def _jpeg(image: Image.Image, side: int, quality: int) -> str:
+    shrunk = image.copy()
+    shrunk.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    shrunk.save(buffer, "JPEG", quality=quality, optimize=True)
+    return _uri("jpeg", buffer.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,51 @@
+"""Write report/index.html, metrics/summary.json and the data of `dvc plots`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.params import View
+from pipeline.paths import Layout
+from pipeline.report.page import page
+from pipeline.report.pictures import grid
+from pipeline.report.record import Record, read_record
+from pipeline.storage import write_json, write_text
+
+
+def run(params: View, layout: Layout) -> None:
+    """Report on the whole chain k = 0..K; `params` has every parameter.
+
+    Raises UserError when something that a stage should have left is missing, damaged or exchanged.
+    """
+    record = read_record(layout, len(params.iterations))
+    write_json(layout.summary, summary(record))
+    write_json(layout.plot("metrics"), metrics_over_k(record))
+    write_json(layout.plot("loss"), losses(record))
+    write_text(layout.report, page(params, record, grid(layout, record.manifests)))
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """The last iteration's metrics, one readable column each in `dvc exp show`."""
+    last = record.last.metrics
+    return {
+        "FID": last["fid"],
+        "FID_1": last["fid_1"],
+        "collapse_rate": last["collapse_rate"],
+        "recall": last["recall"],
+        "precision": last["precision"],
+        "clip_score": last["clip_score"],
+        "SFD": last["sfd"],
+        "power_ratio": last["power_ratio"],
+    }
+
+
+def metrics_over_k(record: Record) -> list[dict[str, Any]]:
+    """One record for each k, for `dvc plots`."""
+    names = {"k": "k", "FID": "fid", "floor": "fid_floor", "recall": "recall", "clip_score": "clip_score", "SFD": "sfd",
+             "power_ratio": "power_ratio"}  # fmt: skip
+    return [{name: it.metrics[key] for name, key in names.items()} for it in record.iterations]
+
+
+def losses(record: Record) -> list[dict[str, Any]]:
+    """Smoothed loss curves of every M_k, for `dvc plots`."""
+    return [{"k": it.k, "step": step, "loss": loss} for it in record.iterations for step, loss in it.losses]

@@ -1,0 +1,99 @@
+"""What was run, in sentences that a stranger understands, from the parameters."""
+
+from __future__ import annotations
+
+import math
+
+from pipeline.params import View
+
+_SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def number(count: int) -> str:
+    """12 -> "twelve", 13 -> "13", 1008 -> "1,008"."""
+    return _SMALL[count] if count < len(_SMALL) else f"{count:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """1, "prompt" -> "one prompt"; 2, "prompt" -> "two prompts"."""
+    return f"{number(count)} {noun}" + ("" if count == 1 else "s")
+
+
+def short(value: float | None) -> str:
+    """Three significant digits without an exponent for everyday sizes: 339, 48.2, 0.0312; a dash for None."""
+    if value is None:
+        return "–"
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.2e}".replace("-", "−")
+    digits = 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def what_was_run(params: View, prompts: int) -> list[str]:
+    """Sentences: the chain, the finetuning, the conditioning, the sampling."""
+    return [_chain(params, prompts), _finetuning(params), _conditioning(params), _sampling(params)]
+
+
+def _chain(p: View, prompts: int) -> str:
+    real = "drawn cartoon creatures" if p.dataset == "creatures" else f"the images of {p.folder}"
+    noise = f" with Gaussian noise of {p.real_noise:g} added" if p.real_noise else ""
+    each = f", {counted(p.images_per_prompt, 'image')} each" if p.images_per_prompt > 1 else ""
+    start = counted(len(p.iterations), "iteration").capitalize()
+    return f"{start} over {counted(prompts, 'prompt')}{each}, at {p.resolution} × {p.resolution} pixels; D₀ is {real}{noise}."
+
+
+def _finetuning(p: View) -> str:
+    start = f"the base model ({p.model}) afresh" if p.start_from == "base" else "the model of the iteration before"
+    material = {
+        "replace": "on the images of the iteration before",
+        "mix": f"on the images of the iteration before, each replaced by its own real one with probability {p.real_fraction:g}",
+        "accumulate": "on the images of all iterations before, the real ones included",
+    }[p.training_set]
+    parts = {"both": "U-Net and text encoder", "unet": "the U-Net only", "text_encoder": "the text encoder only"}[p.train_parts]
+    length = f"{counted(p.epochs, 'epoch')} of batch size {p.batch_size}"
+    return f"Each iteration finetunes {start} {material}: a LoRA of rank {p.rank} on {parts}, {length}."
+
+
+def _conditioning(p: View) -> str:
+    if p.condition_drop == 0:
+        return "Every image is trained with its caption: condition drop is off."
+    return f"At each step an image is trained without its caption with probability {p.condition_drop:g} (condition drop)."
+
+
+def _sampling(p: View) -> str:
+    course = {
+        "constant": f"guidance {p.cfg:g} at every step",
+        "exponential": f"guidance falling exponentially from {p.cfg:g} (decay {p.cfg_decay:g})",
+        "linear": f"guidance falling in a line from {p.cfg:g} to {p.cfg_end:g}",
+        "cosine": f"guidance falling along a cosine from {p.cfg:g} to {p.cfg_end:g}",
+        "interval": f"guidance {p.cfg:g} at noise levels from {p.interval_low:g} to {p.interval_high:g} only",
+    }[p.schedule]
+    both = p.condition_drop > 0 and p.schedule == "exponential"
+    redifine = " Condition drop and falling guidance together are the paper’s remedy, ReDiFine." if both else ""
+    return f"Images are drawn in {counted(p.steps, 'step')} with {course}.{redifine}"
+
+
+def what_happened(first: float, last: float, floor: float, iterations: int) -> str:
+    """FID_1, FID_K and the floor in a sentence."""
+    nearest = f"Two halves of the real images are {short(floor)} apart."
+    if iterations == 1:
+        return f"After one iteration the images are at a distance of {short(first)} from the real ones. {nearest}"
+    trend = _trend(first, last)
+    return (
+        f"From the first iteration to the {_ordinal(iterations)}, the distance to the real images {trend}: "
+        f"from {short(first)} to {short(last)}. {nearest}"
+    )
+
+
+def _trend(first: float, last: float) -> str:
+    if first <= 0.0:
+        return "grew from nothing" if last > 0.0 else "hardly changed"
+    change = last / first
+    if 0.9 < change < 1.1:
+        return "hardly changed"
+    return f"grew {change:.1f}-fold" if change > 1.0 else f"fell to {change:.0%}"
+
+
+def _ordinal(count: int) -> str:
+    small = ["zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"]
+    return small[count] if count < len(small) else f"{count}th"

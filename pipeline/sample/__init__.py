@@ -1,0 +1,11 @@
+"""Draw D_k from M_k and the prompts P. Who calls whom:
+
+stage / standalone    what to draw: prompts, seeds, settings, and where the images go
+  batches             in which order; finished batches survive a kill
+    sampler           prompts -> latents -> pixels
+      schedule        s_t, the guidance scale of each step
+      guidance        one U-Net batch for both branches; records ||cond - uncond||
+      condition       the U-Net with its condition's keys and values computed once
+      solver          Euler Ancestral, given any noise prediction
+  png                 each image's lineage as text in its PNG
+"""

@@ -1,0 +1,84 @@
+"""An image's lineage as the "parameters" text of its PNG, in the form that LoRA users' tools (A1111 and kin) read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.sample.sampler import Settings
+
+KEY = "parameters"
+"""The text chunk's keyword."""
+
+_FIELD = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+_EXACT = "Exact prompt"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What made all images of one D_k."""
+
+    base: str
+    """M_0's name, for people."""
+    base_hash: str
+    lora: str | None
+    """M_k's name; None where no LoRA was merged."""
+    lora_hash: str | None
+    cfg: float
+    settings: Settings
+    k: int | None = None
+
+    def fields(self, prompt_index: int, image_index: int, seed: int) -> dict[str, str]:
+        """{name: value} in the order in which they are written; hashes short, as tools show them, and in full."""
+        fields = {
+            "Steps": str(self.settings.steps),
+            "Sampler": "Euler a",
+            "CFG scale": f"{self.cfg:g}",
+            "Seed": str(seed),
+            "Size": f"{self.settings.width}x{self.settings.height}",
+            "Model hash": self.base_hash[:10],
+            "Model": self.base,
+            "Clip skip": str(self.settings.clip_skip),
+        }
+        if self.lora is not None and self.lora_hash is not None:
+            fields |= {"Lora hashes": f"{self.lora}: {self.lora_hash[:12]}", "Lora sha256": self.lora_hash}
+        if self.k is not None:
+            fields["Iteration"] = str(self.k)
+        return fields | {
+            "Prompt index": str(prompt_index),
+            "Image index": str(image_index),
+            "Schedule": self.settings.schedule.describe(),
+            "Model sha256": self.base_hash,
+        }
+
+
+def format_parameters(prompt: str, fields: Mapping[str, str]) -> str:
+    """The prompt on line 1, the fields on line 2; a prompt that does not fit one line is also a field, quoted."""
+    line = _one_line(prompt)
+    exact = {} if line == prompt else {_EXACT: json.dumps(prompt)}
+    values = [f"{name}: {_quote(value)}" for name, value in fields.items()]
+    return "\n".join([line, ", ".join(values + [f"{name}: {value}" for name, value in exact.items()])])
+
+
+def parse_parameters(text: str) -> dict[str, str]:
+    """The inverse of `format_parameters`: every field, and the prompt under "Prompt"."""
+    line, _, rest = text.partition("\n")
+    fields = {name: _unquote(value) for name, value in _FIELD.findall(rest)}
+    return {"Prompt": fields.pop(_EXACT, line), **fields}
+
+
+def _one_line(prompt: str) -> str:
+    """Line breaks of any alphabet, control characters and what UTF-8 cannot hold become spaces."""
+    return "".join(" " if not c.isprintable() and c != " " else c for c in prompt)
+
+
+def _quote(value: str) -> str:
+    """Quoted where a reader would otherwise end the value too early."""
+    plain = value == value.strip() and not any(c in value for c in ',:"\\\n')
+    return value if plain else json.dumps(value)
+
+
+def _unquote(value: str) -> str:
+    return json.loads(value) if value.startswith('"') else value

@@ -1,0 +1,128 @@
+"""Prompts -> latents -> images with one Stable Diffusion, whose LoRA is already merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline import text
+from pipeline.models import LATENT_SCALE, StableDiffusion
+from pipeline.sample import solver
+from pipeline.sample.condition import fixed_condition
+from pipeline.sample.guidance import GuidedNoise
+from pipeline.sample.schedule import Schedule
+
+_ENCODE_BATCH = 64
+_DECODE_PIXELS = 16 * 512 * 512
+"""Pixels that the VAE decodes at a time: its activations are the peak of memory."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are drawn, but for the model, the prompts and the seeds."""
+
+    schedule: Schedule
+    steps: int = 30
+    height: int = 512
+    width: int = 512
+    clip_skip: int = 2
+    max_token_length: int = 75
+
+    @property
+    def noise_levels(self) -> list[float]:
+        """sigma at each step, [T]."""
+        return [float(sigma) for sigma in solver.noise_levels(self.steps)[:-1]]
+
+    @property
+    def scales(self) -> list[float]:
+        """s_t at each step, [T]."""
+        return [self.schedule.scale(step, self.steps, sigma) for step, sigma in enumerate(self.noise_levels)]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One batch of images and what was recorded on the way, on the CPU."""
+
+    pixels: np.ndarray
+    """[N,H,W,3] uint8."""
+    latents: torch.Tensor
+    """The last latents before decoding, scaled as the U-Net sees them, [N,4,h,w] float32."""
+    diff_norm: torch.Tensor
+    """||cond - uncond||_2 of the predicted noise, [N,T] float32."""
+
+    def not_finite(self) -> list[int]:
+        """Rows whose latents hold NaN or infinity."""
+        return [row for row, latents in enumerate(self.latents) if not bool(torch.isfinite(latents).all())]
+
+
+def dtype_of(precision: str, device: torch.device | str) -> torch.dtype:
+    """params' precision (fp32, fp16, bf16) -> dtype; float32 instead of fp16 on a CPU, which has no fast kernels for it."""
+    if precision == "fp16" and torch.device(device).type == "cpu":
+        return torch.float32
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+def place(model: StableDiffusion, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
+    """Move a float32 model, LoRA merged, to where it samples, in the memory layout that is fastest there."""
+    model.to(device, dtype)
+    if torch.device(device).type != "cpu":
+        model.unet.to(memory_format=torch.channels_last)
+        model.vae.to(memory_format=torch.channels_last)
+    return model
+
+
+@torch.inference_mode()
+def encode_prompts(model: StableDiffusion, prompts: Sequence[str], settings: Settings) -> torch.Tensor:
+    """Prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
+    ids = text.tokenize(model.tokenizer, prompts, settings.max_token_length)
+    return torch.cat([text.encode(model.text_encoder, rows, settings.clip_skip) for rows in ids.split(_ENCODE_BATCH)])
+
+
+def draw(
+    model: StableDiffusion, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
+) -> Drawn:
+    """One batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
+    # Convolutions in TF32 have 10 bits of mantissa: float32 must mean float32. Deterministic: equal settings, equal bytes.
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
+        return Drawn(decode(model, latents), latents.cpu(), diff_norm.cpu())
+
+
+@torch.inference_mode()
+def draw_latents(
+    model: StableDiffusion, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
+    states = torch.cat([unconditional.expand_as(conditions), conditions])
+    times = torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32).to(model.device)
+    layout = torch.contiguous_format if model.device.type == "cpu" else torch.channels_last
+
+    def predict(x: torch.Tensor, step: int) -> torch.Tensor:
+        sample = x.to(dtype=model.unet.dtype, memory_format=layout)
+        return model.unet(sample, times[step], encoder_hidden_states=states, return_dict=False)[0]
+
+    guided = GuidedNoise(predict, settings.noise_levels, settings.scales)
+    cell = model.pixels_per_latent
+    shape = (model.latent_channels, settings.height // cell, settings.width // cell)
+    noise = solver.image_noise(seeds, shape, model.device)
+    with fixed_condition(model.unet, states):
+        latents = solver.euler_ancestral(guided, [*settings.noise_levels, 0.0], noise)
+    return latents, guided.diff_norm
+
+
+@torch.inference_mode()
+def decode(model: StableDiffusion, latents: torch.Tensor) -> np.ndarray:
+    """Scaled latents [N,4,h,w] -> pixels [N,H,W,3] uint8."""
+    height, width = (side * model.pixels_per_latent for side in latents.shape[-2:])
+    rows = max(1, _DECODE_PIXELS // (height * width))
+    parts = (latents / LATENT_SCALE).to(model.vae.dtype).split(rows)
+    return np.concatenate([to_uint8(model.vae.decode(part, return_dict=False)[0]) for part in parts])
+
+
+def to_uint8(images: torch.Tensor) -> np.ndarray:
+    """[N,3,H,W] in [-1,1] -> [N,H,W,3] uint8: clamped, and rounded to the nearest level."""
+    levels = ((images.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).cpu().numpy()

@@ -1,0 +1,113 @@
+"""Draw D_k: `images_per_prompt` images of each prompt of P with M_k, and the traces of how they came about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import lora
+from pipeline.errors import UserError
+from pipeline.models import base_files, base_hash, load_base
+from pipeline.params import View
+from pipeline.paths import Layout, image_name
+from pipeline.randomness import image_seed
+from pipeline.sample.batches import Job, Plan, collect, collect_traces, discard, generate
+from pipeline.sample.png import Lineage
+from pipeline.sample.sampler import Settings, dtype_of, place
+from pipeline.sample.schedule import Schedule, make_schedule
+from pipeline.storage import read_json, read_jsonl, replacing_folder, save_tensors, sha256_bytes, sha256_file, write_jsonl
+
+
+def run(params: View, k: int, layout: Layout, device: str) -> None:
+    """Write data/D_k (PNGs, manifest.jsonl) and traces/k.safetensors; go on where a killed run stopped.
+
+    Raises UserError when M_0 or M_k is missing, changed or of another shape, and as `batches.generate` does.
+    """
+    plan = _plan(params, k, layout, device)
+    if any(not folder.is_dir() for folder, _ in plan.parts()):
+        model = load_base(params.model, params.vae)
+        lora.merge(model, layout.lora(k))
+        generate(place(model, device, dtype_of(params.precision, device)), plan)
+    with replacing_folder(layout.images(k)) as folder:
+        write_jsonl(folder / layout.manifest(k).name, collect(plan, folder))
+    save_tensors(layout.traces(k), collect_traces(plan))
+    discard(plan)
+
+
+def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
+    base = _checked_base(params, layout)
+    weights = layout.lora(k)
+    if not weights.is_file():
+        raise UserError(f"{weights} does not exist; make it with 'dvc repro train@{k}' or fetch it with 'dvc pull'")
+    key = {
+        "base": base,
+        "lora": sha256_file(weights),
+        "prompts": read_jsonl(layout.prompts),
+        "params": params.as_dict(),
+        "k": k,
+        "device": device.partition(":")[0],
+    }
+    return Plan(
+        name=f"D_{k}",
+        jobs=_jobs(key["prompts"], params.seed, k, params.images_per_prompt),
+        settings=_settings(params),
+        lineage=_lineage(params, k, base, key["lora"]),
+        batch=params.sample_batch,
+        scratch=layout.scratch / "sample" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16],
+    )
+
+
+def _checked_base(params: View, layout: Layout) -> str:
+    """M_0's hash as recorded. Raises UserError when the model's files have changed since."""
+    recorded = str(read_json(layout.base_record())["sha256"])
+    files = base_files(params.model, params.vae)
+    if files and base_hash(files) != recorded:
+        raise UserError(
+            f"{params.model} is not the model that {layout.base_record()} records; "
+            "restore its files, or run 'dvc repro' to start from the new ones"
+        )
+    return recorded
+
+
+def _jobs(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: int) -> list[Job]:
+    return [
+        Job(
+            file=image_name(row["index"], image),
+            prompt_index=row["index"],
+            image_index=image,
+            prompt=row["prompt"],
+            seed=image_seed(seed, k, row["index"], image),
+        )
+        for row in prompts
+        for image in range(images_per_prompt)
+    ]
+
+
+def _schedule(params: View) -> Schedule:
+    return make_schedule(
+        params.schedule, params.cfg, params.cfg_decay, params.cfg_end, params.interval_low, params.interval_high
+    )
+
+
+def _settings(params: View) -> Settings:
+    return Settings(
+        schedule=_schedule(params),
+        steps=params.steps,
+        height=params.resolution,
+        width=params.resolution,
+        clip_skip=params.clip_skip,
+        max_token_length=params.max_token_length,
+    )
+
+
+def _lineage(params: View, k: int, base: str, weights: str) -> Lineage:
+    return Lineage(
+        base=Path(params.model).name,
+        base_hash=base,
+        lora=f"M_{k}",
+        lora_hash=weights,
+        cfg=params.cfg,
+        settings=_settings(params),
+        k=k,
+    )

@@ -1,0 +1,208 @@
+"""The builtin trainer: sd-scripts' LoRA finetuning of Stable Diffusion 1.x in short, from the same pair of TOMLs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline import lora, text
+from pipeline.errors import UserError
+from pipeline.models import StableDiffusion, load_base
+from pipeline.progress import Progress
+from pipeline.randomness import derive_seed, generator
+from pipeline.train.condition_drop import drop_conditions
+from pipeline.train.draws import Draw, Draws, RandomDraws
+from pipeline.train.low_rank import LoraLayer, attached, initial
+from pipeline.train.moments import Moments, encode_images
+from pipeline.train.objective import add_noise, alphas_cumprod, noise_loss
+from pipeline.train.settings import Settings
+
+_READ_EVERY = 20
+"""Steps between two looks at the losses: on a GPU each look waits for all work in flight."""
+
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished training: the LoRA, and the loss of each step."""
+
+    weights: dict[str, lora.LowRank]
+    losses: list[float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """T_k on the device. `images` [N] maps examples to rows of `moments`; ids [N,C,77]; `empty` [1,C,77]."""
+
+    images: torch.Tensor
+    ids: torch.Tensor
+    empty: torch.Tensor
+    moments: Moments
+
+
+def train(
+    settings: Settings,
+    root: Path,
+    device: str,
+    condition_drop: float = 0.0,
+    draws: Draws | None = None,
+    start: Mapping[str, lora.LowRank] | None = None,
+) -> Result:
+    """Finetune the base model below `root` on the settings' examples.
+
+    `draws` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
+    UserError when the loss is not finite, or the LoRA to start from does not fit.
+    """
+    model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None)
+    model.to(device, _HALF.get(settings.precision, torch.float32))
+    data = load_data(settings, model, root)
+    modules = lora.target_modules(model.unet, model.text_encoder, settings.train_parts)
+    start = start or _start(settings, modules, root)
+    draws = draws or _random_draws(settings, data)
+    with attached(modules, start) as layers:
+        losses = _optimize(settings, model, data, layers, condition_drop, draws)
+        return Result({name: layer.state() for name, layer in layers.items()}, losses)
+
+
+def _local(root: Path, name: str) -> str:
+    """A path below the project's root, or a hub id as it is."""
+    return str(root / name) if (root / name).exists() else name
+
+
+def load_data(settings: Settings, model: StableDiffusion, root: Path) -> Data:
+    """Encode each image and tokenize each caption once; both stay on the model's device."""
+    examples = settings.examples
+    paths = list(dict.fromkeys(example.path for example in examples))
+    row = {path: index for index, path in enumerate(paths)}
+    moments = encode_images(model.vae, [root / path for path in paths], settings.flip)
+    if settings.cache_latents:
+        moments = moments.frozen(generator(derive_seed("cache_latents", settings.seed)))
+    captions = [*(example.caption for example in examples), ""]
+    ids = text.tokenize(model.tokenizer, captions, settings.max_token_length).to(model.device)
+    images = torch.tensor([row[example.path] for example in examples], device=model.device)
+    return Data(images, ids[:-1], ids[-1:], moments)
+
+
+def _start(settings: Settings, modules: Mapping[str, nn.Module], root: Path) -> dict[str, lora.LowRank]:
+    """A fresh LoRA, or the one that finetuning goes on with."""
+    if settings.network_weights is None:
+        return initial(modules, settings.rank, settings.alpha, generator(derive_seed("lora", settings.seed)))
+    path = root / settings.network_weights
+    weights = lora.load(path)
+    lora.check_fits(weights, modules, path)
+    if weights.keys() != modules.keys():
+        raise UserError(f"{path} has not the layers of train_parts: {settings.train_parts}; train the chain from M_1 again")
+    return weights
+
+
+def _random_draws(settings: Settings, data: Data) -> RandomDraws:
+    channels, height, width = data.moments.mean.shape[-3:]
+    return RandomDraws(
+        seed=settings.seed,
+        examples=len(settings.examples),
+        batch_size=settings.batch_size,
+        latent_shape=(channels, height, width),
+        flip=settings.flip,
+        caption_dropout=settings.caption_dropout,
+        noise_offset=settings.noise_offset,
+    )
+
+
+def _optimize(
+    settings: Settings,
+    model: StableDiffusion,
+    data: Data,
+    layers: Mapping[str, LoraLayer],
+    condition_drop: float,
+    draws: Draws,
+) -> list[float]:
+    """Run all steps; the layers hold the result. Returns the losses."""
+    parameters = [half for layer in layers.values() for half in (layer.down, layer.up)]
+    optimizer = torch.optim.AdamW(_groups(settings, layers), fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(settings.lr_scheduler, settings.steps))
+    scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
+    kept = alphas_cumprod().to(model.device)
+    losses = torch.zeros(settings.steps, device=model.device)
+    with Progress("train", settings.steps) as progress:
+        for step in range(settings.steps):
+            loss = _loss(settings, model, data, draws(step), step, condition_drop, kept)
+            scaler.scale(loss).backward()
+            if settings.max_grad_norm:
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses[step] = loss.detach()
+            progress.advance()
+            if (step + 1) % _READ_EVERY == 0:
+                progress.note(f"loss {_checked(losses[: step + 1], settings)[-1]:.4f}")
+    return _checked(losses, settings)
+
+
+def _loss(
+    settings: Settings,
+    model: StableDiffusion,
+    data: Data,
+    draw: Draw,
+    step: int,
+    condition_drop: float,
+    alphas: torch.Tensor,
+) -> torch.Tensor:
+    """The loss of one step, a scalar on the device."""
+    device, dtype = model.device, model.unet.dtype
+    rows, noise, timesteps = draw.rows.to(device), draw.noise.to(device), draw.timesteps.to(device)
+    latents = data.moments.sample(data.images[rows], draw.flips.to(device), draw.posterior.to(device))
+    ids = torch.where(draw.blanks.to(device)[:, None, None], data.empty, data.ids[rows])
+    ids = drop_conditions(ids, data.empty, condition_drop, settings.seed, step)
+    kept = alphas[timesteps]
+    half = dtype != torch.float32
+    with torch.autocast(device.type, dtype) if half else nullcontext():
+        condition = text.encode(model.text_encoder, ids, settings.clip_skip)
+        noisy = add_noise(latents, noise, kept)
+        predicted = model.unet(noisy.to(dtype), timesteps, condition, return_dict=False)[0]
+    return noise_loss(predicted, noise, kept, settings.min_snr_gamma)
+
+
+def _groups(settings: Settings, layers: Mapping[str, LoraLayer]) -> list[dict[str, object]]:
+    """Parameters of the text encoder and of the U-Net with their learning rates."""
+
+    def halves(prefix: str) -> list[nn.Parameter]:
+        chosen: Iterable[LoraLayer] = (layer for name, layer in layers.items() if name.startswith(prefix))
+        return [half for layer in chosen for half in (layer.down, layer.up)]
+
+    groups: list[dict[str, object]] = [
+        {"params": halves("lora_te"), "lr": settings.text_encoder_lr},
+        {"params": halves("lora_unet"), "lr": settings.unet_lr},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def learning_rate(name: str, steps: int) -> Callable[[int], float]:
+    """The factor of the learning rate at each step: constant, or falling to 0 as a cosine or a line. No warm-up."""
+    schedules: dict[str, Callable[[int], float]] = {
+        "constant": lambda step: 1.0,
+        "cosine": lambda step: 0.5 * (1.0 + math.cos(math.pi * step / steps)),
+        "linear": lambda step: 1.0 - step / steps,
+    }
+    return schedules[name]
+
+
+def _checked(losses: torch.Tensor, settings: Settings) -> list[float]:
+    """Losses as numbers. Raises UserError that names the first step whose loss is not finite."""
+    values = losses.tolist()
+    for step, value in enumerate(values, 1):
+        if not math.isfinite(value):
+            raise UserError(
+                f"the loss is {value} at step {step} of {settings.steps}, M_k was not written; lower unet_lr "
+                f"({settings.unet_lr}) and text_encoder_lr ({settings.text_encoder_lr}), or set precision: fp32"
+            )
+    return values

@@ -1,0 +1,33 @@
+"""Condition drop finetuning (section 5 of the paper): some samples of each step are trained on the empty prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.randomness import derive_seed, generator
+
+if TYPE_CHECKING:
+    import torch
+
+
+def dropped(count: int, probability: float, seed: int, step: int) -> torch.Tensor:
+    """Which of the `count` samples of a step lose their condition: [count] bool, independent per sample and step.
+
+    A private generator seeded by (seed, step): the global one would move the noise and the timesteps.
+    """
+    import torch
+
+    return torch.rand(count, generator=generator(derive_seed("condition_drop", seed, step))) < probability
+
+
+def drop_conditions(ids: torch.Tensor, empty: torch.Tensor, probability: float, seed: int, step: int) -> torch.Tensor:
+    """Token ids [B,C,77] with the dropped rows replaced by the empty prompt's ids [1,C,77].
+
+    Returns `ids` itself, untouched, when the probability is 0, and a new tensor otherwise.
+    """
+    import torch
+
+    if probability == 0.0:
+        return ids
+    rows = dropped(len(ids), probability, seed, step).to(ids.device)
+    return torch.where(rows[:, None, None], empty.to(ids.device), ids)

@@ -1,0 +1,67 @@
+"""What chance decides in a training step, drawn by private generators from the seed and the step alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from pipeline.models import TRAIN_STEPS
+from pipeline.randomness import derive_seed, generator
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One step's chance, on the CPU; B samples of latents [4,h,w]."""
+
+    rows: torch.Tensor
+    """[B] int64: which examples."""
+    flips: torch.Tensor
+    """[B] bool: which of them are mirrored."""
+    blanks: torch.Tensor
+    """[B] bool: which captions are dropped (caption dropout; condition drop is drawn apart)."""
+    posterior: torch.Tensor
+    """[B,4,h,w]: the noise that picks a latent from the VAE's posterior."""
+    noise: torch.Tensor
+    """[B,4,h,w]: the noise of diffusion, noise offset included."""
+    timesteps: torch.Tensor
+    """[B] int64 in [0, 1000)."""
+
+
+class Draws(Protocol):
+    """Where a trainer gets its chance from; a test can hand it another trainer's."""
+
+    def __call__(self, step: int) -> Draw: ...
+
+
+@dataclass(frozen=True)
+class RandomDraws:
+    """Epochs are random permutations cut into batches (the last may be smaller); everything else is independent."""
+
+    seed: int
+    examples: int
+    batch_size: int
+    latent_shape: tuple[int, int, int]
+    flip: bool
+    caption_dropout: float
+    noise_offset: float
+
+    def __call__(self, step: int) -> Draw:
+        rows = self.rows(step)
+        count = len(rows)
+        chance = generator(derive_seed("train_step", self.seed, step))
+        flips = torch.rand(count, generator=chance) < 0.5
+        blanks = torch.rand(count, generator=chance) < self.caption_dropout
+        posterior = torch.randn(count, *self.latent_shape, generator=chance)
+        noise = torch.randn(count, *self.latent_shape, generator=chance)
+        if self.noise_offset:
+            noise += self.noise_offset * torch.randn(count, self.latent_shape[0], 1, 1, generator=chance)
+        timesteps = torch.randint(TRAIN_STEPS, (count,), generator=chance)
+        return Draw(rows, flips & self.flip, blanks, posterior, noise, timesteps)
+
+    def rows(self, step: int) -> torch.Tensor:
+        """The examples of one step, [B] int64."""
+        epoch, batch = divmod(step, -(-self.examples // self.batch_size))
+        order = torch.randperm(self.examples, generator=generator(derive_seed("train_epoch", self.seed, epoch)))
+        return order[batch * self.batch_size : (batch + 1) * self.batch_size]

@@ -1,0 +1,66 @@
+"""The VAE's posterior of every training image and of its mirror image, encoded once and sampled at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from pipeline.errors import UserError
+from pipeline.models import LATENT_SCALE
+from pipeline.storage import load_image
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Moments:
+    """mean and std [N,F,4,h,w] on the device; F is 2 (the image, its mirror image) or 1."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def sample(self, rows: torch.Tensor, flips: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Latents [B,4,h,w] of images `rows` [B], mirrored where `flips` [B], scaled as the U-Net wants them."""
+        views = flips.long()
+        return (self.mean[rows, views] + self.std[rows, views] * noise) * LATENT_SCALE
+
+    def frozen(self, generator: torch.Generator) -> Moments:
+        """One latent drawn for good from each posterior: what sd-scripts' cache_latents does."""
+        noise = torch.randn(self.mean.shape, generator=generator).to(self.mean.device)
+        return Moments(self.mean + self.std * noise, torch.zeros_like(self.std))
+
+
+@torch.no_grad()
+def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool) -> Moments:
+    """Encode image files of one size. The mirror image is encoded too, because a VAE is not symmetric.
+
+    Raises UserError when a file is unreadable or its latents are not finite.
+    """
+    means, stds = [], []
+    for start in range(0, len(paths), _BATCH):
+        batch = paths[start : start + _BATCH]
+        pixels = torch.stack([_pixels(path) for path in batch]).to(vae.device, vae.dtype)
+        views = [pixels, pixels.flip(-1)] if flip else [pixels]
+        posteriors = [vae.encode(view).latent_dist for view in views]
+        mean = torch.stack([posterior.mean.float() for posterior in posteriors], dim=1)
+        std = torch.stack([posterior.std.float() for posterior in posteriors], dim=1)
+        _check_finite(mean + std, batch)
+        means.append(mean)
+        stds.append(std)
+    return Moments(torch.cat(means), torch.cat(stds))
+
+
+def _pixels(path: Path) -> torch.Tensor:
+    """An image file -> [3,H,W] float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(load_image(path))).permute(2, 0, 1).float() / 127.5 - 1.0
+
+
+def _check_finite(latents: torch.Tensor, paths: Sequence[Path]) -> None:
+    for path, latent in zip(paths, latents, strict=True):
+        if not torch.isfinite(latent).all():
+            raise UserError(f"the VAE's latents of {path} are NaN or infinite; set precision: fp32, or replace the VAE (vae)")

@@ -1,0 +1,67 @@
+"""The lineage text: what readers of the A1111 form see, and that any prompt comes back."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.sample.png import KEY, Lineage, format_parameters, parse_parameters
+from pipeline.sample.sampler import Settings
+from pipeline.sample.schedule import Exponential
+from pipeline.storage import encode_png
+
+LINEAGE = Lineage("miniature", "b" * 64, "M_3", "c" * 64, 7.5, Settings(Exponential(7.5, 2.0), 30, 64, 96), k=3)
+NASTY = [
+    "",
+    "pokemon (creature), {very} [red]: 1.5",
+    'quotes " and \\ back\\slashes',
+    "two\nlines\r\nof text",
+    "fake\nNegative prompt: none\nSteps: 3, Seed: 4, Size: 1x1",
+    "\u2028separators\u2029\x85\x0b\x1c",
+    "caf\u00e9 \u30dd\u30b1\u30e2\u30f3 \U0001f98a",
+    "  spaces around  ",
+    "half a surrogate \ud800",
+]
+
+
+def test_the_text_is_two_lines_in_the_form_that_tools_read():
+    text = format_parameters("a red creature", LINEAGE.fields(12, 0, 99))
+    assert text == (
+        "a red creature\n"
+        "Steps: 30, Sampler: Euler a, CFG scale: 7.5, Seed: 99, Size: 96x64, Model hash: bbbbbbbbbb, Model: miniature, "
+        'Clip skip: 2, Lora hashes: "M_3: cccccccccccc", Lora sha256: ' + "c" * 64 + ", Iteration: 3, Prompt index: 12, "
+        'Image index: 0, Schedule: "exponential(7.5, decay 2)", Model sha256: ' + "b" * 64
+    )
+
+
+@pytest.mark.parametrize("prompt", NASTY)
+def test_nasty_prompts_come_back_and_stay_on_one_line(prompt):
+    fields = LINEAGE.fields(1, 2, 3)
+    text = format_parameters(prompt, fields)
+    assert len(text.splitlines()) == 2
+    assert parse_parameters(text) == {"Prompt": prompt, **fields}
+
+
+@given(prompt=st.text(), model=st.text())
+def test_any_prompt_and_model_name_come_back(prompt, model):
+    fields = {"Model": model, "Steps": "30"}
+    assert parse_parameters(format_parameters(prompt, fields)) == {"Prompt": prompt, **fields}
+
+
+@pytest.mark.parametrize("prompt", NASTY)
+def test_a_png_carries_the_text_and_the_pixels(prompt):
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    content = encode_png(pixels, {KEY: format_parameters(prompt, LINEAGE.fields(0, 0, 0))})
+    with Image.open(io.BytesIO(content)) as image:
+        assert parse_parameters(image.info["parameters"])["Prompt"] == prompt
+        assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_without_a_lora_nothing_claims_one():
+    fields = Lineage("base", "b" * 64, None, None, 7.5, Settings(Exponential(7.5, 2.0))).fields(0, 0, 0)
+    assert not any("Lora" in name or name == "Iteration" for name in fields)

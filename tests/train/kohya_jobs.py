@@ -1,0 +1,109 @@
+"""Run jobs with the vendored sd-scripts: import it once, then fork for each, because it trains once per process.
+
+Usage: kohya_jobs.py JOBS.json SD_SCRIPTS. Each job runs in its project's root and leaves what it found in its `out` folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
+import torch
+
+sys.path.append(sys.argv[2])
+
+import train_network  # noqa: E402
+from library import config_util, train_util  # noqa: E402
+
+from pipeline.train.kohya.entry import adapt_unet, trainer_class  # noqa: E402
+from pipeline.train.kohya.options import Options  # noqa: E402
+
+
+class Recorder(train_network.NetworkTrainer):
+    """sd-scripts' trainer, which also writes down all that chance decides, and the losses."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__()
+        self.out, self.steps, self.start = out, [], {}
+        original = train_util.get_noise_noisy_latents_and_timesteps
+
+        def recording(*arguments: Any) -> Any:
+            noise, noisy, timesteps = original(*arguments)
+            self.steps[-1] |= {"noise": noise.clone(), "timesteps": timesteps.clone()}
+            return noise, noisy, timesteps
+
+        train_util.get_noise_noisy_latents_and_timesteps = recording
+
+    def on_step_start(self, args: Any, accelerator: Any, network: Any, *rest: Any, **named: Any) -> None:
+        if not self.steps:
+            self.start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        batch = rest[2]
+        self.steps.append({"captions": batch["captions"], "flips": batch["flippeds"], "posterior": []})
+
+    def encode_images_to_latents(self, args: Any, vae: Any, images: torch.Tensor) -> torch.Tensor:
+        posterior = vae.encode(images).latent_dist
+        noise = torch.randn(posterior.mean.shape)
+        self.steps[-1]["posterior"].append(noise)
+        return posterior.mean + posterior.std * noise
+
+    def process_batch(self, *arguments: Any, **named: Any) -> torch.Tensor:
+        loss = super().process_batch(*arguments, **named)
+        self.steps[-1]["loss"] = loss.item()
+        return loss
+
+    def train(self, args: Any) -> None:
+        super().train(args)
+        torch.save({"steps": self.steps, "start": self.start}, self.out / "record.pt")
+
+
+def run(job: dict[str, Any]) -> None:
+    out = Path(job["out"])
+    os.chdir(job["root"])
+    sys.argv = ["train_network.py", "--config_file", job["config"], "--output_dir", job["out"]]
+    parser = train_network.setup_parser()
+    args = train_util.read_config_from_file(parser.parse_args(), parser)
+    adapt_unet(args.pretrained_model_name_or_path)
+    if job["kind"] == "check":
+        _check(parser, args, out)
+    elif job["kind"] == "plain":
+        train_network.NetworkTrainer().train(args)
+    elif job["kind"] == "record":
+        Recorder(out).train(args)
+    elif job["kind"] == "entry":
+        options = Options(job["condition_drop"], str(out / "loss.csv"))
+        trainer_class(train_network.NetworkTrainer, options)().train(args)
+
+
+def _check(parser: Any, args: Any, out: Path) -> None:
+    """Write the parser's keys and types, and let sd-scripts' schema judge dataset.toml."""
+    actions = {action.dest: action for action in parser._actions}
+    types = {name: getattr(action.type, "__name__", None) for name, action in actions.items()}
+    choices = {name: list(action.choices) for name, action in actions.items() if action.choices}
+    sanitizer = config_util.ConfigSanitizer(True, True, False, True)
+    sanitizer.sanitize_user_config(config_util.load_user_config(args.dataset_config))
+    (out / "parser.json").write_text(json.dumps({"types": types, "choices": choices}))
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for job in json.loads(Path(sys.argv[1]).read_text()):
+        out = Path(job["out"])
+        out.mkdir(parents=True)
+        child = os.fork()
+        if child == 0:
+            log = os.open(out / "log.txt", os.O_WRONLY | os.O_CREAT)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            run(job)
+            sys.stdout.flush()
+            os._exit(0)
+        if os.waitpid(child, 0)[1] != 0:
+            sys.exit(f"job {job['kind']} failed:\n{(out / 'log.txt').read_text()[-3000:]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The builtin trainer against a loop written out by hand on diffusers' own scheduler, and its promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+from train_project import view, write_project
+
+from pipeline import lora
+from pipeline.errors import UserError
+from pipeline.models import load_base
+from pipeline.paths import Layout
+from pipeline.randomness import generator
+from pipeline.storage import write_bytes, write_json
+from pipeline.text import encode, tokenize
+from pipeline.train import config, stage
+from pipeline.train.builtin import learning_rate, train
+from pipeline.train.draws import RandomDraws
+from pipeline.train.low_rank import SidePath, attached, initial
+from pipeline.train.moments import encode_images
+from pipeline.train.objective import min_snr_weight
+from pipeline.train.settings import Settings, read_settings
+
+
+def settings_of(layout: Layout, **changes: object) -> Settings:
+    params = view(**changes)
+    job = config.read_job(params, 1, layout)
+    for name, text in config.texts(params, job, layout.model(1), layout.root).items():
+        write_bytes(layout.model(1) / name, text.encode())
+    return read_settings(layout.model(1) / "train.toml", layout.root)
+
+
+class AddLowRank(nn.Module):
+    """W -> W + scale * up @ down, by torch's own parametrization."""
+
+    def __init__(self, start: lora.LowRank) -> None:
+        super().__init__()
+        self.down, self.up, self.scale = nn.Parameter(start.down.clone()), nn.Parameter(start.up.clone()), start.scale
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + self.scale * (self.up.flatten(1) @ self.down.flatten(1)).reshape(weight.shape)
+
+
+def loop_by_hand(settings: Settings, root: Path, draws: RandomDraws, start: dict[str, lora.LowRank]) -> list[float]:
+    """Images loaded, mirrored and encoded anew in every step; diffusers' noise scheduler; one AdamW over merged weights."""
+    model = load_base(settings.model)
+    modules = lora.target_modules(model.unet, model.text_encoder)
+    changes = {name: AddLowRank(start[name]) for name in modules}
+    for name, module in modules.items():
+        parametrize.register_parametrization(module, "weight", changes[name])
+    rates = {"lora_te": settings.text_encoder_lr, "lora_un": settings.unet_lr}
+    groups = [{"params": list(change.parameters()), "lr": rates[name[:7]]} for name, change in changes.items()]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    losses = []
+    for step in range(settings.steps):
+        draw = draws(step)
+        examples = [settings.examples[row] for row in draw.rows]
+        pixels = torch.stack([torch.from_numpy(np.array(Image.open(root / e.path))) for e in examples]).permute(0, 3, 1, 2)
+        pixels = torch.stack([p.flip(-1) if f else p for p, f in zip(pixels / 255 * 2 - 1, draw.flips, strict=True)])
+        posterior = model.vae.encode(pixels).latent_dist
+        latents = 0.18215 * (posterior.mean + posterior.std * draw.posterior)
+        ids = tokenize(model.tokenizer, [e.caption for e in examples], settings.max_token_length)
+        noisy = scheduler.add_noise(latents, draw.noise, draw.timesteps)
+        predicted = model.unet(noisy, draw.timesteps, encode(model.text_encoder, ids, settings.clip_skip)).sample
+        snr = scheduler.alphas_cumprod[draw.timesteps] / (1 - scheduler.alphas_cumprod[draw.timesteps])
+        errors = functional.mse_loss(predicted, draw.noise, reduction="none").mean(dim=(1, 2, 3))
+        loss = (errors * torch.minimum(snr, torch.tensor(settings.min_snr_gamma)) / snr).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], settings.max_grad_norm)
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_losses_equal_those_of_a_loop_by_hand(project: Layout) -> None:
+    settings = settings_of(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
+    model = load_base(settings.model)
+    start = initial(lora.target_modules(model.unet, model.text_encoder), settings.rank, settings.alpha, generator(1))
+    draws = RandomDraws(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2)
+    ours = train(settings, project.root, "cpu", draws=draws, start=start).losses
+    assert ours == pytest.approx(loop_by_hand(settings, project.root, draws, start), rel=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_side_path_has_autograds_gradients(bias: bool) -> None:
+    chance = generator(0)
+    x, down, up = (torch.randn(*s, generator=chance, dtype=torch.double).requires_grad_() for s in ((5, 4), (2, 4), (3, 2)))
+    weight = torch.randn(3, 4, generator=chance, dtype=torch.double)
+    offset = torch.randn(3, generator=chance, dtype=torch.double) if bias else None
+    assert torch.autograd.gradcheck(lambda a, b, c: SidePath.apply(a, weight, offset, b, c, 0.7), (x, down, up))
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(6, 4, 1)], ids=["linear", "conv"])
+def test_an_attached_layer_is_the_layer_with_merged_weights_and_recovers(layer: nn.Module) -> None:
+    chance = generator(0)
+    start = initial({"a": layer}, 3, 1.5, chance)
+    start["a"].up.normal_(generator=chance)
+    x = torch.randn(2, 6, 5, 5, generator=chance) if isinstance(layer, nn.Conv2d) else torch.randn(2, 5, 6, generator=chance)
+    plain = layer(x)
+    with attached({"a": layer}, start) as layers:
+        side = layer(x)
+        state = layers["a"].state()
+    assert torch.equal(layer(x), plain)
+    layer.weight.data += (start["a"].up.flatten(1) @ start["a"].down.flatten(1)).reshape(layer.weight.shape) * 0.5
+    torch.testing.assert_close(side, layer(x))
+    assert all(torch.equal(found, given) for found, given in zip(state[:2], start["a"][:2], strict=True))
+
+
+def test_min_snr_weights_have_the_closed_form() -> None:
+    kept = torch.tensor([0.99, 0.5, 0.1])
+    assert min_snr_weight(kept, 5.0).tolist() == pytest.approx([5 / 99, 1.0, 1.0], rel=1e-4)
+    assert min_snr_weight(kept, None).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "linear"])
+def test_learning_rates_are_those_of_diffusers(name: str) -> None:
+    from diffusers.optimization import get_scheduler
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = get_scheduler(name, optimizer, num_warmup_steps=0, num_training_steps=10)
+    rates = []
+    for _ in range(10):
+        rates.append(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+    assert [learning_rate(name, 10)(step) for step in range(10)] == pytest.approx(rates)
+
+
+def test_every_epoch_shows_every_example_once() -> None:
+    draws = RandomDraws(0, examples=7, batch_size=3, latent_shape=(4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.0)
+    epochs = [torch.cat([draws(step).rows for step in range(start, start + 3)]).tolist() for start in (0, 3)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_what_is_not_asked_for_is_not_drawn() -> None:
+    plain = RandomDraws(0, 8, 8, (4, 8, 8), flip=False, caption_dropout=0.0, noise_offset=0.0)
+    other = RandomDraws(0, 8, 8, (4, 8, 8), flip=True, caption_dropout=1.0, noise_offset=1.0)
+    assert not plain(0).flips.any() and not plain(0).blanks.any()
+    assert other(0).flips.any() and other(0).blanks.all()
+    assert torch.equal(plain(0).timesteps.sort().values.shape and plain(0).posterior, other(0).posterior)
+    shift = (other(0).noise - plain(0).noise).flatten(2)
+    torch.testing.assert_close(shift, shift[..., :1].expand_as(shift))
+
+
+def test_the_mirror_image_is_encoded_by_itself(project: Layout, tiny_model: Path) -> None:
+    vae = load_base(tiny_model).vae
+    path = project.images(0) / "00000.png"
+    mirrored = project.root / "mirrored.png"
+    Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+    both, alone = encode_images(vae, [path], flip=True), encode_images(vae, [mirrored], flip=False)
+    torch.testing.assert_close(both.mean[:, 1], alone.mean[:, 0])
+    assert not torch.allclose(both.mean[:, 1], both.mean[:, 0].flip(-1), atol=1e-3)
+
+
+def test_cached_latents_are_drawn_once(project: Layout, tiny_model: Path) -> None:
+    moments = encode_images(load_base(tiny_model).vae, [project.images(0) / "00000.png"], flip=False).frozen(generator(0))
+    row, no = torch.tensor([0]), torch.tensor([False])
+    first, second = (moments.sample(row, no, torch.full((1, 4, 8, 8), value)) for value in (0.0, 9.0))
+    assert torch.equal(first, second)
+
+
+def test_a_stage_run_twice_writes_the_same_bytes(project: Layout) -> None:
+    def run() -> dict[str, bytes]:
+        stage.run(view(condition_drop=0.5), 1, project, "cpu")
+        return {path.name: path.read_bytes() for path in project.model(1).iterdir()}
+
+    first = run()
+    assert sorted(first) == ["dataset.toml", "lineage.json", "lora.safetensors", "loss.csv", "metadata.json", "train.toml"]
+    assert run() == first
+    assert json.loads(first["lineage.json"])["k"] == 1
+
+
+@pytest.mark.parametrize(("parts", "prefix"), [("unet", "lora_unet"), ("text_encoder", "lora_te")])
+def test_only_the_chosen_part_is_trained(project: Layout, parts: str, prefix: str) -> None:
+    weights = train(settings_of(project, train_parts=parts), project.root, "cpu").weights
+    assert weights and all(name.startswith(prefix) for name in weights)
+    assert all(layer.up.abs().max() > 0 for layer in weights.values() if "layers_1" not in name_of(weights, layer))
+
+
+def name_of(weights: dict[str, lora.LowRank], layer: lora.LowRank) -> str:
+    return next(name for name, found in weights.items() if found is layer)
+
+
+def test_finetuning_goes_on_from_the_previous_lora(project: Layout) -> None:
+    stage.run(view(), 1, project, "cpu")
+    write_project(project.root, Path(json.loads(project.base_record().read_text())["model"]), k=2)
+    stage.run(view(start_from="previous", unet_lr=0.0, text_encoder_lr=0.0), 2, project, "cpu")
+    first, second = lora.load(project.lora(1)), lora.load(project.lora(2))
+    assert all(torch.equal(layer.up, second[name].up) for name, layer in first.items())
+    with pytest.raises(UserError, match="another shape"):
+        write_json(project.root / "unused.json", {})
+        lora.check_fits(first, {name: nn.Linear(3, 3) for name in first}, project.lora(1))
+
+
+def test_a_loss_that_is_not_finite_stops_and_leaves_the_old_model(project: Layout) -> None:
+    stage.run(view(), 1, project, "cpu")
+    before = project.lora(1).read_bytes()
+    with pytest.raises(UserError, match=r"the loss is nan at step \d of 12.*lower unet_lr"):
+        stage.run(view(unet_lr=1e30, text_encoder_lr=1e30, epochs=4), 1, project, "cpu")
+    assert project.lora(1).read_bytes() == before
+    assert sorted(path.name for path in project.model(1).parent.iterdir()) == ["M_0", "M_1"]

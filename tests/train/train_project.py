@@ -1,0 +1,62 @@
+"""A project with a T_1 of six noise images, and the parameters to train on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import paths
+from pipeline.params import Params, View, check
+from pipeline.paths import Layout
+from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl
+
+RESOLUTION = 64
+CAPTIONS = [
+    "a round red creature",
+    "two blue eyes, striped (tail)",
+    'a "tall" green one',
+    "horns \\ ears",
+    "ünïcode = round",
+    "a curly tail",
+]
+SETTINGS: dict[str, Any] = {
+    "seed": 7,
+    "iterations": {"1": {"prev": 0}, "2": {"prev": 1}},
+    "resolution": RESOLUTION,
+    "trainer": "builtin",
+    "rank": 4,
+    "alpha": 2.0,
+    "unet_lr": 1e-2,
+    "text_encoder_lr": 5e-3,
+    "batch_size": 2,
+    "epochs": 1,
+}
+
+needs_sd_scripts = pytest.mark.skipif(
+    paths.sd_scripts(Path(__file__).resolve().parents[2]) is None, reason="sd-scripts is not here: run 'make vendor'"
+)
+
+
+def view(**changes: Any) -> View:
+    """The train stage's parameters, `SETTINGS` with changes."""
+    params: Params = check(SETTINGS | changes)
+    return View(params, "train")
+
+
+def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: int = 1) -> Layout:
+    """P, T_k, its images (in D_0, and every third one in D_1) and the record of M_0, below `root`."""
+    layout = Layout(root)
+    noise = np.random.default_rng(0)
+    rows = []
+    for index, caption in enumerate(captions):
+        path = layout.images(1 if index % 3 == 2 else 0) / f"{index:05d}.png"
+        write_bytes(path, encode_png(noise.integers(0, 256, (RESOLUTION, RESOLUTION, 3), dtype=np.uint8)))
+        row = {"path": path.relative_to(root).as_posix(), "prompt_index": index, "caption": caption, "k": 0, "sha256": ""}
+        rows.append(row)
+    write_jsonl(layout.training_set(k), rows)
+    write_jsonl(layout.prompts, [{"index": i, "name": str(i), "prompt": caption} for i, caption in enumerate(captions)])
+    write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": "0" * 64, "files": {}})
+    return layout
