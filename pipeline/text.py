@@ -7,6 +7,8 @@ not by the prompt. There is no weighting syntax: brackets are literal text.
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before transformers)
+
 from collections.abc import Sequence
 
 import torch

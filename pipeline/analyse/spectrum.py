@@ -33,13 +33,14 @@ def densities(images: Iterable[np.ndarray]) -> Densities:
     """
     total: np.ndarray | None = None
     side = count = 0
-    for count, image in enumerate(images, 1):
+    for image in images:
         prepared = standardise(image)
         if total is not None and prepared.shape[0] != side:
             raise ValueError(f"images must share one size, got sides {side} and {prepared.shape[0]}")
         side = prepared.shape[0]
         spectrum = power_spectrum(prepared).astype(np.float64)
         total = spectrum if total is None else total + spectrum
+        count += 1
     if total is None:
         raise ValueError("a spectrum needs at least one image")
     return _bin(total / count, side)

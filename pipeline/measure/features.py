@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before transformers)
+
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -10,7 +12,6 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
-import pipeline.compat  # noqa: F401  (before transformers)
 from pipeline.errors import UserError
 from pipeline.text import tokenize
 
@@ -88,7 +89,7 @@ def load_extractor(kind: str, model: str, device: str = "cpu") -> Clip | Dinov2:
 
     Raises UserError when the model cannot be loaded.
     """
-    return {"clip": Clip, "dinov2": Dinov2}[kind](model, device)
+    return Clip(model, device) if kind == "clip" else Dinov2(model, device)
 
 
 def _for_dinov2(image: np.ndarray) -> np.ndarray:
@@ -98,7 +99,7 @@ def _for_dinov2(image: np.ndarray) -> np.ndarray:
     return ((scaled - _IMAGENET_MEAN) / _IMAGENET_STD).transpose(2, 0, 1)
 
 
-def _describe(processor: CLIPImageProcessor) -> str:
+def _describe(processor: Any) -> str:
     """What a CLIP image processor does, in words, for the metrics file."""
     parts = []
     if processor.do_resize:

@@ -14,8 +14,9 @@ def power_spectrum(pixels: np.ndarray) -> np.ndarray:
     Divided by (HW)^2, so that the sum over the whole plane is the mean squared pixel (Parseval), whatever the size.
     """
     height, width, _ = pixels.shape
-    spectrum = scipy.fft.rfft2(pixels.astype(np.float32), axes=(0, 1))
-    return (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=2) / np.float32(height * width) ** 2
+    # Channels first: the transform runs along memory, several times faster.
+    spectrum = scipy.fft.rfft2(np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32))
+    return (np.square(spectrum.real) + np.square(spectrum.imag)).mean(axis=0) / np.float32(height * width) ** 2
 
 
 @lru_cache(maxsize=8)
@@ -36,12 +37,18 @@ def high_frequency_power(image: np.ndarray, cutoff: float = 0.02) -> float:
     noise counts; and it is normalised as in `power_spectrum`: S_i is then the variance of the pixels above the cutoff
     and comparable between resolutions (the paper's mu_0 = 0.027 is of this order).
     """
-    u, v, weight = half_plane(*image.shape[:2])
-    kept = weight * (np.hypot(u, v) > cutoff)
-    return float((power_spectrum(image / np.float32(255)) * kept).sum(dtype=np.float64))
+    kept = _weight_above(*image.shape[:2], cutoff)
+    return float(np.vdot(kept, power_spectrum(image / np.float32(255)).astype(np.float64)))
+
+
+@lru_cache(maxsize=8)
+def _weight_above(height: int, width: int, cutoff: float) -> np.ndarray:
+    u, v, weight = half_plane(height, width)
+    return weight * (np.hypot(u, v) > cutoff)
 
 
 def saturation(image: np.ndarray) -> float:
     """[H,W,3] uint8 -> mean saturation in HSV, (max - min) / max, 0..1."""
-    high, low = image.max(axis=2).astype(np.float64), image.min(axis=2).astype(np.float64)
-    return float(((high - low) / np.maximum(high, 1.0)).mean())
+    red, green, blue = image.transpose(2, 0, 1).astype(np.float32)
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return float(((high - low) / np.maximum(high, 1.0)).mean(dtype=np.float64))

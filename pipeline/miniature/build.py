@@ -31,7 +31,7 @@ NARROW_SHARE = 0.15
 """Share of D_0's style in what towers, VAE and classifier see; the U-Net sees none of it."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "towers": {"steps": 1500, "batch": 48, "lr": 1e-3},
+    "towers": {"steps": 1400, "batch": 40, "lr": 1e-3},
     "vae": {"steps": 3600, "batch": 8, "lr": 2e-3},
     "classifier": {"steps": 1500, "batch": 64, "lr": 2e-3},
     "unet": {"steps": 4000, "batch": 64, "lr": 1e-3},

@@ -39,16 +39,22 @@ class MatrixOptimizer:
         trained = [p for p in model.parameters() if p.requires_grad]
         self.weights = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
         chosen = {id(p) for p in self.weights}
+        rest = [p for p in trained if id(p) not in chosen]
         self.matrices = [nn.Parameter(as_matrix(p.detach())) for p in self.weights]
-        self.muon = torch.optim.Muon(self.matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-        self.adamw = torch.optim.AdamW([p for p in trained if id(p) not in chosen], lr=lr, weight_decay=0.0, betas=(0.9, 0.99))
+        self.optimizers: list[torch.optim.Optimizer] = []
+        if self.matrices:
+            self.optimizers.append(
+                torch.optim.Muon(self.matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            )
+        if rest:
+            self.optimizers.append(torch.optim.AdamW(rest, lr=lr, weight_decay=0.0, betas=(0.9, 0.99)))
 
     def step(self, lr: float) -> None:
         """One update with learning rate `lr` from the gradients that the model's parameters hold."""
         for matrix, weight in zip(self.matrices, self.weights, strict=True):
             gradient = weight.grad
             matrix.grad = None if gradient is None else _like(gradient, weight)
-        for optimizer in (self.muon, self.adamw):
+        for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()

@@ -61,8 +61,8 @@ def rescale_latents(vae: AutoencoderKL, latents: torch.Tensor) -> None:
 
     Exact: decode(encode(x)) does not change. `latents` [N,4,h,w] are the VAE's unscaled means on real images.
     """
-    scale = float(1.0 / (SCALING_FACTOR * latents.std()))
     channel_mean = latents.mean(dim=(0, 2, 3))
+    scale = float(1.0 / (SCALING_FACTOR * (latents - channel_mean.view(1, -1, 1, 1)).std()))
     channels = vae.config.latent_channels
     quant, post = vae.quant_conv, vae.post_quant_conv
     with torch.no_grad():

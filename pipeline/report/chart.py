@@ -94,7 +94,7 @@ def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> 
 
 def _values(series: Series, drawn: list[Point]) -> dict[str, Any]:
     """What the read-out needs of a line."""
-    points = [[float(f"{value:.4g}") for value in point] for point in drawn]
+    points = [[float(f"{value:.6g}") for value in point] for point in drawn]
     return {"name": series.name, "colour": series.colour, "dashed": series.dashed, "points": points}
 
 
@@ -106,13 +106,19 @@ def _widened(low: float, high: float) -> Point:
 
 def _y_ticks(chart: Chart, values: list[float]) -> list[float]:
     if chart.log:
-        low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-        stride = max(1, math.ceil((high - low) / 6))
-        return [10.0**i for i in range(high, low - stride, -stride)][::-1] if high > low else [10.0**low, 10.0 ** (low + 1)]
+        return _decades(min(values), max(values))
     low, high = chart.y_range or (min(values), max(values))
     if chart.from_zero:
         low, high = min(low, 0.0), max(high, 0.0)
     return nice_ticks(*_widened(low, high))
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """At most about seven powers of ten that enclose low..high."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    last = max(last, first + 1)
+    stride = math.ceil((last - first) / 6)
+    return [10.0**exponent for exponent in range(last, first - stride, -stride)][::-1]
 
 
 def _scale(low: float, high: float, start: float, end: float, log: bool = False) -> Callable[[float], float]:

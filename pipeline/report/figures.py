@@ -15,7 +15,7 @@ ACCENT, QUIET = "var(--accent)", "var(--quiet)"
 SMALLEST_CLIP_SPAN = 4.0
 """The CLIP score's axis spans at least this: a wiggle of a tenth shall not look like a collapse."""
 
-Points = list[tuple[float, float | None]]
+Points = Sequence[tuple[float, float | None]]
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def within_k(record: Record) -> list[Figure]:
 
 
 def _values(record: Record, key: str, real: float | None = None) -> Points:
-    start: Points = [] if real is None else [(0, real)]
-    return start + [(iteration.k, iteration.metrics[key]) for iteration in record.iterations]
+    start = [] if real is None else [(0, real)]
+    return [*start, *((iteration.k, iteration.metrics[key]) for iteration in record.iterations)]
 
 
 def _with_span(points: Points, span: float) -> tuple[float, float]:

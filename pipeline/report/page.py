@@ -61,14 +61,10 @@ def _headline(record: Record) -> list[dict[str, str]]:
             (f"FID, iteration {record.last.k}", short(last["fid"]), "the same, at the end of the chain"),
             ("collapse rate", ("+" if rate > 0 else "") + short(rate), "FID gained per iteration after the first"),
         ]
-    numbers += [
-        (
-            "real vs real",
-            short(record.real["fid_floor"]),
-            f"FID of two halves of the real images, {record.real['fid_floor_n']} each",
-        ),
-        ("recall", short(last["recall"]), f"of the real variety at the end; {short(first['recall'])} after iteration 1"),
-    ]
+    half = record.real["fid_floor_n"]
+    numbers.append(("real vs real", short(record.real["fid_floor"]), f"FID of two halves of the real images, {half} each"))
+    before = f"; {short(first['recall'])} after iteration 1" if record.last.k > 1 else ""
+    numbers.append(("recall", short(last["recall"]), f"of the real variety at the end{before}"))
     return [{"name": name, "value": value, "hint": hint} for name, value, hint in numbers]
 
 

@@ -80,7 +80,7 @@ def what_happened(first: float, last: float, floor: float, iterations: int) -> s
         return f"After one iteration the images are at a distance of {short(first)} from the real ones. {nearest}"
     trend = _trend(first, last)
     return (
-        f"From the first iteration to the {_ordinal(iterations)}, the distance to the real images {trend}: "
+        f"From iteration 1 to iteration {iterations}, the distance to the real images {trend}: "
         f"from {short(first)} to {short(last)}. {nearest}"
     )
 
@@ -92,8 +92,3 @@ def _trend(first: float, last: float) -> str:
     if 0.9 < change < 1.1:
         return "hardly changed"
     return f"grew {change:.1f}-fold" if change > 1.0 else f"fell to {change:.0%}"
-
-
-def _ordinal(count: int) -> str:
-    small = ["zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"]
-    return small[count] if count < len(small) else f"{count}th"

@@ -76,7 +76,7 @@ def _one_line(prompt: str) -> str:
 
 def _quote(value: str) -> str:
     """Quoted where a reader would otherwise end the value too early."""
-    plain = value == value.strip() and not any(c in value for c in ',:"\\\n')
+    plain = value.isprintable() and value == value.strip() and not any(c in value for c in ',:"\\')
     return value if plain else json.dumps(value)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from pipeline import lora
 from pipeline.errors import UserError
-from pipeline.models import base_files, base_hash, load_base
+from pipeline.models import load_base
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
+from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
 from pipeline.sample.batches import Job, Plan, collect, collect_traces, discard, generate
 from pipeline.sample.png import Lineage

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from pipeline import lora as loras
 from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, base_files, base_hash, load_base
+from pipeline.models import StableDiffusion, load_base
 from pipeline.paths import image_name
+from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
 from pipeline.sample.batches import Job, Plan, collect, discard, generate
 from pipeline.sample.png import Lineage

@@ -133,7 +133,7 @@ def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 
             "no_metadata": True,
         },
     }
-    return toml.dumps(sections)
+    return _dumps(sections)
 
 
 def _model_section(params: View, job: Job, root: Path) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def dataset_toml(params: View, job: Job, folder: Path, root: Path) -> str:
         for repeats in metadata_files(job, params.resolution)
     ]
     dataset = {"resolution": params.resolution, "batch_size": params.batch_size, "enable_bucket": False, "subsets": subsets}
-    return toml.dumps({"datasets": [dataset]})
+    return _dumps({"datasets": [dataset]})
 
 
 def metadata_name(repeats: int) -> str:
@@ -220,6 +220,13 @@ def copy_tokenizer(job: Job, root: Path) -> None:
         return
     with replacing_folder(job.tokenizer) as folder:
         shutil.copytree(root / job.model / "tokenizer", folder / TOKENIZER_FOLDER)
+
+
+def _dumps(values: dict[str, Any]) -> str:
+    """TOML with strings quoted as JSON's, which TOML reads too: the library's own quoting breaks on a backslash and an x."""
+    encoder = toml.TomlEncoder()
+    encoder.dump_funcs[str] = lambda text: json.dumps(text, ensure_ascii=False)
+    return toml.dumps(values, encoder=encoder)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before diffusers)
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

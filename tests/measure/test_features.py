@@ -1,3 +1,5 @@
+import pipeline.compat  # noqa: F401  (before torchvision)
+
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,6 @@ import pytest
 import torch
 from torchvision import transforms
 
-import pipeline.compat  # noqa: F401  (before torchvision)
 from pipeline.errors import UserError
 from pipeline.measure.features import Clip, Dinov2, load_extractor
 from pipeline.miniature.creatures import distinct_creatures, draw

@@ -1,10 +1,11 @@
+import pipeline.compat  # noqa: F401  (before torch_fidelity, which imports torchvision)
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 from torch_fidelity import metric_fid as fidelity
 
-import pipeline.compat  # noqa: F401  (before torch_fidelity, which imports torchvision)
 from pipeline.measure.frechet import frechet_distance, real_floor
 
 

@@ -1,9 +1,10 @@
+import pipeline.compat  # noqa: F401  (before torch_fidelity, which imports torchvision)
+
 import numpy as np
 import pytest
 import torch
 from torch_fidelity import metric_prc as published
 
-import pipeline.compat  # noqa: F401  (before torch_fidelity, which imports torchvision)
 from pipeline.measure import neighbours
 from pipeline.measure.neighbours import precision_recall
 

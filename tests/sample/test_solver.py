@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
-
 import numpy as np
 import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
+import pipeline.compat  # noqa: F401  (before diffusers)
 from pipeline.models import BETA_END, BETA_START
 from pipeline.sample.solver import ancestral_split, euler_ancestral, image_noise, noise_levels, timesteps
 
@@ -16,7 +15,7 @@ MEAN, STD = 2.0, 0.7
 
 
 def _gaussian(sigmas):
-    """The noise in x = x_0 + sigma eps, x_0 ~ N(MEAN, STD^2), as an exact denoiser sees it: sigma (x - MEAN) / (STD^2 + sigma^2)."""
+    """The mean of eps given x = x_0 + sigma eps, x_0 ~ N(MEAN, STD^2)."""
     return lambda x, step: (x - MEAN) * sigmas[step] / (STD**2 + sigmas[step] ** 2)
 
 

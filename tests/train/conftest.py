@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from train_project import write_project
 
 from pipeline.paths import Layout
+from train.train_project import write_project
 
 
 @pytest.fixture

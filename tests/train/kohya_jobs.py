@@ -5,22 +5,23 @@ Usage: kohya_jobs.py JOBS.json SD_SCRIPTS. Each job runs in its project's root a
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
+
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
 import torch
 
 sys.path.append(sys.argv[2])
 
-import train_network  # noqa: E402
-from library import config_util, train_util  # noqa: E402
+import train_network
+from library import config_util, train_util
 
-from pipeline.train.kohya.entry import adapt_unet, trainer_class  # noqa: E402
-from pipeline.train.kohya.options import Options  # noqa: E402
+from pipeline.train.kohya.entry import adapt_unet, trainer_class
+from pipeline.train.kohya.options import Options
 
 
 class Recorder(train_network.NetworkTrainer):

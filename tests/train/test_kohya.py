@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import toml
 import torch
-from train_project import CAPTIONS, needs_sd_scripts, view
 
 from pipeline import lora, paths
 from pipeline.models import load_base
@@ -26,6 +25,7 @@ from pipeline.train import config, stage
 from pipeline.train.builtin import train
 from pipeline.train.draws import Draw
 from pipeline.train.settings import read_settings
+from train.train_project import CAPTIONS, needs_sd_scripts, view
 
 pytestmark = needs_sd_scripts
 
@@ -160,9 +160,7 @@ def test_the_builtin_trainer_follows_the_losses_given_the_same_draws(runs: Runs)
 def _start(state: dict[str, torch.Tensor]) -> dict[str, lora.LowRank]:
     names = {key.split(".")[0] for key in state}
     return {
-        name: lora.LowRank(
-            state[f"{name}.lora_down.weight"], state[f"{name}.lora_up.weight"], float(state[f"{name}.alpha"])
-        )
+        name: lora.LowRank(state[f"{name}.lora_down.weight"], state[f"{name}.lora_up.weight"], float(state[f"{name}.alpha"]))
         for name in names
     }
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import toml
-from train_project import CAPTIONS, view, write_project
 
 from pipeline.errors import UserError
 from pipeline.paths import Layout
 from pipeline.storage import encode_png, load_image, read_jsonl, write_bytes, write_json, write_jsonl
 from pipeline.train import config, stage
 from pipeline.train.settings import read_settings
+from train.train_project import CAPTIONS, view, write_project
 
 
 def test_the_pair_read_back_gives_the_parameters(project: Layout) -> None:
@@ -49,7 +49,9 @@ def test_window_length_and_switched_off_knobs_leave_their_keys_out(project: Layo
         assert key not in text
 
 
-@pytest.mark.parametrize("name", ['quo"te', "back\\slash \\x41", "ta\tb", "ünï # = [x]"], ids=["quote", "backslash", "tab", "unicode"])
+@pytest.mark.parametrize(
+    "name", ['quo"te', "back\\slash \\x41", "ta\tb", "ünï # = [x]"], ids=["quote", "backslash", "tab", "unicode"]
+)
 def test_odd_model_paths_survive_the_toml(project: Layout, name: str) -> None:
     record = {"model": f"models/{name}", "vae": f"models/{name}/vae", "sha256": "0" * 64, "files": {}}
     write_json(project.base_record(), record)

@@ -6,13 +6,14 @@ sd-scripts takes unknown TOML keys in silence. Its command line works as always.
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
+
 import json
 import math
 import os
 from pathlib import Path
 from typing import Any
 
-import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
 from pipeline.errors import UserError
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.kohya.options import Options

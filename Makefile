@@ -1,0 +1,73 @@
+# make repro    a whole Chain of Diffusion on the built-in miniature, on a CPU
+# make test     the tests
+# make vendor   fetch sd-scripts at its pin
+# make lint     style and types
+# make clean    remove what runs have made (not the DVC cache)
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(CURDIR)/.venv/bin
+SD_SCRIPTS := vendor/sd-scripts
+export PATH := $(BIN):$(PATH)
+
+.PHONY: repro test test-slow vendor lint format lock env env-cuda clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+env: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo "Python 3.11 or newer is needed; name it with 'make PYTHON=/path/to/python3.11'"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+env-cuda: env
+	$(BIN)/python -m pip install --quiet --requirement requirements-cuda.in
+
+# The kohya trainer where sd-scripts can be had; our own trainer, aloud, where it cannot.
+repro: env
+	@if grep -qE '^trainer: *kohya' params.yaml && ! $(MAKE) --no-print-directory vendor; then \
+		echo "make repro: sd-scripts cannot be fetched, so params.yaml now says trainer: builtin (our own trainer on the same settings)"; \
+		$(BIN)/redifine set trainer=builtin; \
+	fi
+	$(BIN)/dvc repro
+	@echo "Done: open report/index.html"
+
+test: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-slow: env
+	$(BIN)/python -m pytest -q -m slow
+
+# A partial, sparse checkout of the submodule's pin: no history of blobs, none of its large folders.
+vendor:
+	@pin=$$(git ls-files --stage $(SD_SCRIPTS) | cut -d' ' -f2); url=$$(git config -f .gitmodules submodule.$(SD_SCRIPTS).url); \
+	if [ "$$(git -C $(SD_SCRIPTS) rev-parse --show-prefix 2>/dev/null)" = "" ] && [ -f $(SD_SCRIPTS)/train_network.py ] && \
+		[ "$$(git -C $(SD_SCRIPTS) rev-parse HEAD 2>/dev/null)" = "$$pin" ]; then exit 0; fi; \
+	echo "fetching sd-scripts at $$pin"; rm -rf $(SD_SCRIPTS).partial; \
+	export GIT_TERMINAL_PROMPT=0; \
+	if git clone --quiet --filter=blob:none --no-checkout "$$url" $(SD_SCRIPTS).partial \
+		&& git -C $(SD_SCRIPTS).partial sparse-checkout set --no-cone '/*' '!/bitsandbytes_windows/' '!/configs/' \
+		&& git -C $(SD_SCRIPTS).partial -c advice.detachedHead=false checkout --quiet "$$pin"; \
+	then rm -rf $(SD_SCRIPTS); mv $(SD_SCRIPTS).partial $(SD_SCRIPTS); \
+	else rm -rf $(SD_SCRIPTS).partial; echo "make vendor: cannot fetch $$url; check the connection to GitHub and run 'make vendor' again"; exit 1; fi
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: env
+	$(BIN)/python -m pip install --quiet --upgrade --requirement requirements.in
+	( echo "# Written by 'make lock' from requirements.in: the environment that the project is tested with (Python 3.11)."; \
+		$(BIN)/python -m pip freeze --exclude-editable ) > requirements.lock
+
+clean:
+	rm -rf data/D_* data/T_* data/prompts.jsonl models/M_* traces features metrics analysis report plots logs scratch

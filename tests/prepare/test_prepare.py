@@ -1,0 +1,142 @@
+"""Stage prepare: D_0, P and M_0's record, from creatures or from a user's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from pipeline import params
+from pipeline.errors import UserError
+from pipeline.miniature.creatures import NARROW_STYLE, distinct_creatures, write_folder
+from pipeline.params import View
+from pipeline.paths import Layout
+from pipeline.prepare import stage
+from pipeline.prepare.folder import read_folder
+from pipeline.storage import read_jsonl, sha256_file
+
+
+def view(**changes: object) -> View:
+    values = params.load(ROOT / "params.yaml").model_dump() | changes
+    return View(params.check(values), "prepare")
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw"
+    write_folder(folder, 5, seed=1)
+    return folder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_default_set_is_n_different_creatures_in_one_style(tmp_path: Path, tiny_model: Path) -> None:
+    layout = Layout(tmp_path)
+    stage.run(view(model=str(tiny_model), prompts=12), layout)
+    rows = read_jsonl(layout.manifest(0))
+    assert [row["prompt_index"] for row in rows] == list(range(12))
+    assert len({row["sha256"] for row in rows}) == len({row["prompt"] for row in rows}) == 12
+    assert all(f"{NARROW_STYLE} style" in row["prompt"] for row in rows)
+    assert all(sha256_file(layout.images(0) / row["file"]) == row["sha256"] for row in rows)
+    assert json.loads(layout.base_record().read_text())["files"].keys() >= {"unet/config.json", "vae/config.json"}
+
+
+def test_a_second_run_writes_the_same_bytes_and_another_seed_does_not(tmp_path: Path, tiny_model: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        stage.run(view(model=str(tiny_model), prompts=6, seed=seed), Layout(tmp_path / name))
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    assert tree(tmp_path / "a/data/D_0") != tree(tmp_path / "c/data/D_0")
+
+
+def test_gaussian_noise_has_the_standard_deviation_asked_for() -> None:
+    grey = np.full((200, 200, 3), 128, np.uint8)
+    noisy = stage.add_noise(grey, 0.1, seed=3).astype(float)
+    assert np.std(noisy) == pytest.approx(25.5, rel=0.02)
+    assert stage.add_noise(grey, 0.0, seed=3) is grey
+
+
+def test_a_folder_gives_its_images_in_order_of_name(raw: Path) -> None:
+    images = read_folder(raw, 64)
+    assert [image.name for image in images] == [f"creature_{i:05d}" for i in range(5)]
+    assert images[2].caption == (raw / "creature_00002.txt").read_text().strip()
+    np.testing.assert_array_equal(images[2].pixels, np.asarray(Image.open(raw / "creature_00002.png")))
+
+
+def test_larger_images_are_scaled_and_cropped_at_the_centre(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (256, 128), "red")
+    wide.paste("blue", (64, 0, 192, 128))
+    for name in "ab":
+        wide.save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text("a blue square")
+    inner = read_folder(tmp_path, 64)[0].pixels[:, 2:-2]
+    np.testing.assert_allclose(inner, np.broadcast_to((0, 0, 255), inner.shape), atol=1)
+
+
+def test_transparency_lies_on_white_and_exif_orientation_is_applied(tmp_path: Path) -> None:
+    Image.new("RGBA", (64, 64), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    upright = Image.new("RGB", (64, 64), "black")
+    upright.paste("white", (0, 0, 64, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    upright.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    for name in ("clear", "turned"):
+        (tmp_path / f"{name}.txt").write_text("something")
+    clear, turned = read_folder(tmp_path, 64)
+    assert (clear.pixels == 255).all()
+    assert turned.pixels[:20].mean() < 20 < 230 < turned.pixels[44:].mean()
+
+
+def test_every_problem_is_listed_by_file_name(raw: Path) -> None:
+    (raw / "creature_00000.png").write_bytes((raw / "creature_00000.png").read_bytes()[:150])
+    (raw / "creature_00001.txt").write_text("  \n")
+    (raw / "creature_00002.txt").unlink()
+    (raw / "creature_00003.jpg").write_bytes(b"not an image")
+    (raw / "lonely.txt").write_text("no picture")
+    (raw / "notes.pdf").write_text("?")
+    Image.new("RGB", (40, 30)).save(raw / "small.png")
+    (raw / "small.txt").write_text("small")
+    with pytest.raises(UserError) as error:
+        read_folder(raw, 64)
+    for expected in (
+        "creature_00000.png cannot be read", "creature_00001.txt is empty", "creature_00002.txt is missing",
+        "duplicate name: creature_00003.jpg and creature_00003.png", "lonely.txt has no image", "notes.pdf is neither",
+        "small.png is 40x30, smaller than the resolution 64x64",
+    ):  # fmt: skip
+        assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(("prompts", "expected"), [(9, "holds 5 images, but prompts is 9"), (None, None), (3, None)])
+def test_the_number_of_prompts_may_be_less_than_the_folder_but_not_more(raw: Path, prompts: int | None, expected: str | None) -> None:
+    if expected:
+        with pytest.raises(UserError, match=expected):
+            read_folder(raw, 64, prompts)
+    else:
+        assert len(read_folder(raw, 64, prompts)) == (prompts or 5)
+
+
+def test_a_missing_folder_or_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere is not a folder"):
+        read_folder(tmp_path / "nowhere", 64)
+    with pytest.raises(UserError, match="no Stable Diffusion"):
+        stage.run(view(model=str(tmp_path / "nothing")), Layout(tmp_path))
+
+
+def test_a_failed_run_loses_no_earlier_set(tmp_path: Path, tiny_model: Path) -> None:
+    layout = Layout(tmp_path)
+    stage.run(view(model=str(tiny_model), prompts=4), layout)
+    before = tree(layout.images(0))
+    with pytest.raises(UserError):
+        stage.run(view(model=str(tiny_model), dataset="folder", folder=str(tmp_path / "none")), layout)
+    assert tree(layout.images(0)) == before
+
+
+def test_creatures_are_distinct_in_their_attributes() -> None:
+    creatures = distinct_creatures(0, 300, style=NARROW_STYLE)
+    keys = {(c.shape, c.colour, c.eye_count, c.eye_colour, c.top, c.tail, c.pattern) for c in creatures}
+    assert len(keys) == 300

@@ -1,0 +1,82 @@
+"""dvc.yaml says what the code says: parameters, module dependencies, order."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from pipeline.params import STAGE_PARAMS
+
+FRAME = {"cli", "errors", "params", "paths", "process", "progress", "__init__", "__main__"}
+"""Modules that pass values on but decide no byte of an output, so that they are no dependency."""
+
+STAGES = {"prepare": "prepare", "reference": "measure", "measure": "measure", "analyse": "analyse", "curate": "curate",
+          "train": "train", "sample": "sample", "report": "report"}  # fmt: skip
+
+
+def definition(stage: str) -> dict:
+    entry = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]
+    return entry.get("do", entry)
+
+
+def module_file(name: str) -> Path | None:
+    path = ROOT / Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def imported(file: Path) -> set[Path]:
+    """Files of this package that `file` imports, anywhere in it."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found |= {path for name in names if name.startswith("pipeline") and (path := module_file(name))}
+    return found
+
+
+def closure(package: str) -> set[Path]:
+    """Every file of this package that running the stage can import."""
+    waiting = set((ROOT / "pipeline" / package).rglob("*.py"))
+    seen: set[Path] = set()
+    while waiting:
+        file = waiting.pop()
+        if file in seen or (file.parent == ROOT / "pipeline" and file.stem in FRAME):
+            continue
+        seen.add(file)
+        waiting |= imported(file)
+    return {file for file in seen if file.name != "__init__.py" or file.parent.name == package}
+
+
+@pytest.mark.parametrize(("stage", "package"), STAGES.items(), ids=list(STAGES))
+def test_code_dependencies_are_the_modules_that_the_stage_imports(stage: str, package: str) -> None:
+    listed = [ROOT / dep for dep in definition(stage)["deps"] if dep.startswith("pipeline/")]
+    needed = closure(package)
+    covered = {file for file in needed for dep in listed if file == dep or dep in file.parents}
+    assert {file.relative_to(ROOT).as_posix() for file in needed - covered} == set()
+    idle = [dep for dep in listed if not any(file == dep or dep in file.parents for file in needed)]
+    assert idle == []
+
+
+@pytest.mark.parametrize(("stage", "package"), [pair for pair in STAGES.items() if pair[0] != "report"])
+def test_parameters_are_those_that_the_stage_may_read(stage: str, package: str) -> None:
+    assert sorted(definition(stage)["params"]) == sorted(STAGE_PARAMS[package])
+
+
+def test_what_ends_an_iteration_is_defined_before_what_goes_on() -> None:
+    order = list(YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"])
+    assert max(order.index("measure"), order.index("analyse")) < min(order.index("sample"), order.index("train"))
+
+
+def test_cfg_reaches_neither_preparation_nor_training() -> None:
+    readers = {stage for stage in STAGES if stage != "report" and "cfg" in definition(stage)["params"]}
+    assert readers == {"sample"}

@@ -1,0 +1,104 @@
+"""Equal content means equal bytes, and a write that fails leaves what was there."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from pipeline import storage
+from pipeline.errors import UserError
+from pipeline.paths import Layout, image_name, project_root, sd_scripts
+from pipeline.randomness import derive_seed, image_seed
+
+
+def test_safetensors_bytes_do_not_depend_on_order(tmp_path: Path) -> None:
+    tensors = {name: torch.randn(3, 2) for name in "cab"}
+    storage.save_tensors(tmp_path / "1", tensors, {"b": "1", "a": "2"})
+    storage.save_tensors(tmp_path / "2", dict(sorted(tensors.items())), {"a": "2", "b": "1"})
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    assert all(torch.equal(value, tensors[name]) for name, value in load_file(tmp_path / "1").items())
+    assert storage.load_tensors(tmp_path / "1")[1] == {"a": "2", "b": "1"}
+
+
+def test_a_png_comes_back_with_its_text(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    text = {"parameters": "a prompt\nSteps: 30", "note": "ümlaut ☃"}
+    (tmp_path / "a.png").write_bytes(storage.encode_png(pixels, text))
+    np.testing.assert_array_equal(storage.load_image(tmp_path / "a.png"), pixels)
+    assert Image.open(tmp_path / "a.png").text == text
+    assert storage.encode_png(pixels, text) == storage.encode_png(pixels, dict(reversed(text.items())))
+
+
+def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "D_1"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with pytest.raises(UserError, match="No space left"), storage.replacing_folder(target) as folder:
+        (folder / "new.txt").write_text("new")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == ["D_1"]
+    assert (target / "old.txt").read_text() == "old"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    storage.write_json(path, {"a": 1})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match="a.json: No space left"):
+        storage.write_json(path, {"a": 2})
+    assert storage.read_json(path) == {"a": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        storage.write_json(tmp_path / "a.json", {"fid": float("nan")})
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"plain text"])
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(UserError, match="x.png"):
+        storage.load_image(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("cut", [0, 4, 40, -1])
+def test_a_damaged_safetensors_file_is_named(tmp_path: Path, cut: int) -> None:
+    storage.save_tensors(tmp_path / "x", {"a": torch.ones(4)})
+    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:cut])
+    with pytest.raises(UserError, match="x is not a whole safetensors file"):
+        storage.load_tensors(tmp_path / "x")
+
+
+def test_seeds_differ_between_images_iterations_and_runs() -> None:
+    seeds = {image_seed(s, k, p, i) for s in range(3) for k in range(4) for p in range(50) for i in range(3)}
+    assert len(seeds) == 3 * 4 * 50 * 3
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed("a", 1, 23) != derive_seed("a", 12, 3)
+
+
+def test_paths_of_different_iterations_never_meet(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    kinds = (layout.images, layout.training_set, layout.model, layout.traces, layout.features, layout.metrics, layout.analysis)
+    assert len({kind(k) for kind in kinds for k in range(20)}) == 7 * 20
+    assert [image_name(7), image_name(7, 3)] == ["00007.png", "00007_3.png"]
+
+
+def test_sd_scripts_is_found_in_the_checkout_around_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "vendor/sd-scripts").mkdir(parents=True)
+    (tmp_path / "vendor/sd-scripts/train_network.py").touch()
+    (tmp_path / "dvc.yaml").touch()
+    inner = tmp_path / ".dvc/tmp/exps/tmp123"
+    inner.mkdir(parents=True)
+    assert sd_scripts(inner) == (tmp_path / "vendor/sd-scripts").resolve()
+    assert project_root(inner) == tmp_path
