@@ -71,3 +71,11 @@ lock: env
 
 clean:
 	rm -rf data/D_* data/T_* data/prompts.jsonl models/M_* traces features metrics analysis report plots logs scratch
+
+# The four arms of docs/results.md, one after the other, in this checkout.
+.PHONY: results
+results: env
+	@for arm in baseline cfg1 cfg2.5 redifine; do \
+		$(BIN)/redifine preset $$arm && $(BIN)/dvc repro && $(BIN)/python -m docs.results collect $$arm || exit 1; done
+	$(BIN)/redifine preset baseline
+	$(BIN)/python -m docs.results

@@ -21,10 +21,10 @@ from pipeline.storage import write_json
 _ROWS = 64
 
 
-def run(params: View, k: int, layout: Layout, device: str) -> None:
+def run(params: View, k: int, layout: Layout) -> None:
     """Write analysis/k.json of iteration k >= 1: Diff per step (G.2), latents (G.1), spectra of D_k and D_0 (G.3), S.
 
-    Runs on the CPU whatever `device` is. Raises UserError on a missing or damaged image or trace.
+    Raises UserError on a missing or damaged image or trace.
     """
     traces = layout.traces(k)
     latents = distribution(_chunks(traces, "latents"))

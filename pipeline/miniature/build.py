@@ -34,7 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "towers": {"steps": 1400, "batch": 40, "lr": 1e-3},
     "vae": {"steps": 3600, "batch": 8, "lr": 2e-3},
     "classifier": {"steps": 1500, "batch": 64, "lr": 2e-3},
-    "unet": {"steps": 4000, "batch": 64, "lr": 1e-3},
+    "unet": {"steps": 2200, "batch": 64, "lr": 1.5e-3},
 }
 
 MODEL_INDEX = {

@@ -13,13 +13,14 @@ from pipeline.miniature.data import Drawings, to_unit_range
 from pipeline.miniature.loop import fit
 from pipeline.models import BETA_END, BETA_START, LATENT_SCALE, TRAIN_STEPS
 
+WIDTHS = (64, 96, 96, 96)
 CAPTION_DROPOUT = 0.12
 MIN_SNR_GAMMA = 5.0
 CLIP_SKIP = 2
 
 
-def new_unet(widths: tuple[int, ...] = (64, 96, 128, 128), context: int = 128, groups: int = 8) -> UNet2DConditionModel:
-    """11.3M parameters at the default widths; every level has 8 heads, as in SD 1.5 (there called attention_head_dim)."""
+def new_unet(widths: tuple[int, ...] = WIDTHS, context: int = 128, groups: int = 8) -> UNet2DConditionModel:
+    """8.1M parameters at the default widths; every level has 8 heads, as in SD 1.5 (there called attention_head_dim)."""
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=4,
@@ -72,7 +73,7 @@ def train_unet(
     batch: int,
     lr: float,
     seed: int,
-    widths: tuple[int, ...] = (64, 96, 128, 128),
+    widths: tuple[int, ...] = WIDTHS,
 ) -> tuple[UNet2DConditionModel, list[float]]:
     """eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen."""
     torch.manual_seed(seed)
@@ -95,5 +96,5 @@ def train_unet(
         predicted = unet(noisy.contiguous(memory_format=torch.channels_last), t, condition).sample
         return ((predicted - noise).square().mean(dim=(1, 2, 3)) * weight[t]).mean()
 
-    averaged, history = fit("unet", unet, loss_of, steps=steps, lr=lr, ema=0.999, weight_decay=1e-2, warmup=200)
+    averaged, history = fit("unet", unet, loss_of, steps=steps, lr=lr, ema=0.998, weight_decay=1e-2, warmup=100)
     return averaged.to(memory_format=torch.contiguous_format), history

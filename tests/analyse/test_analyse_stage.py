@@ -17,7 +17,7 @@ PARAMS = View(parameters(2), "analyse")
 @pytest.fixture
 def chain(tmp_path: Path) -> Layout:
     layout = write_chain(tmp_path, iterations=2, prompts=70)
-    stage.run(PARAMS, 2, layout, "cpu")
+    stage.run(PARAMS, 2, layout)
     return layout
 
 
@@ -41,7 +41,7 @@ def test_d_k_and_d_0_are_both_analysed(chain: Layout) -> None:
 
 def test_another_run_writes_the_same_bytes(chain: Layout) -> None:
     before = chain.analysis(2).read_bytes()
-    stage.run(PARAMS, 2, chain, "cpu")
+    stage.run(PARAMS, 2, chain)
     assert chain.analysis(2).read_bytes() == before
 
 
@@ -52,4 +52,4 @@ def test_a_trace_that_cannot_be_read_is_named(chain: Layout, damage: str) -> Non
     if damage == "truncated":
         chain.traces(2).write_bytes(content[:100])
     with pytest.raises(UserError, match=r"traces/2\.safetensors"):
-        stage.run(PARAMS, 2, chain, "cpu")
+        stage.run(PARAMS, 2, chain)

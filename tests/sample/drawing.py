@@ -16,7 +16,7 @@ from pipeline.sample.sampler import Drawn, Settings, draw, encode_prompts
 from pipeline.sample.schedule import Constant
 
 PROMPTS = ["a round red creature with two blue eyes", "a tall green creature (striped), horns", "", "curly tail", "two eyes"]
-STEPS = 6
+STEPS = 4
 
 
 def settings(schedule=None, **changes) -> Settings:

@@ -103,7 +103,7 @@ def test_the_recorded_latents_decode_to_the_images(tiny_model, chain):
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tiny_model, chain, monkeypatch):
-    changes = {"images_per_prompt": 4, "steps": 12}
+    changes = {"images_per_prompt": 3, "steps": 9}
     undisturbed = _copy(chain, "undisturbed")
     process = _start(_RUN.format(here=str(Path(__file__).parent), model=str(tiny_model), changes=changes, root=str(chain.root)))
     finished = _wait_for_batches(chain, process, 2)
@@ -113,7 +113,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_model, chain, monkeypatch):
     drawn = []
     monkeypatch.setattr(batches, "draw", lambda *arguments: drawn.append(1) or draw(*arguments))
     stage.run(view(tiny_model, **changes), 2, chain, "cpu")
-    assert len(drawn) <= 10 - finished, "finished batches are not drawn again"
+    assert len(drawn) <= 8 - finished, "finished batches are not drawn again"
     stage.run(view(tiny_model, **changes), 2, undisturbed, "cpu")
     assert _bytes(chain) == _bytes(undisturbed)
 
@@ -126,7 +126,7 @@ def _start(script: str) -> subprocess.Popen:
 
 def _wait_for_batches(layout: Layout, process: subprocess.Popen, count: int) -> int:
     """Wait until `count` batches are finished -> how many there are."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         finished = [path for path in layout.scratch.glob("sample/*/*") if not path.name.startswith(".")]
         if len(finished) >= count:
@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(tiny_model, chain, damage)
         expected = "lora.safetensors does not exist"
     elif damage == "shape":
         tensors, _ = load_tensors(chain.lora(2))
-        save_tensors(chain.lora(2), {name: tensor[..., :3] if "down" in name else tensor for name, tensor in tensors.items()})
+        save_tensors(chain.lora(2), {name: tensor[..., :3] if "lora_down" in name else tensor for name, tensor in tensors.items()})
         expected = "another shape"
     else:
         write_json(chain.base_record(), {"files": {}, "model": str(tiny_model), "sha256": "0" * 64, "vae": None})
