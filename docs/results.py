@@ -78,10 +78,19 @@ def plot(rows: list[dict[str, str]], column: str, label: str, path: Path) -> Non
     plt.close(figure)
 
 
+def first_screen(prompts: int = 3) -> np.ndarray:
+    """The README's picture: the first prompts of the baseline above those of ReDiFine -> [H,W,3] uint8."""
+    halves = [load_image(FOLDER / f"grid_{arm}.png")[: 96 * prompts] for arm in ("baseline", "redifine")]
+    gap = np.full((14, halves[0].shape[1], 3), 255, np.uint8)
+    return np.concatenate([halves[0], gap, halves[1]], axis=0)
+
+
 def page(notes: Path) -> None:
     """Write docs/results.md: the figures, the table, and the words in `notes`."""
     rows = read_rows()
-    for column, label in (("fid", "FID_k against D_0"), ("power_ratio", "high-frequency power, S_k / S_0"), ("recall", "recall")):
+    write_bytes(Path("docs/first-screen.png"), encode_png(first_screen()))
+    labels = {"fid": "FID_k against D_0", "power_ratio": "high-frequency power, S_k / S_0", "recall": "recall"}
+    for column, label in labels.items():
         plot(rows, column, label, FOLDER / f"{column}.svg")
     parts = [notes.read_text(), "## FID over the iterations\n\n![FID over k](results/fid.svg)\n\n" + table(rows)]
     parts.append("## High-frequency power and recall\n\n![power](results/power_ratio.svg)\n![recall](results/recall.svg)\n")
@@ -102,7 +111,8 @@ def table(rows: list[dict[str, str]]) -> str:
         first_fid, last_fid = float(mine[1]["fid"]), float(mine[last]["fid"])
         end = mine[last]
         lines.append(
-            f"| {name} | {first_fid:.1f} | {last_fid:.1f} | {(last_fid - first_fid) / (last - 1):.2f} | {float(end['recall']):.2f} "
+            f"| {name} | {first_fid:.1f} | {last_fid:.1f} | {(last_fid - first_fid) / (last - 1):.2f} "
+            f"| {float(end['recall']):.2f} "
             f"| {float(end['clip_score']):.1f} | {float(end['sfd']):.2f} | {float(end['power_ratio']):.2f} "
             f"| {float(mine[0]['saturation']):.3f} | {float(end['saturation']):.3f} |"
         )

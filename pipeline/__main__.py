@@ -10,7 +10,8 @@ except ModuleNotFoundError as error:
     if error.name and error.name.startswith("pipeline"):
         raise
     print(
-        f"Error: {sys.executable} lacks {error.name}; run 'make env' and then '. .venv/bin/activate', so that 'python' is the project's",
+        f"Error: {sys.executable} lacks {error.name}; run 'make env' and then '. .venv/bin/activate', "
+        "so that 'python' is the project's",
         file=sys.stderr,
     )
     sys.exit(2)

@@ -102,11 +102,17 @@ def train(k: int, device: str | None, dry_run: bool) -> None:
 @click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.")
 @_device
 @click.option("--model", metavar="PATH", help="Without --k: base model; default: the one in params.yaml.")
-@click.option("--lora", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: a LoRA in kohya's format.")
+@click.option(
+    "--lora", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: a LoRA in kohya's format."
+)
 @click.option("--prompts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: one prompt a line.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("samples"), show_default=True)
-@click.option("--schedule", type=click.Choice(["constant", "exponential", "linear", "cosine", "interval"]), default="exponential")
-@click.option("--cfg", type=click.FloatRange(min=0.0), default=7.5, show_default=True, help="Guidance scale (s_0 of a schedule).")
+@click.option(
+    "--schedule", type=click.Choice(["constant", "exponential", "linear", "cosine", "interval"]), default="exponential"
+)
+@click.option(
+    "--cfg", type=click.FloatRange(min=0.0), default=7.5, show_default=True, help="Guidance scale (s_0 of a schedule)."
+)
 @click.option("--steps", type=click.IntRange(1, 1000), default=30, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--size", type=click.IntRange(min=64), help="Width and height in pixels; default: the model's own.")
@@ -208,7 +214,9 @@ def miniature() -> None:
 
 @miniature.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("models/miniature"), show_default=True)
-@click.option("--scale", type=click.FloatRange(min=0.0001), default=1.0, show_default=True, help="Share of the full number of steps.")
+@click.option(
+    "--scale", type=click.FloatRange(min=0.0001), default=1.0, show_default=True, help="Share of the full number of steps."
+)
 @click.option("--part", type=click.Choice(["towers", "vae", "classifier", "unet"]), multiple=True, help="Only these parts.")
 def build(out: Path, scale: float, part: tuple[str, ...]) -> None:
     """Train all parts from scratch and write them to OUT (about 2 hours on 2 CPU cores)."""

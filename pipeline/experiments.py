@@ -11,16 +11,17 @@ _NEEDED = ("params.yaml", "dvc.yaml")
 
 
 def check_git(root: Path) -> None:
-    """Raise UserError unless `root` is a Git checkout with an identity and with params.yaml and dvc.yaml committed."""
+    """Raise UserError unless `root` is a Git checkout with an identity, and with params.yaml and dvc.yaml committed."""
     if _git(root, "rev-parse", "--verify", "HEAD") is None:
-        raise UserError("this folder has no Git commit, and experiments are kept in Git; run 'git init', 'git add -A' and 'git commit' first")
+        raise UserError("experiments are kept in Git, and here is no commit; run 'git init', 'git add -A' and 'git commit'")
     if not _git(root, "config", "user.name") or not _git(root, "config", "user.email"):
         raise UserError(
-            "Git does not know who you are, and an experiment is a commit; run 'git config user.name NAME' and 'git config user.email ADDRESS'"
+            "an experiment is a commit, and Git does not know who you are; "
+            "run 'git config user.name NAME' and 'git config user.email ADDRESS'"
         )
     for name in _NEEDED:
         if _git(root, "ls-files", "--error-unmatch", name) is None:
-            raise UserError(f"{name} is not committed, and a failing experiment could delete it; run 'git add {name}' and 'git commit' first")
+            raise UserError(f"{name} is not in Git, and a failing experiment could delete it; 'git add' and 'git commit' it")
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -73,4 +73,3 @@ def _load(kind: Any, name: str, part: str | None, **options: Any) -> Any:
         where = f"{name}/{part}" if part else name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot load {kind.__name__} from {where}: {reason}") from error
-

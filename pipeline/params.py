@@ -152,7 +152,9 @@ def load(path: Path = FILE) -> Params:
     try:
         values = YAML(typ="safe").load(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; run in the project's folder, or restore it with 'git checkout {path}'") from error
+        raise UserError(
+            f"{path} does not exist; run in the project's folder, or restore it with 'git checkout {path}'"
+        ) from error
     except YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

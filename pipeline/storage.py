@@ -42,7 +42,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; nothing was changed, make room or rights and run again") from error
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror}; nothing was changed, make room or rights and run again")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -94,7 +98,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; nothing was changed, make room or rights and run again") from error
+        raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

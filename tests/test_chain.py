@@ -142,7 +142,12 @@ def test_a_longer_chain_runs_only_the_new_iterations(finished: Path) -> None:
 
 def test_everything_comes_back_from_the_cache(finished: Path) -> None:
     before = outputs(finished)
-    for folder in [*(finished / "data").glob("D_*"), *(finished / "models").glob("M_*"), finished / "traces", finished / "metrics"]:
+    for folder in [
+        *(finished / "data").glob("D_*"),
+        *(finished / "models").glob("M_*"),
+        finished / "traces",
+        finished / "metrics",
+    ]:
         shutil.rmtree(folder)
     dvc(finished, "checkout")
     assert outputs(finished) == before
@@ -181,7 +186,12 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path, tiny_model: Path,
     dvc(undisturbed, "repro")
     project = new_project(tmp_path / "b", tiny_model)
     running = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro"], cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert running.stdout is not None
     for line in running.stdout:

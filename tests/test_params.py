@@ -73,7 +73,9 @@ def test_a_stage_cannot_read_what_it_does_not_declare() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     key=st.sampled_from(sorted(set(Params.model_fields) - {"iterations"})),
-    value=st.one_of(st.none(), st.integers(), st.floats(), st.text(max_size=8), st.booleans(), st.lists(st.integers(), max_size=2)),
+    value=st.one_of(
+        st.none(), st.integers(), st.floats(), st.text(max_size=8), st.booleans(), st.lists(st.integers(), max_size=2)
+    ),
 )
 def test_any_value_of_any_key_is_taken_or_refused_in_a_sentence(key: str, value: object) -> None:
     values = params.load(ROOT / "params.yaml").model_dump() | {key: value}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before diffusers)
+
 import json
 from pathlib import Path
-
-import pipeline.compat  # noqa: F401  (before diffusers)
 
 import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler
@@ -57,5 +57,3 @@ def _tiny_vae() -> AutoencoderKL:
         norm_num_groups=4,
         sample_size=64,
     )
-
-

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
@@ -56,15 +55,19 @@ def build(out: Path, *, scale: float = 1.0, parts: Sequence[str] | None = None) 
 
     Weights are stored in float16; build.json records command, seed, data hash, settings and losses of each part.
     """
-    broad = make_drawings(SEED, DRAWINGS, narrow_share=NARROW_SHARE)
     for part in PARTS:
         if parts is None or part in parts:
             settings = SETTINGS[part] | {"steps": max(1, round(SETTINGS[part]["steps"] * scale))}
-            data = make_drawings(SEED + 1, DRAWINGS, narrow_share=0.0) if part == "unet" else broad
-            torch.manual_seed(SEED)
+            data = _drawings(part)
             losses = _TRAINERS[part](out, data, settings)
             _record(out, part, data, settings, losses)
     _write_pipeline_files(out)
+
+
+def _drawings(part: str) -> Drawings:
+    if part == "unet":
+        return make_drawings(SEED + 1, DRAWINGS, narrow_share=0.0)
+    return make_drawings(SEED, DRAWINGS, narrow_share=NARROW_SHARE)
 
 
 def _towers(out: Path, data: Drawings, settings: dict[str, Any]) -> list[float]:
@@ -144,7 +147,11 @@ def _strip_versions(out: Path) -> None:
     """Configs without library versions and source paths, so that a rebuild writes the same bytes."""
     for path in sorted(out.glob("*/*config*.json")):
         config = json.loads(path.read_text())
-        kept = {key: value for key, value in config.items() if key not in ("_name_or_path", "transformers_version", "_diffusers_version")}
+        kept = {
+            key: value
+            for key, value in config.items()
+            if key not in ("_name_or_path", "transformers_version", "_diffusers_version")
+        }
         write_json(path, kept)
 
 

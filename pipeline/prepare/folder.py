@@ -34,7 +34,9 @@ def read_folder(folder: Path, resolution: int, limit: int | None = None) -> list
         raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
     paths, problems = _pair_up(folder)
     if limit is not None and limit > len(paths) and not problems:
-        raise UserError(f"{folder} holds {len(paths)} images, but prompts is {limit}; set prompts to null or at most {len(paths)}")
+        raise UserError(
+            f"{folder} holds {len(paths)} images, but prompts is {limit}; set prompts to null or at most {len(paths)}"
+        )
     chosen: list[RawImage] = []
     for path in paths[:limit]:
         try:

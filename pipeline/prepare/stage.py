@@ -22,7 +22,9 @@ def run(params: View, layout: Layout) -> None:
     """Write D_0, the prompts, the empty T_0 and models/M_0/base.json."""
     files = base_files(params.model, params.vae)
     if not files:
-        raise UserError(f"{params.model} holds no Stable Diffusion in diffusers layout (unet/, vae/, ...); set model in params.yaml")
+        raise UserError(
+            f"{params.model} holds no Stable Diffusion in diffusers layout (unet/, vae/, ...); set model in params.yaml"
+        )
     raw = read_raw_set(params)
     write_real_set(layout, raw, params.seed, params.real_noise)
     write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
@@ -37,7 +39,9 @@ def read_raw_set(params: View) -> list[RawImage]:
     if params.dataset == "folder":
         return read_folder(Path(params.folder), params.resolution, params.prompts)
     if params.resolution != SIZE:
-        raise UserError(f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}")
+        raise UserError(
+            f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}"
+        )
     count = params.prompts or DEFAULT_CREATURES
     creatures = distinct_creatures(derive_seed("D_0", params.seed) % 2**32, count, style=NARROW_STYLE)
     return [RawImage(f"creature_{i:05d}", draw(c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)]

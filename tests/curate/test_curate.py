@@ -17,7 +17,14 @@ from pipeline.storage import read_jsonl, write_jsonl
 
 def records(k: int, prompts: int, images: int = 1) -> list[policies.Record]:
     return [
-        {"path": f"data/D_{k}/{image_name(p, i)}", "prompt_index": p, "image_index": i, "caption": f"c{p}", "k": k, "sha256": f"{k}.{p}.{i}"}
+        {
+            "path": f"data/D_{k}/{image_name(p, i)}",
+            "prompt_index": p,
+            "image_index": i,
+            "caption": f"c{p}",
+            "k": k,
+            "sha256": f"{k}.{p}.{i}",
+        }
         for p in range(prompts)
         for i in range(images)
     ]
@@ -45,14 +52,20 @@ def project(tmp_path: Path, iterations: int) -> Layout:
     layout = Layout(tmp_path)
     write_jsonl(layout.training_set(0), [])
     for k in range(iterations):
-        rows = [{"file": image_name(p), "prompt_index": p, "image_index": 0, "prompt": f"c{p}", "seed": 0, "sha256": f"{k}.{p}"} for p in range(5)]
+        rows = [
+            {"file": image_name(p), "prompt_index": p, "image_index": 0, "prompt": f"c{p}", "seed": 0, "sha256": f"{k}.{p}"}
+            for p in range(5)
+        ]
         write_jsonl(layout.manifest(k), rows)
     return layout
 
 
 @pytest.mark.parametrize(
     ("policy", "expected"),
-    [("replace", [["0"] * 5, ["1"] * 5, ["2"] * 5]), ("accumulate", [["0"] * 5, ["0"] * 5 + ["1"] * 5, ["0"] * 5 + ["1"] * 5 + ["2"] * 5])],
+    [
+        ("replace", [["0"] * 5, ["1"] * 5, ["2"] * 5]),
+        ("accumulate", [["0"] * 5, ["0"] * 5 + ["1"] * 5, ["0"] * 5 + ["1"] * 5 + ["2"] * 5]),
+    ],
 )
 def test_training_sets_over_the_iterations(tmp_path: Path, policy: str, expected: list[list[str]]) -> None:
     layout = project(tmp_path, 3)

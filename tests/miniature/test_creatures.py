@@ -57,4 +57,8 @@ def test_attributes_are_drawn_evenly_and_the_data_hash_follows_the_seed() -> Non
     assert np.abs(shares - 0.2).max() < 0.08
     narrow = (drawings.labels[:, -1] == 4).float().mean()
     assert abs(float(narrow) - 0.25) < 0.09
-    assert drawings.sha256() == make_drawings(0, 400, narrow_share=0.25).sha256() != make_drawings(1, 400, narrow_share=0.25).sha256()
+    assert (
+        drawings.sha256()
+        == make_drawings(0, 400, narrow_share=0.25).sha256()
+        != make_drawings(1, 400, narrow_share=0.25).sha256()
+    )

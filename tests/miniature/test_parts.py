@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pipeline.compat  # noqa: F401  (before diffusers)
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_the_noise_schedule_is_stable_diffusions() -> None:
     torch.testing.assert_close(alphas_cumprod().float(), scheduler.alphas_cumprod, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("text", ["a round RED creature", "pokemon (creature), ultra-detailed", "naïve ☃ 龍 12 \"quotes\"", ""])
+@pytest.mark.parametrize("text", ["a round RED creature", "pokemon (creature), ultra-detailed", 'naïve ☃ 龍 12 "quotes"', ""])
 def test_the_tokenizer_takes_any_text_and_gives_it_back(tmp_path: Path, text: str) -> None:
     tokenizer = train_tokenizer(["a round red creature with two eyes"] * 3, tmp_path)
     ids = tokenizer(text).input_ids

@@ -112,7 +112,9 @@ def test_every_problem_is_listed_by_file_name(raw: Path) -> None:
 
 
 @pytest.mark.parametrize(("prompts", "expected"), [(9, "holds 5 images, but prompts is 9"), (None, None), (3, None)])
-def test_the_number_of_prompts_may_be_less_than_the_folder_but_not_more(raw: Path, prompts: int | None, expected: str | None) -> None:
+def test_the_number_of_prompts_may_be_less_than_the_folder_but_not_more(
+    raw: Path, prompts: int | None, expected: str | None
+) -> None:
     if expected:
         with pytest.raises(UserError, match=expected):
             read_folder(raw, 64, prompts)
