@@ -1,9 +1,8 @@
-"""How a stage ends: with its parent, with one sentence, never with an orphan."""
+"""Let a process die with the one that started it, so that killing a run leaves nothing behind that writes on."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import sys
 
@@ -11,13 +10,6 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends, so that a killed `dvc repro` leaves no stage writing on.
-
-    Does nothing elsewhere.
-    """
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Ask Linux to kill this process when the one that started it ends; other systems have no such request."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

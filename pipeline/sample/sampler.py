@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.models import LATENT_SCALE, StableDiffusion
 from pipeline.sample import solver
 from pipeline.sample.condition import fixed_condition
 from pipeline.sample.guidance import GuidedNoise
+from pipeline.sample.pieces import feed_forward_in_pieces
 from pipeline.sample.schedule import Schedule
 
 _ENCODE_BATCH = 64
@@ -98,7 +100,8 @@ def draw_latents(
     """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
     states = torch.cat([unconditional.expand_as(conditions), conditions])
     times = torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32).to(model.device)
-    layout = torch.contiguous_format if model.device.type == "cpu" else torch.channels_last
+    on_cpu = model.device.type == "cpu"
+    layout = torch.contiguous_format if on_cpu else torch.channels_last
 
     def predict(x: torch.Tensor, step: int) -> torch.Tensor:
         sample = x.to(dtype=model.unet.dtype, memory_format=layout)
@@ -108,7 +111,8 @@ def draw_latents(
     cell = model.pixels_per_latent
     shape = (model.latent_channels, settings.height // cell, settings.width // cell)
     noise = solver.image_noise(seeds, shape, model.device)
-    with fixed_condition(model.unet, states):
+    pieces = feed_forward_in_pieces(model.unet, len(states), shape[1] * shape[2]) if on_cpu else nullcontext()
+    with fixed_condition(model.unet, states), pieces:
         latents = solver.euler_ancestral(guided, [*settings.noise_levels, 0.0], noise)
     return latents, guided.diff_norm
 

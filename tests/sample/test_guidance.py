@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pipeline.models import load_base
 from pipeline.sample.condition import fixed_condition
 from pipeline.sample.guidance import GuidedNoise
+from pipeline.sample.pieces import feed_forward_in_pieces, rows_per_piece
 
 
 def _branches(x, step):
@@ -57,3 +59,24 @@ def test_a_fixed_condition_predicts_what_the_plain_unet_does(tiny_model):
                 actual = unet(x, torch.tensor(time), encoder_hidden_states=states).sample
             torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     assert unet.attn_processors == before, "the U-Net must be as it was"
+
+
+def test_feed_forward_in_pieces_predicts_what_the_plain_unet_does(tiny_model):
+    unet = load_base(tiny_model).unet
+    draws = torch.Generator().manual_seed(0)
+    x, states = torch.randn(60, 4, 8, 8, generator=draws), torch.randn(60, 77, 32, generator=draws)
+    with torch.inference_mode():
+        expected = unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample
+        with feed_forward_in_pieces(unet, 60, 64):
+            actual = unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+        assert torch.equal(unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample, expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bytes", "piece"),
+    [(100, 128 * 1024, 10), (100, 2**30, 100), (94, 128 * 1024, 94), (8, 1024, 8), (90, 512 * 1024, 3)],
+    ids=["fits", "one row is too large", "a prime of pairs", "all fit", "three fit"],
+)
+def test_pieces_divide_the_batch_and_fit_the_cache(rows, row_bytes, piece):
+    assert rows_per_piece(rows, row_bytes) == piece

@@ -212,7 +212,9 @@ def test_what_does_not_fit_is_refused_in_one_sentence(tiny_model, chain, damage)
         expected = "lora.safetensors does not exist"
     elif damage == "shape":
         tensors, _ = load_tensors(chain.lora(2))
-        save_tensors(chain.lora(2), {name: tensor[..., :3] if "lora_down" in name else tensor for name, tensor in tensors.items()})
+        save_tensors(
+            chain.lora(2), {name: tensor[..., :3] if "lora_down" in name else tensor for name, tensor in tensors.items()}
+        )
         expected = "another shape"
     else:
         write_json(chain.base_record(), {"files": {}, "model": str(tiny_model), "sha256": "0" * 64, "vae": None})

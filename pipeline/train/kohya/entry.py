@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.process import die_with_parent
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.kohya.options import Options
-from pipeline.train.kohya.orphan import die_with_parent
 
 _BLOCKS = ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]
 _FIXED = {

@@ -13,9 +13,9 @@ from pathlib import Path
 import pipeline
 from pipeline import paths
 from pipeline.errors import UserError
+from pipeline.process import die_with_parent
 from pipeline.progress import Progress
 from pipeline.train.kohya.options import Options
-from pipeline.train.kohya.orphan import die_with_parent
 
 _POLL_SECONDS = 0.2
 _LAST_LINES = 3
