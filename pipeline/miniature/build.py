@@ -33,7 +33,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "towers": {"steps": 1400, "batch": 40, "lr": 1e-3},
     "vae": {"steps": 3600, "batch": 8, "lr": 2e-3},
     "classifier": {"steps": 1500, "batch": 64, "lr": 2e-3},
-    "unet": {"steps": 2200, "batch": 64, "lr": 1.5e-3},
+    "unet": {"steps": 1300, "batch": 64, "lr": 1.5e-3, "horizon": 2200, "cooldown": 600},
 }
 
 MODEL_INDEX = {
@@ -57,11 +57,17 @@ def build(out: Path, *, scale: float = 1.0, parts: Sequence[str] | None = None) 
     """
     for part in PARTS:
         if parts is None or part in parts:
-            settings = SETTINGS[part] | {"steps": max(1, round(SETTINGS[part]["steps"] * scale))}
+            settings = scaled(SETTINGS[part], scale)
             data = _drawings(part)
             losses = _TRAINERS[part](out, data, settings)
             _record(out, part, data, settings, losses)
     _write_pipeline_files(out)
+
+
+def scaled(settings: dict[str, Any], scale: float) -> dict[str, Any]:
+    """The settings with every number of steps multiplied by `scale`, and at least 1."""
+    counts = ("steps", "horizon", "cooldown")
+    return {name: max(1, round(value * scale)) if name in counts else value for name, value in settings.items()}
 
 
 def _drawings(part: str) -> Drawings:

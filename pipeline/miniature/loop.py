@@ -75,12 +75,15 @@ def fit(
     lr: float,
     weight_decay: float = 1e-4,
     warmup: int = 100,
+    horizon: int | None = None,
+    cooldown: int = 0,
     ema: float | None = None,
     max_grad_norm: float = 1.0,
 ) -> tuple[nn.Module, list[float]]:
     """Minimise `loss_of(step)` over the parameters of `model`.
 
-    Returns the model (its exponential moving average when `ema` is given) and the mean loss of every 50 steps.
+    The learning rate follows a cosine towards `horizon` (by default `steps`), and falls linearly to zero over the last
+    `cooldown` steps, so that a run can end before its horizon. Returns the model (its exponential moving average when `ema` is given) and the mean loss of every 50 steps.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = MatrixOptimizer(model, lr, weight_decay)
@@ -94,7 +97,8 @@ def fit(
             model.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
-            optimizer.step(lr * cosine_with_warmup(step, steps, warmup))
+            falling = min(1.0, (steps - step) / cooldown) if cooldown else 1.0
+            optimizer.step(lr * cosine_with_warmup(step, horizon or steps, warmup) * falling)
             if ema is not None:
                 _average(averaged, model, min(ema, (1 + step) / (10 + step)))
             window.append(float(loss.detach()))

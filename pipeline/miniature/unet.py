@@ -73,6 +73,8 @@ def train_unet(
     batch: int,
     lr: float,
     seed: int,
+    horizon: int | None = None,
+    cooldown: int = 0,
     widths: tuple[int, ...] = WIDTHS,
 ) -> tuple[UNet2DConditionModel, list[float]]:
     """eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen."""
@@ -96,5 +98,7 @@ def train_unet(
         predicted = unet(noisy.contiguous(memory_format=torch.channels_last), t, condition).sample
         return ((predicted - noise).square().mean(dim=(1, 2, 3)) * weight[t]).mean()
 
-    averaged, history = fit("unet", unet, loss_of, steps=steps, lr=lr, ema=0.998, weight_decay=1e-2, warmup=100)
+    averaged, history = fit(
+        "unet", unet, loss_of, steps=steps, lr=lr, ema=0.998, weight_decay=1e-2, horizon=horizon, cooldown=cooldown
+    )
     return averaged.to(memory_format=torch.contiguous_format), history

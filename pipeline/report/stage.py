@@ -32,7 +32,6 @@ def summary(record: Record) -> dict[str, Any]:
         "FID_1": last["fid_1"],
         "collapse_rate": last["collapse_rate"],
         "recall": last["recall"],
-        "precision": last["precision"],
         "clip_score": last["clip_score"],
         "SFD": last["sfd"],
         "power_ratio": last["power_ratio"],

@@ -110,7 +110,7 @@ def test_the_headline_has_fid_collapse_rate_and_floor(chain: Layout, page: Page)
 
 def test_the_summary_is_the_last_iteration(chain: Layout) -> None:
     last, summary = read_json(chain.metrics(3)), read_json(chain.summary)
-    assert set(summary) == {"FID", "FID_1", "collapse_rate", "recall", "precision", "clip_score", "SFD", "power_ratio"}
+    assert set(summary) == {"FID", "FID_1", "collapse_rate", "recall", "clip_score", "SFD", "power_ratio"}
     assert (summary["FID"], summary["collapse_rate"], summary["SFD"]) == (last["fid"], last["collapse_rate"], last["sfd"])
 
 
