@@ -119,12 +119,16 @@ def collect(plan: Plan, folder: Path) -> list[dict[str, str | int]]:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name costs no room on the disk, where the file system has such."""
-    target.unlink(missing_ok=True)
+    """A second name costs no room on the disk, where the file system has such. Raises UserError when the disk is full."""
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    except OSError as error:
+        reason = error.strerror
+        raise UserError(f"cannot write {target.name}: {reason}; finished images are kept, make room and run again") from error
 
 
 def collect_traces(plan: Plan) -> dict[str, torch.Tensor]:

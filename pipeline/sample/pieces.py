@@ -37,7 +37,7 @@ def feed_forward_in_pieces(unet: UNet2DConditionModel, rows: int, tokens: int) -
 
 
 def rows_per_piece(rows: int, row_bytes: int) -> int:
-    """The largest divisor of `rows` that fits the cache; `rows` itself when the next divisor is far smaller, or nothing fits."""
+    """The largest divisor of `rows` that fits the cache; `rows` itself when that is far smaller than what would fit, or 0."""
     fitting = min(rows, _CACHE_BYTES // row_bytes)
     divisors = [piece for piece in range(1, fitting + 1) if rows % piece == 0]
     return divisors[-1] if divisors and 4 * divisors[-1] >= fitting else rows

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pipeline.compat  # noqa: F401  (before diffusers)
+
+from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pipeline.compat  # noqa: F401  (before diffusers)
+
 import numpy as np
 import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
-import pipeline.compat  # noqa: F401  (before diffusers)
 from pipeline.models import BETA_END, BETA_START
 from pipeline.sample.solver import ancestral_split, euler_ancestral, image_noise, noise_levels, timesteps
 
