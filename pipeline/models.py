@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.errors import UserError
@@ -45,7 +46,8 @@ class StableDiffusion:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
         for part in (self.text_encoder, self.vae, self.unet):
-            part.to(device=device, dtype=dtype)
+            # Not part.to(): diffusers' own warns at every cast.
+            nn.Module.to(part, device=device, dtype=dtype)
         return self
 
 

@@ -90,4 +90,4 @@ def measure_and_analyse(layout: Layout, params: Params) -> None:
     for k in range(params.last + 1):
         measure.run(View(params, "measure"), k, layout, "cpu")
         if k:
-            analyse.run(View(params, "analyse"), k, layout, "cpu")
+            analyse.run(View(params, "analyse"), k, layout)

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from ruamel.yaml import YAML
 
 from pipeline.storage import read_json, sha256_file
+from project import ROOT
 
 SMALL = {"prompts": 8, "epochs": 1, "steps": 3, "sample_batch": 4, "neighbours": 3, "trainer": "builtin", "rank": 2}
 

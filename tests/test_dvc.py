@@ -6,10 +6,10 @@ import ast
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from ruamel.yaml import YAML
 
 from pipeline.params import STAGE_PARAMS
+from project import ROOT
 
 FRAME = {"cli", "errors", "params", "paths", "process", "progress", "__init__", "__main__"}
 """Modules that pass values on but decide no byte of an output, so that they are no dependency."""

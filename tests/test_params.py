@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import params, presets
 from pipeline.errors import UserError
 from pipeline.params import Params, View
+from project import ROOT
 
 
 @pytest.fixture

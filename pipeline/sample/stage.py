@@ -41,7 +41,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
     weights = layout.lora(k)
     if not weights.is_file():
         raise UserError(f"{weights} does not exist; make it with 'dvc repro train@{k}' or fetch it with 'dvc pull'")
-    key = {
+    key: dict[str, Any] = {
         "base": base,
         "lora": sha256_file(weights),
         "prompts": read_jsonl(layout.prompts),

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from pipeline import params
 from pipeline.curate import policies, stage
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
 from pipeline.storage import read_jsonl, write_jsonl
+from project import ROOT
 
 
 def records(k: int, prompts: int, images: int = 1) -> list[policies.Record]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import Image
 
 from pipeline import params
@@ -18,6 +17,7 @@ from pipeline.paths import Layout
 from pipeline.prepare import stage
 from pipeline.prepare.folder import read_folder
 from pipeline.storage import read_jsonl, sha256_file
+from project import ROOT
 
 
 def view(**changes: object) -> View:

@@ -122,9 +122,7 @@ def test_a_unet_that_sd_scripts_cannot_build_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process ask to die with its parent")
 def test_a_killed_parent_takes_the_trainer_with_it() -> None:
-    child = (
-        "import time; from pipeline.process import die_with_parent; die_with_parent(); print('up'); time.sleep(60)"
-    )
+    child = "import time; from pipeline.process import die_with_parent; die_with_parent(); print('up'); time.sleep(60)"
     parent = f"""
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-uc", {child!r}], stdout=subprocess.PIPE)
