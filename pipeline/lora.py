@@ -108,7 +108,7 @@ def merge(model: StableDiffusion, lora_path: Path, multiplier: float = 1.0) -> N
     weights = load(lora_path)
     check_fits(weights, modules, lora_path)
     for name, layer in weights.items():
-        weight = modules[name].weight
+        weight = modules[name].get_parameter("weight")
         change = (layer.up.flatten(1) @ layer.down.flatten(1)) * (multiplier * layer.scale)
         weight.copy_(weight.float() + change.reshape(weight.shape).to(weight.device))
 
@@ -118,7 +118,7 @@ def check_fits(weights: Mapping[str, LowRank], modules: Mapping[str, nn.Module],
     for name, layer in weights.items():
         if name not in modules:
             raise UserError(f"{path} changes {name!r}, which the model does not have; it belongs to another kind of model")
-        shape = modules[name].weight.shape
+        shape = modules[name].get_parameter("weight").shape
         expected = ((layer.rank, *shape[1:]), (shape[0], layer.rank, *shape[2:]))
         got = (tuple(layer.down.shape), tuple(layer.up.shape))
         if got != expected:

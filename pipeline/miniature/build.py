@@ -132,7 +132,9 @@ def load_classifier(model: Path) -> Classifier:
 
 def _record(out: Path, part: str, data: Drawings, settings: dict[str, Any], losses: list[float]) -> None:
     path = out / "build.json"
-    record = read_json(path) if path.is_file() else {"command": "redifine miniature build", "seed": SEED, "parts": {}}
+    record: dict[str, Any] = (
+        read_json(path) if path.is_file() else {"command": "redifine miniature build", "seed": SEED, "parts": {}}
+    )
     record["parts"][part] = settings | {
         "drawings": len(data),
         "data_sha256": data.sha256(),

@@ -35,7 +35,8 @@ def train_classifier(drawings: Drawings, *, steps: int, batch: int, lr: float, s
     """Cross-entropy over all attributes, on drawings shifted by up to 2 pixels and slightly noisy."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = Classifier().to(memory_format=torch.channels_last)
+    model = Classifier()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss_of(_: int) -> torch.Tensor:
         rows = torch.randint(len(drawings), (batch,), generator=generator)

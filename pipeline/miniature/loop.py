@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -66,9 +67,12 @@ def _like(gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return gradient.reshape(len(weight), -1)
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
 def fit(
     name: str,
-    model: nn.Module,
+    model: Model,
     loss_of: Callable[[int], torch.Tensor],
     *,
     steps: int,
@@ -79,11 +83,12 @@ def fit(
     cooldown: int = 0,
     ema: float | None = None,
     max_grad_norm: float = 1.0,
-) -> tuple[nn.Module, list[float]]:
+) -> tuple[Model, list[float]]:
     """Minimise `loss_of(step)` over the parameters of `model`.
 
     The learning rate follows a cosine towards `horizon` (by default `steps`), and falls linearly to zero over the last
-    `cooldown` steps, so that a run can end before its horizon. Returns the model (its exponential moving average when `ema` is given) and the mean loss of every 50 steps.
+    `cooldown` steps, so that a run can end before its horizon. Returns the model (its exponential moving average when
+    `ema` is given) and the mean loss of every 50 steps.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = MatrixOptimizer(model, lr, weight_decay)

@@ -47,12 +47,13 @@ class LoraLayer:
     """One layer's trainable halves, down [r,in] and up [out,r] in float32, and its forward with the side path."""
 
     def __init__(self, layer: nn.Module, start: LowRank) -> None:
-        device = layer.weight.device
+        weight = layer.get_parameter("weight")
+        device = weight.device
         self.down = nn.Parameter(start.down.flatten(1).to(device, torch.float32, copy=True))
         self.up = nn.Parameter(start.up.flatten(1).to(device, torch.float32, copy=True))
         self.alpha, self.scale = start.alpha, start.scale
-        self._weight, self._bias = layer.weight.detach().flatten(1), layer.bias
-        self._kernel = tuple(layer.weight.shape[2:])
+        self._weight, self._bias = weight.detach().flatten(1), layer.bias
+        self._kernel = tuple(weight.shape[2:])
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """[...,in] -> [...,out]; for a 1x1 convolution [B,in,H,W] -> [B,out,H,W]."""
@@ -80,7 +81,7 @@ def initial(modules: Mapping[str, nn.Module], rank: int, alpha: float, generator
     """sd-scripts' start: down uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5), up zero."""
     start = {}
     for name, layer in modules.items():
-        outputs, inputs, *kernel = layer.weight.shape
+        outputs, inputs, *kernel = layer.get_parameter("weight").shape
         bound = 1 / math.sqrt(inputs)
         down = torch.empty(rank, inputs, *kernel).uniform_(-bound, bound, generator=generator)
         start[name] = LowRank(down, torch.zeros(outputs, rank, *kernel), alpha)
