@@ -63,7 +63,7 @@ def _view(stage: str) -> parameters.View:
     return parameters.View(parameters.load(), stage)
 
 
-@main.command()
+@main.command(short_help="Raw images, captions -> D_0, P, M_0's record.")
 def prepare() -> None:
     """Raw images and captions -> D_0, the prompts P, M_0's record."""
     from pipeline.prepare import stage
@@ -71,7 +71,7 @@ def prepare() -> None:
     stage.run(_view("prepare"), Layout())
 
 
-@main.command()
+@main.command(short_help="Choose T_k, what M_k is finetuned on.")
 @_k(1)
 def curate(k: int) -> None:
     """D_0, D_{k-1}, T_{k-1} -> T_k, the images that M_k is finetuned on."""
@@ -80,7 +80,7 @@ def curate(k: int) -> None:
     stage.run(_view("curate"), k, Layout())
 
 
-@main.command()
+@main.command(short_help="Finetune: T_k, M_0 -> M_k, a LoRA.")
 @_k(1)
 @_device
 @click.option("--dry-run", is_flag=True, help="Print the generated TOML pair and train nothing.")
@@ -98,7 +98,7 @@ def train(k: int, device: str | None, dry_run: bool) -> None:
         stage.run(_view("train"), k, Layout(), _pick_device(device))
 
 
-@main.command()
+@main.command(short_help="Draw D_k with M_k, or prompts of your own.")
 @click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.")
 @_device
 @click.option("--model", metavar="PATH", help="Without --k: base model; default: the one in params.yaml.")
@@ -141,7 +141,7 @@ def sample(k: int | None, device: str | None, **options: Any) -> None:
     click.echo(f"{len(written)} images in {options['out']}")
 
 
-@main.command()
+@main.command(short_help="FID, recall, CLIP score, SFD of D_k.")
 @_k(0)
 @_device
 def measure(k: int, device: str | None) -> None:
@@ -151,7 +151,7 @@ def measure(k: int, device: str | None) -> None:
     stage.run(_view("measure"), k, Layout(), _pick_device(device))
 
 
-@main.command()
+@main.command(short_help="Spectra, latents and Diff norms of D_k.")
 @_k(1)
 def analyse(k: int) -> None:
     """D_0, D_k, traces -> analysis/k.json: spectra, latents, Diff norms."""
@@ -160,7 +160,7 @@ def analyse(k: int) -> None:
     stage.run(_view("analyse"), k, Layout())
 
 
-@main.command()
+@main.command(short_help="One page on the whole chain.")
 def report() -> None:
     """Everything -> report/index.html, report/summary.json, plots/."""
     from pipeline.report import stage
@@ -168,7 +168,7 @@ def report() -> None:
     stage.run(_view("report"), Layout())
 
 
-@main.command()
+@main.command(short_help="Write a named set of values into params.yaml.")
 @click.argument("name", required=False)
 def preset(name: str | None) -> None:
     """Write the preset NAME into params.yaml, keeping its comments; without NAME, list the presets.
@@ -194,7 +194,10 @@ def set_values(assignments: tuple[str, ...]) -> None:
     presets.assign(dict(item.partition("=")[::2] for item in assignments))
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@main.command(
+    short_help="dvc exp, after checking that Git is ready.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def exp(arguments: tuple[str, ...]) -> None:
     """`dvc exp ...`, after checking that Git is ready for it (identity, committed params.yaml).
@@ -207,7 +210,7 @@ def exp(arguments: tuple[str, ...]) -> None:
     os.execvp(sys.executable, [sys.executable, "-m", "dvc", "exp", *arguments])
 
 
-@main.group()
+@main.group(short_help="The built-in small Stable Diffusion.")
 def miniature() -> None:
     """The built-in small Stable Diffusion: draw its data, build it, evaluate it."""
 
