@@ -66,12 +66,12 @@ def base_model(root: Path, folder: Path) -> Path:
     if (root / "models/miniature/unet").is_dir():
         return root / "models/miniature"
     sys.path.insert(0, str(root / "tests"))
-    from tiny import write_tiny_model
     from transformers import CLIPTextModel, CLIPTokenizer
 
     from pipeline.miniature.towers import new_clip
     from pipeline.miniature.unet import new_unet
     from pipeline.miniature.vae import new_vae
+    from tiny import write_tiny_model
 
     base = write_tiny_model(folder / "base")
     vocabulary = len(CLIPTokenizer.from_pretrained(base, subfolder="tokenizer"))

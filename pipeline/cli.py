@@ -131,7 +131,7 @@ def sample(k: int | None, device: str | None, **options: Any) -> None:
     from pipeline.sample.standalone import sample_prompts
 
     params = parameters.load()
-    lines = options.pop("prompts").read_text(encoding="utf-8").splitlines()
+    lines = options.pop("prompts").read_text(encoding="utf-8").split("\n")
     prompts = [line.strip() for line in lines if line.strip()]
     model = options.pop("model") or params.model
     written = sample_prompts(

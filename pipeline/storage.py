@@ -72,7 +72,10 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(_read(path).splitlines(), 1):
+    # Not splitlines(): it also breaks at characters that a caption may hold, such as U+2028.
+    for number, line in enumerate(_read(path).removesuffix("\n").split("\n"), 1):
+        if not line:
+            continue
         try:
             rows.append(json.loads(line))
         except ValueError as error:

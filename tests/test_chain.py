@@ -81,7 +81,11 @@ def outputs(project: Path) -> dict[str, str]:
 
 def would_run(project: Path) -> set[str]:
     """Stages whose own parameters or inputs have changed; what only follows from their new outputs is not known yet."""
-    text = dvc(project, "repro", "--dry").stdout
+    return running_stages(dvc(project, "repro", "--dry").stdout)
+
+
+def running_stages(text: str) -> set[str]:
+    """Names of the stages that DVC's output says it runs."""
     return {line.split("'")[1] for line in text.splitlines() if line.startswith("Running stage")}
 
 
@@ -128,15 +132,13 @@ def test_a_changed_parameter_reruns_its_readers_alone(finished: Path, change: di
     assert not kept & running
 
 
-def test_a_longer_chain_runs_only_the_new_iterations(finished: Path) -> None:
-    before = (finished / "params.yaml").read_text()
-    try:
-        set_params(finished, iterations=4)
-        running = would_run(finished)
-    finally:
-        (finished / "params.yaml").write_text(before)
-    assert {name for name in running if "@" in name} == {
-        f"{stage}@{k}" for stage in ("curate", "train", "sample", "measure", "analyse") for k in (3, 4)
+def test_a_longer_chain_runs_only_the_new_iterations(finished: Path, tmp_path: Path) -> None:
+    project = tmp_path / "longer"
+    shutil.copytree(finished, project)
+    set_params(project, iterations=3)
+    assert running_stages(dvc(project, "repro").stdout) == {
+        *(f"{stage}@3" for stage in ("curate", "train", "sample", "measure", "analyse")),
+        "report",
     }
 
 

@@ -60,6 +60,14 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_line_of_json_may_hold_any_character(tmp_path: Path) -> None:
+    rows = [{"prompt": "one\u2028two\u0085three\nfour"}, {"prompt": ""}]
+    storage.write_jsonl(tmp_path / "a.jsonl", rows)
+    assert storage.read_jsonl(tmp_path / "a.jsonl") == rows
+    storage.write_jsonl(tmp_path / "none.jsonl", [])
+    assert storage.read_jsonl(tmp_path / "none.jsonl") == []
+
+
 def test_nan_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         storage.write_json(tmp_path / "a.json", {"fid": float("nan")})

@@ -6,7 +6,7 @@ stage / standalone    what to draw: prompts, seeds, settings, and where the imag
       schedule        s_t, the guidance scale of each step
       guidance        one U-Net batch for both branches; records ||cond - uncond||
       condition       the U-Net with its condition's keys and values computed once
-      pieces          the U-Net with feed-forward layers that fit a CPU's cache
+      cpu             the U-Net arranged for a CPU
       solver          Euler Ancestral, given any noise prediction
   png                 each image's lineage as text in its PNG
 """

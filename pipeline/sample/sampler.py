@@ -13,8 +13,8 @@ from pipeline import text
 from pipeline.models import LATENT_SCALE, StableDiffusion
 from pipeline.sample import solver
 from pipeline.sample.condition import fixed_condition
+from pipeline.sample.cpu import arranged_for_cpu
 from pipeline.sample.guidance import GuidedNoise
-from pipeline.sample.pieces import feed_forward_in_pieces
 from pipeline.sample.schedule import Schedule
 
 _ENCODE_BATCH = 64
@@ -111,8 +111,8 @@ def draw_latents(
     cell = model.pixels_per_latent
     shape = (model.latent_channels, settings.height // cell, settings.width // cell)
     noise = solver.image_noise(seeds, shape, model.device)
-    pieces = feed_forward_in_pieces(model.unet, len(states), shape[1] * shape[2]) if on_cpu else nullcontext()
-    with fixed_condition(model.unet, states), pieces:
+    arranged = arranged_for_cpu(model.unet, len(states), shape[1] * shape[2]) if on_cpu else nullcontext()
+    with fixed_condition(model.unet, states), arranged:
         latents = solver.euler_ancestral(guided, [*settings.noise_levels, 0.0], noise)
     return latents, guided.diff_norm
 

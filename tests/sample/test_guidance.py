@@ -7,8 +7,8 @@ import torch
 
 from pipeline.models import load_base
 from pipeline.sample.condition import fixed_condition
+from pipeline.sample.cpu import arranged_for_cpu, rows_per_piece
 from pipeline.sample.guidance import GuidedNoise
-from pipeline.sample.pieces import feed_forward_in_pieces, rows_per_piece
 
 
 def _branches(x, step):
@@ -61,13 +61,13 @@ def test_a_fixed_condition_predicts_what_the_plain_unet_does(tiny_model):
     assert unet.attn_processors == before, "the U-Net must be as it was"
 
 
-def test_feed_forward_in_pieces_predicts_what_the_plain_unet_does(tiny_model):
+def test_arranged_for_a_cpu_the_unet_predicts_what_the_plain_unet_does(tiny_model):
     unet = load_base(tiny_model).unet
     draws = torch.Generator().manual_seed(0)
     x, states = torch.randn(60, 4, 8, 8, generator=draws), torch.randn(60, 77, 32, generator=draws)
     with torch.inference_mode():
         expected = unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample
-        with feed_forward_in_pieces(unet, 60, 64):
+        with arranged_for_cpu(unet, 60, 64):
             actual = unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
         assert torch.equal(unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample, expected)
