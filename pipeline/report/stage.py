@@ -1,4 +1,4 @@
-"""Write report/index.html, metrics/summary.json and the data of `dvc plots`."""
+"""Write report/index.html, report/summary.json and the data of `dvc plots`."""
 
 from __future__ import annotations
 
