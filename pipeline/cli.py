@@ -129,9 +129,10 @@ def sample(k: int | None, device: str | None, **options: Any) -> None:
     if options["prompts"] is None:
         raise click.UsageError("give --k for an iteration of the chain, or --prompts for prompts of your own")
     from pipeline.sample.standalone import sample_prompts
+    from pipeline.storage import read_text
 
     params = parameters.load()
-    lines = options.pop("prompts").read_text(encoding="utf-8").split("\n")
+    lines = read_text(options.pop("prompts")).split("\n")
     prompts = [line.strip() for line in lines if line.strip()]
     model = options.pop("model") or params.model
     written = sample_prompts(

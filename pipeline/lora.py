@@ -77,6 +77,8 @@ def load(path: Path) -> dict[str, LowRank]:
         if not torch.isfinite(tensor).all():
             raise UserError(f"{path} holds NaN or infinity in {key!r}; train it again with a lower learning rate")
         parts.setdefault(name, {})[_SUFFIXES[suffix]] = tensor.float()
+    if not parts:
+        raise UserError(f"{path} holds no LoRA weights; fetch or make it again")
     return {name: _low_rank(path, name, halves) for name, halves in parts.items()}
 
 
@@ -84,8 +86,12 @@ def _low_rank(path: Path, name: str, halves: Mapping[str, torch.Tensor]) -> LowR
     missing = {"down", "up"} - halves.keys()
     if missing:
         raise UserError(f"{path} lacks lora_{missing.pop()}.weight of {name!r}; fetch or make it again")
-    alpha = halves.get("alpha")
-    return LowRank(halves["down"], halves["up"], float(halves["down"].shape[0] if alpha is None else alpha))
+    down, up = halves["down"], halves["up"]
+    alpha = halves.get("alpha", torch.tensor(float(down.shape[0] if down.ndim else 0)))
+    if {down.ndim, up.ndim} not in ({2}, {4}) or not down.numel() or alpha.numel() != 1:
+        shapes = f"down {tuple(down.shape)}, up {tuple(up.shape)} and alpha {tuple(alpha.shape)}"
+        raise UserError(f"{path} is a LoRA of another shape: {name!r} has {shapes}; use one of kohya's plain LoRAs")
+    return LowRank(down, up, float(alpha))
 
 
 def save(path: Path, weights: Mapping[str, LowRank], metadata: Mapping[str, str] | None = None) -> None:

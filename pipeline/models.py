@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -52,10 +53,13 @@ class StableDiffusion:
 
 
 def load_base(model: str | Path, vae: str | Path | None = None) -> StableDiffusion:
-    """Load M_0 from a diffusers folder (or hub id) in float32 on the CPU, the VAE replaced by `vae` when given.
+    """Load M_0 from a diffusers folder in float32 on the CPU, the VAE replaced by `vae` when given.
 
     Raises UserError when a part is missing or damaged.
     """
+    for folder in filter(None, (model, vae)):
+        if not Path(folder).is_dir():
+            raise UserError(f"there is no folder {folder}; name one that holds a model in diffusers layout")
     name = str(model)
     tokenizer = _load(CLIPTokenizer, name, "tokenizer")
     text_encoder = _load(CLIPTextModel, name, "text_encoder")
@@ -71,7 +75,7 @@ def _load(kind: Any, name: str, part: str | None, **options: Any) -> Any:
         options["subfolder"] = part
     try:
         return kind.from_pretrained(name, **options)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
         where = f"{name}/{part}" if part else name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot load {kind.__name__} from {where}: {reason}") from error

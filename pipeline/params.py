@@ -24,7 +24,7 @@ class Step(BaseModel):
 class Params(BaseModel):
     """Everything that a run depends on. Every knob is a top-level scalar, so that `dvc exp run -S cfg=2.5` works."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     seed: int = Field(0, ge=0)
     iterations: dict[str, Step]
@@ -155,10 +155,11 @@ def load(path: Path = FILE) -> Params:
         raise UserError(
             f"{path} does not exist; run in the project's folder, or restore it with 'git checkout {path}'"
         ) from error
-    except YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} must hold 'key: value' lines, got {type(values).__name__}")
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = str(error).partition("To suppress this check")[0]
+        raise UserError(f"{path} cannot be read as YAML: {' '.join(reason.split())}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path} must hold 'key: value' lines with words as keys")
     return check(values, path)
 
 
@@ -186,7 +187,8 @@ def _sentence(detail: Any) -> str:
         "less_than_equal": f"<= {context.get('le')}", "less_than": f"< {context.get('lt')}",
         "multiple_of": f"a multiple of {context.get('multiple_of')}", "literal_error": f"one of {context.get('expected')}",
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
-        "string_type": "text", "bool_type": "true or false", "dict_type": "a mapping", "model_type": "a mapping {prev: k-1}",
+        "finite_number": "a finite number", "string_type": "text", "bool_type": "true or false",
+        "dict_type": "a mapping", "model_type": "a mapping {prev: k-1}",
     }  # fmt: skip
     return f"{key} must be {bounds.get(kind, detail['msg'])}, got {got!r}"
 

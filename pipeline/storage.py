@@ -8,7 +8,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,15 @@ def sha256_file(path: Path) -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write all of `content` or nothing: to a temporary name first. A full disk is a UserError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
 
 
@@ -65,45 +66,68 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(_read(path))
+        return json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Rows of a JSON-lines file. Raises UserError when one is damaged or lacks a `required` key."""
+    required = tuple(required)
     rows = []
     # Not splitlines(): it also breaks at characters that a caption may hold, such as U+2028.
-    for number, line in enumerate(_read(path).removesuffix("\n").split("\n"), 1):
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
         if not line:
             continue
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError as error:
             raise UserError(f"{path}, line {number} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
+        if not isinstance(row, dict) or not row.keys() >= set(required):
+            raise UserError(f"{path}, line {number} lacks one of {', '.join(required)}; restore it with 'dvc checkout'")
+        rows.append(row)
     return rows
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A UTF-8 text file. Raises UserError when it is missing, no file, or not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8, or restore it with 'dvc checkout'") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `target` when the block succeeds, and vanishes when it fails."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
+        partial.mkdir(parents=True)
         yield partial
-        shutil.rmtree(target, ignore_errors=True)
-        partial.replace(target)
+        _take_place(partial, target, old)
     except OSError as error:
         raise _cannot_write(target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _take_place(new: Path, target: Path, aside: Path) -> None:
+    """Move `new` to `target`; what was there steps aside first and is lost only when the new one stands."""
+    if target.exists():
+        target.replace(aside)
+    try:
+        new.replace(target)
+    except OSError:
+        if aside.exists():
+            aside.replace(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from pipeline.errors import UserError
+
 WINDOW = 77
 CHUNK = WINDOW - 2
 
@@ -37,8 +39,11 @@ def encode(text_encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 2) -
     """Token ids [N,C,77] -> states [N, 75 C + 2, d] in the text encoder's dtype.
 
     `clip_skip` counts as kohya's: 1 is the last layer, 2 the one before it (diffusers calls that 1), each followed by
-    the final layer norm. Differentiable in the text encoder's parameters.
+    the final layer norm. Differentiable in the text encoder's parameters. Raises UserError when there is no such layer.
     """
+    layers = text_encoder.config.num_hidden_layers
+    if not 1 <= clip_skip <= layers:
+        raise UserError(f"clip_skip must be 1 to {layers}, the text encoder's layers, got {clip_skip} (params.yaml)")
     images, chunks, _ = ids.shape
     output = text_encoder(ids.reshape(-1, WINDOW).to(text_encoder.device), output_hidden_states=True)
     states = text_encoder.text_model.final_layer_norm(output.hidden_states[-clip_skip])

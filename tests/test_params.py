@@ -33,6 +33,8 @@ def edit(file: Path, old: str, new: str) -> None:
         ("cfg: 7.5", "cgf: 7.5", "unknown key 'cgf' (did you mean 'cfg'?)"),
         ("cfg: 7.5", "cfg: high", "cfg must be a number, got 'high'"),
         ("cfg: 7.5", "cfg: -2", "cfg must be >= 0.0, got -2"),
+        ("cfg: 7.5", "cfg: .inf", "cfg must be a finite number, got inf"),
+        ("cfg: 7.5", "7: 7.5", "words as keys"),
         ("condition_drop: 0.0", "condition_drop: 1.5", "condition_drop must be <= 1.0, got 1.5"),
         ("rank: 16", "rank: 16.5", "rank must be a whole number, got 16.5"),
         ("schedule: constant", "schedule: cosin", "schedule must be one of"),

@@ -68,6 +68,40 @@ def test_a_line_of_json_may_hold_any_character(tmp_path: Path) -> None:
     assert storage.read_jsonl(tmp_path / "none.jsonl") == []
 
 
+@pytest.mark.parametrize("content", ['{"x": 1}\n', "[1]\n", "{\n", "\u00e9".encode("latin-1")])
+def test_a_row_that_is_not_what_it_should_be_is_named(tmp_path: Path, content: str | bytes) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match="a.jsonl"):
+        storage.read_jsonl(tmp_path / "a.jsonl", ("file",))
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        storage.write_text(tmp_path / "p.txt/x/a.txt", "a")
+    with pytest.raises(UserError, match="cannot write"), storage.replacing_folder(tmp_path / "p.txt/D_1"):
+        pass
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_to_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "D_1"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    rename = Path.replace
+
+    def refuse_the_new_one(self: Path, other: Path) -> Path:
+        if self.name == ".D_1.partial":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "replace", refuse_the_new_one)
+    with pytest.raises(UserError, match="Input/output error"), storage.replacing_folder(target) as folder:
+        (folder / "new.txt").write_text("new")
+    assert (target / "old.txt").read_text() == "old"
+
+
 def test_nan_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         storage.write_json(tmp_path / "a.json", {"fid": float("nan")})

@@ -33,5 +33,5 @@ def records(layout: Layout, k: int) -> list[Record]:
             "k": k,
             "sha256": row["sha256"],
         }
-        for row in read_jsonl(layout.manifest(k))
+        for row in read_jsonl(layout.manifest(k), ("file", "prompt_index", "image_index", "prompt", "sha256"))
     ]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from pipeline.errors import UserError
@@ -124,7 +125,7 @@ def _load_weights(kind: Any, model: str) -> Any:
 def _load(kind: Any, model: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(model, **options)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
         raise _cannot_load(kind, model, str(error).partition("\n")[0] or type(error).__name__) from error
 
 

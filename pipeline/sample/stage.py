@@ -44,7 +44,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
     key: dict[str, Any] = {
         "base": base,
         "lora": sha256_file(weights),
-        "prompts": read_jsonl(layout.prompts),
+        "prompts": read_jsonl(layout.prompts, ("index", "prompt")),
         "params": params.as_dict(),
         "k": k,
         "device": device.partition(":")[0],

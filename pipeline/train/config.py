@@ -49,7 +49,7 @@ class Job:
 
 def read_job(params: View, k: int, layout: Layout) -> Job:
     """Collect the inputs of iteration k. Raises UserError when one is missing or an image does not fit."""
-    examples = tuple(_example(row) for row in read_jsonl(layout.training_set(k)))
+    examples = tuple(_example(row) for row in read_jsonl(layout.training_set(k), ("path", "caption")))
     if not examples:
         raise UserError(f"{layout.training_set(k)} is empty, so there is nothing to train on; run curate again")
     check_images(examples, layout.root, params.resolution)

@@ -10,7 +10,7 @@ from pipeline import lora
 from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout
-from pipeline.storage import load_tensors, replacing_folder, sha256_file, write_json, write_text
+from pipeline.storage import replacing_folder, sha256_file, write_json, write_text
 from pipeline.train import config
 from pipeline.train.config import Job
 from pipeline.train.kohya import launch
@@ -100,7 +100,6 @@ def _train_kohya(current: Run) -> dict[str, object]:
     if not raw.is_file():
         log = current.layout.log("train", current.job.k)
         raise UserError(f"sd-scripts ended without an error, but wrote no {raw.name}; see {log}")
-    load_tensors(raw)
     commit = launch.commit(launch.find_sd_scripts(current.layout.root))
     lora.save(raw, lora.load(raw), _metadata(current) | {"ss_sd_scripts_commit_hash": commit})
     return {"trainer": "kohya", "sd_scripts_commit": commit}

@@ -116,3 +116,21 @@ def test_what_does_not_fit_is_refused_and_nothing_changes(
     with pytest.raises(UserError, match=problem):
         lora.merge(model, tmp_path / "bad")
     assert all(torch.equal(*pair) for pair in zip(model.unet.parameters(), before.unet.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("down", "up", "alpha"),
+    [((), (4, 2), ()), ((0, 4), (4, 0), ()), ((2, 4), (4, 2), (3,)), ((2, 4), (4, 2, 1, 1), ())],
+    ids=["scalar", "rank 0", "three alphas", "mixed kinds"],
+)
+def test_halves_of_odd_shape_are_refused(tmp_path: Path, down: tuple, up: tuple, alpha: tuple) -> None:
+    tensors = {"lora_down.weight": torch.ones(down), "lora_up.weight": torch.ones(up), "alpha": torch.ones(alpha)}
+    save_tensors(tmp_path / "odd.safetensors", {f"{LINEAR}.{name}": tensor for name, tensor in tensors.items()})
+    with pytest.raises(UserError, match=r"odd\.safetensors is a LoRA of another shape"):
+        lora.load(tmp_path / "odd.safetensors")
+
+
+def test_a_file_without_weights_is_no_lora(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "none.safetensors", {})
+    with pytest.raises(UserError, match="holds no LoRA weights"):
+        lora.load(tmp_path / "none.safetensors")
