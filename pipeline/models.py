@@ -57,8 +57,8 @@ def load_base(model: str | Path, vae: str | Path | None = None) -> StableDiffusi
 
     Raises UserError when a part is missing or damaged.
     """
-    for folder in filter(None, (model, vae)):
-        if not Path(folder).is_dir():
+    for folder in (model, vae):
+        if folder and not Path(folder).is_dir():
             raise UserError(f"there is no folder {folder}; name one that holds a model in diffusers layout")
     name = str(model)
     tokenizer = _load(CLIPTokenizer, name, "tokenizer")

@@ -49,7 +49,8 @@ def train_classifier(drawings: Drawings, *, steps: int, batch: int, lr: float, s
         return torch.stack(losses).mean()
 
     averaged, history = fit("classifier", model, loss_of, steps=steps, lr=lr, ema=0.99)
-    return averaged.to(memory_format=torch.contiguous_format), history
+    averaged.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return averaged, history
 
 
 @torch.no_grad()

@@ -62,7 +62,7 @@ def _as_linear(convolution: nn.Conv2d) -> nn.Linear:
     """A 1x1 convolution as a layer that shares its weights."""
     linear = nn.Linear(convolution.in_channels, convolution.out_channels, device="meta")
     linear.weight = nn.Parameter(convolution.weight.flatten(1), requires_grad=False)
-    linear.bias = convolution.bias
+    linear.bias = convolution.bias  # type: ignore[assignment]
     return linear
 
 
