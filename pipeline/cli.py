@@ -223,7 +223,7 @@ def miniature() -> None:
 )
 @click.option("--part", type=click.Choice(["towers", "vae", "classifier", "unet"]), multiple=True, help="Only these parts.")
 def build(out: Path, scale: float, part: tuple[str, ...]) -> None:
-    """Train all parts from scratch and write them to OUT (about 2 hours on 2 CPU cores)."""
+    """Train all parts from scratch and write them to OUT (about an hour and a half on 2 CPU cores)."""
     from pipeline.miniature.build import build as run
 
     run(out, scale=scale, parts=part or None)
