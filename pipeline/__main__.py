@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from pipeline.warm import run_warm
+
+if (status := run_warm(sys.argv[1:])) is not None:
+    sys.exit(status)
+
 try:
     from pipeline.cli import main
 except ModuleNotFoundError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,16 @@ from typing import Any
 import click
 
 from pipeline import params as parameters
-from pipeline.errors import UserError
+from pipeline.compare.commands import compare
+from pipeline.errors import UserError, is_out_of_memory
+from pipeline.options import CHAIN_DEFAULTS, FiniteRange, drawing, refuse_others
 from pipeline.paths import Layout
 from pipeline.process import die_with_parent
+from pipeline.sweep.commands import figure, sweep
+from pipeline.theory.commands import theory
 
 _DVC_STAGE = "DVC_STAGE"
+MINIATURE_PARTS = ("towers", "vae", "classifier", "unet", "unet_restart")
 
 
 class _Group(click.Group):
@@ -26,6 +32,13 @@ class _Group(click.Group):
             return super().invoke(context)
         except UserError as error:
             click.echo(f"Error: {error}", err=True)
+            context.exit(2)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            click.echo(
+                "Error: the memory is used up; lower what was set last (batch, rank, resolution) and run again", err=True
+            )
             context.exit(2)
 
 
@@ -51,11 +64,13 @@ def _device(function: Any) -> Any:
 def _pick_device(name: str | None) -> str:
     import torch
 
+    if name is not None and not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise UserError(f"--device must be cpu, cuda, cuda:N or mps, got {name!r}")
     device = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+        raise UserError(f"--device {device} cannot be used here: {str(error).splitlines()[0].partition('. ')[0]}") from error
     return device
 
 
@@ -101,44 +116,31 @@ def train(k: int, device: str | None, dry_run: bool) -> None:
 @main.command(short_help="Draw D_k with M_k, or prompts of your own.")
 @click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.")
 @_device
-@click.option("--model", metavar="PATH", help="Without --k: base model; default: the one in params.yaml.")
-@click.option(
-    "--lora", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: a LoRA in kohya's format."
-)
-@click.option("--prompts", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Without --k: one prompt a line.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("samples"), show_default=True)
-@click.option(
-    "--schedule", type=click.Choice(["constant", "exponential", "linear", "cosine", "interval"]), default="exponential"
-)
-@click.option(
-    "--cfg", type=click.FloatRange(min=0.0), default=7.5, show_default=True, help="Guidance scale (s_0 of a schedule)."
-)
-@click.option("--steps", type=click.IntRange(1, 1000), default=30, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--size", type=click.IntRange(min=64), help="Width and height in pixels; default: the model's own.")
-def sample(k: int | None, device: str | None, **options: Any) -> None:
+@drawing
+@click.pass_context
+def sample(context: click.Context, k: int | None, device: str | None, **options: Any) -> None:
     """M_k, P -> D_k; or, with --prompts, any LoRA and prompts through the same sampler.
+
+    All options but --k and --device belong to the second form.
 
     Example: redifine sample --lora x.safetensors --prompts p.txt --schedule exponential
     """
     if k is not None:
         from pipeline.sample import stage
 
+        refuse_others(context, "k", "device")
         stage.run(_view("sample"), k, Layout(), _pick_device(device))
         return
     if options["prompts"] is None:
         raise click.UsageError("give --k for an iteration of the chain, or --prompts for prompts of your own")
-    from pipeline.sample.standalone import sample_prompts
-    from pipeline.storage import read_text
+    from pipeline.sample.standalone import read_prompts, sample_prompts
 
-    params = parameters.load()
-    lines = read_text(options.pop("prompts")).split("\n")
-    prompts = [line.strip() for line in lines if line.strip()]
-    model = options.pop("model") or params.model
-    written = sample_prompts(
-        model, prompts=prompts, device=_pick_device(device), clip_skip=params.clip_skip,
-        max_token_length=params.max_token_length, **options,
-    )  # fmt: skip
+    if parameters.FILE.is_file():
+        params = parameters.load()
+        options |= {name: getattr(params, name) for name in CHAIN_DEFAULTS if options[name] is None}
+    prompts = read_prompts(options.pop("prompts"))
+    given = {name: value for name, value in options.items() if value is not None}
+    written = sample_prompts(prompts=prompts, device=_pick_device(device), **given)
     click.echo(f"{len(written)} images in {options['out']}")
 
 
@@ -146,16 +148,16 @@ def sample(k: int | None, device: str | None, **options: Any) -> None:
 @_k(0)
 @_device
 def measure(k: int, device: str | None) -> None:
-    """D_0, D_k -> metrics/k.json (k = 0: D_0's own features and the real-versus-real floor)."""
+    """D_0, D_k, T_k -> metrics/k.json (k = 0: D_0's own features and the real-versus-real floor)."""
     from pipeline.measure import stage
 
     stage.run(_view("measure"), k, Layout(), _pick_device(device))
 
 
-@main.command(short_help="Spectra, latents and Diff norms of D_k.")
-@_k(1)
+@main.command(short_help="Spectra, fingerprint, latents and Diff norms of D_k.")
+@_k(0)
 def analyse(k: int) -> None:
-    """D_0, D_k, traces -> analysis/k.json: spectra, latents, Diff norms."""
+    """D_k, traces -> analysis/k.json, .safetensors: spectra, fingerprint, latents, Diff norms (k = 0: the images' own part)."""
     from pipeline.analyse import stage
 
     stage.run(_view("analyse"), k, Layout())
@@ -192,7 +194,7 @@ def set_values(assignments: tuple[str, ...]) -> None:
     """Write single values into params.yaml, keeping its comments."""
     from pipeline import presets
 
-    presets.assign(dict(item.partition("=")[::2] for item in assignments))
+    presets.assign(presets.parse_assignments(assignments))
 
 
 @main.command(
@@ -201,13 +203,14 @@ def set_values(assignments: tuple[str, ...]) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def exp(arguments: tuple[str, ...]) -> None:
-    """`dvc exp ...`, after checking that Git is ready for it (identity, committed params.yaml).
+    """`dvc exp ...`, after checking that Git is ready for it, and every value that -S would set in params.yaml.
 
     Example: redifine exp run -S cfg=2.5
     """
-    from pipeline.experiments import check_git
+    from pipeline.experiments import check_git, check_settings
 
     check_git(Path())
+    check_settings(arguments)
     os.execvp(sys.executable, [sys.executable, "-m", "dvc", "exp", *arguments])
 
 
@@ -219,9 +222,9 @@ def miniature() -> None:
 @miniature.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("models/miniature"), show_default=True)
 @click.option(
-    "--scale", type=click.FloatRange(min=0.0001), default=1.0, show_default=True, help="Share of the full number of steps."
+    "--scale", type=FiniteRange(min=0.0001), default=1.0, show_default=True, help="Share of the full number of steps."
 )
-@click.option("--part", type=click.Choice(["towers", "vae", "classifier", "unet"]), multiple=True, help="Only these parts.")
+@click.option("--part", type=click.Choice(MINIATURE_PARTS), multiple=True, help="Only these parts.")
 def build(out: Path, scale: float, part: tuple[str, ...]) -> None:
     """Train all parts from scratch and write them to OUT (about an hour and a half on 2 CPU cores)."""
     from pipeline.miniature.build import build as run
@@ -241,7 +244,7 @@ def evaluate(model: Path, count: int, sheet: Path) -> None:
 
 
 @miniature.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--style", default=None, help="One of the drawing styles; default: any but the narrow one.")
@@ -250,3 +253,7 @@ def draw(folder: Path, count: int, seed: int, style: str | None) -> None:
     from pipeline.miniature.creatures import write_folder
 
     write_folder(folder, count, seed, style)
+
+
+for command in (compare, sweep, figure, theory):
+    main.add_command(command)

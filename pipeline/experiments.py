@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from pipeline import params
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 _NEEDED = ("params.yaml", "dvc.yaml")
 
 
 def check_git(root: Path) -> None:
-    """Raise UserError unless `root` is a Git checkout with an identity, and with params.yaml and dvc.yaml committed."""
+    """Raise UserError unless `root` is a Git checkout with an identity, in which Git knows params.yaml and dvc.yaml.
+
+    Changes that are not committed are a part of the experiment, and DVC keeps them; a file that Git does not know is
+    deleted when DVC fails before the first stage.
+    """
     if _git(root, "rev-parse", "--verify", "HEAD") is None:
         raise UserError("experiments are kept in Git, and here is no commit; run 'git init', 'git add -A' and 'git commit'")
     if not _git(root, "config", "user.name") or not _git(root, "config", "user.email"):
@@ -25,6 +37,80 @@ def check_git(root: Path) -> None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """Output of a git command; None when it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    """Output of a git command; None when it fails, or when there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
+    """Check every value that `dvc exp ARGUMENTS` would set in params.yaml, each run of a grid by itself.
+
+    Settings of other files (`-S file.yaml:key=value`) are DVC's business. Raises UserError that names key and value.
+    """
+    words = [word for word in arguments if not word.startswith("-")]
+    if words[:1] != ["run"]:
+        return
+    current = params.load(file).model_dump()
+    options, _ = _options().parse_known_args(list(arguments))
+    settings = [text for given in options.set_param if (text := _of_params(given, file)) is not None]
+    choices = {override.key_or_group: _values(override, options.queue) for override in map(_parsed, settings)}
+    for values in itertools.product(*choices.values()):
+        params.check(current | dict(zip(choices, values, strict=True)), Path("-S"))
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("redifine exp run", add_help=False)
+    parser.add_argument("-S", "--set-param", action="append", default=[])
+    parser.add_argument("--queue", action="store_true")
+    return parser
+
+
+def _of_params(given: str, file: Path) -> str | None:
+    """What `-S [FILE:]KEY=VALUE` sets in params.yaml; None when FILE is another one."""
+    name, colon, rest = given.partition(":")
+    if not colon or "=" in name:
+        return given
+    return rest if name == file.name else None
+
+
+def _parsed(text: str) -> Override:
+    """`KEY=VALUE` as DVC reads it. Raises UserError for what can be written so, but is no value of params.yaml."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise _unreadable(text) from error
+    key = override.key_or_group
+    if override.is_add() or override.is_force_add() or override.is_delete() or override.package is not None:
+        raise UserError(f"-S {text!r} would add or remove a key, and those of params.yaml are fixed; write -S {key}=VALUE")
+    if "." in key or "/" in key or key == "iterations":
+        raise UserError(f"-S {text!r} would set a part of a mapping; edit iterations in params.yaml itself, then run again")
+    return override
+
+
+def _unreadable(text: str) -> UserError:
+    return UserError(f"-S {text!r} cannot be read; write KEY=VALUE, or with --queue KEY=VALUE,VALUE or KEY=range(FROM,TO,STEP)")
+
+
+def _values(override: Override, queue: bool) -> list[Any]:
+    """Every value that an override gives its key; several are a grid, which DVC runs from its queue alone."""
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+    from hydra.errors import HydraException
+
+    if not override.is_sweep_override():
+        return [override.value()]
+    text = override.input_line or override.key_or_group
+    if not isinstance(override.value(), ChoiceSweep | RangeSweep):
+        raise _unreadable(text)
+    if not queue:
+        raise UserError(f"-S {text!r} gives several values; add --queue, and run them with 'dvc queue start'")
+    try:
+        values = list(override.sweep_string_iterator())
+    except (HydraException, ValueError) as error:
+        raise _unreadable(text) from error
+    return [_parsed(f"{override.key_or_group}={value}").value() for value in values]

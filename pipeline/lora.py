@@ -66,16 +66,21 @@ def _layers(root: nn.Module, prefix: str, blocks: frozenset[str]) -> Iterator[tu
 def load(path: Path) -> dict[str, LowRank]:
     """Read a kohya LoRA file -> {layer name: LowRank} in float32. A missing alpha means the rank, as everywhere.
 
-    Raises UserError when the file is damaged, a layer lacks a half, or a value is NaN or infinite.
+    Raises UserError when the file is damaged, a layer lacks a half, or as `check_finite` does.
     """
+    weights = read(path)
+    check_finite(weights, path)
+    return weights
+
+
+def read(path: Path) -> dict[str, LowRank]:
+    """As `load`, whatever the values are."""
     tensors, _ = load_tensors(path)
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, suffix = key.partition(".")
         if suffix not in _SUFFIXES:
             raise UserError(f"{path} holds {key!r}, which is no plain LoRA key of kohya's; use a LoRA without extensions")
-        if not torch.isfinite(tensor).all():
-            raise UserError(f"{path} holds NaN or infinity in {key!r}; train it again with a lower learning rate")
         parts.setdefault(name, {})[_SUFFIXES[suffix]] = tensor.float()
     if not parts:
         raise UserError(f"{path} holds no LoRA weights; fetch or make it again")
@@ -88,10 +93,23 @@ def _low_rank(path: Path, name: str, halves: Mapping[str, torch.Tensor]) -> LowR
         raise UserError(f"{path} lacks lora_{missing.pop()}.weight of {name!r}; fetch or make it again")
     down, up = halves["down"], halves["up"]
     alpha = halves.get("alpha", torch.tensor(float(down.shape[0] if down.ndim else 0)))
-    if {down.ndim, up.ndim} not in ({2}, {4}) or not down.numel() or alpha.numel() != 1:
+    if {down.ndim, up.ndim} not in ({2}, {4}) or not down.numel() or not up.numel() or alpha.numel() != 1:
         shapes = f"down {tuple(down.shape)}, up {tuple(up.shape)} and alpha {tuple(alpha.shape)}"
         raise UserError(f"{path} is a LoRA of another shape: {name!r} has {shapes}; use one of kohya's plain LoRAs")
     return LowRank(down, up, float(alpha))
+
+
+def check_finite(weights: Mapping[str, LowRank], path: Path) -> None:
+    """Raise UserError when a layer's change is NaN, infinite, or may be too large for float32: its training has diverged."""
+    largest = torch.finfo(torch.float32).max
+    for name, layer in weights.items():
+        # No entry of up @ down * scale is larger than this; NaN fails the comparison.
+        bound = layer.rank * float(layer.up.abs().max()) * float(layer.down.abs().max()) * abs(layer.scale)
+        if not bound <= largest:
+            raise UserError(
+                f"{path} holds NaN or infinity, or values beyond float32, in {name!r}; "
+                "train it again with a lower unet_lr and text_encoder_lr"
+            )
 
 
 def save(path: Path, weights: Mapping[str, LowRank], metadata: Mapping[str, str] | None = None) -> None:

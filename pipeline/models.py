@@ -60,6 +60,9 @@ def load_base(model: str | Path, vae: str | Path | None = None) -> StableDiffusi
     for folder in (model, vae):
         if folder and not Path(folder).is_dir():
             raise UserError(f"there is no folder {folder}; name one that holds a model in diffusers layout")
+    for part in ("tokenizer", "text_encoder", "unet", *(() if vae else ("vae",))):
+        if not (Path(model) / part).is_dir():
+            raise UserError(f"{model} has no folder {part}, so it is no whole model in diffusers layout; fetch it again")
     name = str(model)
     tokenizer = _load(CLIPTokenizer, name, "tokenizer")
     text_encoder = _load(CLIPTextModel, name, "text_encoder")
@@ -77,5 +80,5 @@ def _load(kind: Any, name: str, part: str | None, **options: Any) -> Any:
         return kind.from_pretrained(name, **options)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
         where = f"{name}/{part}" if part else name
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(f"cannot load {kind.__name__} from {where}: {reason}") from error

@@ -38,12 +38,18 @@ class Params(BaseModel):
     folder: str | None = None
     prompts: int | None = Field(100, ge=2)
     prompt_form: Literal["full", "tags", "short", "long"] = "full"
+    creature_styles: list[str] = Field(["inkpress"], min_length=1)
     resolution: int = Field(64, ge=64, multiple_of=8)
     real_noise: float = Field(0.0, ge=0.0, le=1.0)
 
     # Training set (curate)
-    training_set: Literal["replace", "mix", "accumulate"] = "replace"
+    training_set: Literal["replace", "mix", "accumulate", "select"] = "replace"
     real_fraction: float = Field(0.5, ge=0.0, le=1.0)
+    selection: Literal["greedy", "threshold_decay"] = "greedy"
+    pool: Literal["replace", "accumulate", "accumulate_subsample"] = "replace"
+    selection_threshold: float | None = Field(None, gt=0.0)
+    selection_quantile: float = Field(0.5, gt=0.0, le=1.0)
+    selection_decay: float = Field(0.95, gt=0.0, lt=1.0)
 
     # Finetuning (train)
     trainer: Literal["kohya", "builtin"] = "kohya"
@@ -56,6 +62,7 @@ class Params(BaseModel):
     train_parts: Literal["both", "unet", "text_encoder"] = "both"
     batch_size: int = Field(6, ge=1)
     epochs: int = Field(100, ge=1)
+    updates: int | None = Field(None, ge=1)
     clip_skip: int = Field(2, ge=1, le=12)
     max_token_length: Literal[75, 150, 225] = 75
     min_snr_gamma: float | None = Field(5.0, gt=0.0)
@@ -88,6 +95,8 @@ class Params(BaseModel):
 
     # Analyses (analyse)
     frequency_cutoff: float = Field(0.02, ge=0.0, lt=0.5)
+    denoiser: Literal["wavelet", "nlm", "dncnn"] = "wavelet"
+    denoiser_weights: str | None = None
 
     # Report
     title: str = "Chain of Diffusion"
@@ -114,11 +123,13 @@ _MODEL = ("model", "vae")
 _PROMPT_ENCODING = ("clip_skip", "max_token_length")
 
 STAGE_PARAMS: dict[str, tuple[str, ...]] = {
-    "prepare": ("seed", *_MODEL, "dataset", "folder", "prompts", "prompt_form", "resolution", "real_noise"),
-    "curate": ("seed", "training_set", "real_fraction"),
+    "prepare": ("seed", *_MODEL, "dataset", "folder", "prompts", "prompt_form", "creature_styles",
+                "resolution", "real_noise"),
+    "curate": ("seed", "training_set", "real_fraction", "selection", "pool", "selection_threshold", "selection_quantile",
+               "selection_decay"),
     "train": (
         "seed", *_MODEL, *_PROMPT_ENCODING, "resolution", "trainer", "start_from", "condition_drop", "rank", "alpha",
-        "unet_lr", "text_encoder_lr", "train_parts", "batch_size", "epochs", "min_snr_gamma", "noise_offset",
+        "unet_lr", "text_encoder_lr", "train_parts", "batch_size", "epochs", "updates", "min_snr_gamma", "noise_offset",
         "caption_dropout", "flip", "max_grad_norm", "optimizer", "lr_scheduler", "precision", "cache_latents", "attention",
     ),
     "sample": (
@@ -126,7 +137,7 @@ STAGE_PARAMS: dict[str, tuple[str, ...]] = {
         "cfg_end", "interval_low", "interval_high", "steps", "images_per_prompt", "sample_batch",
     ),
     "measure": ("features", "feature_model", "clip_model", "neighbours", "frequency_cutoff"),
-    "analyse": ("frequency_cutoff",),
+    "analyse": ("frequency_cutoff", "denoiser", "denoiser_weights"),
     "report": tuple(Params.model_fields),
 }  # fmt: skip
 """What each stage reads; dvc.yaml lists the same, and `view` lets a stage see nothing else."""
@@ -160,7 +171,11 @@ def load(path: Path = FILE) -> Params:
         raise UserError(f"{path} cannot be read as YAML: {' '.join(reason.split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"{path} must hold 'key: value' lines with words as keys")
-    return check(values, path)
+    checked = check(values, path)
+    # A line that is gone would change the run silently.
+    if missing := [name for name in Params.model_fields if name not in values]:
+        raise UserError(f"{path} lacks {', '.join(missing)}; restore the lines from 'git show HEAD:{path}', or write them")
+    return checked
 
 
 def check(values: dict[str, Any], path: Path = FILE) -> Params:
@@ -188,7 +203,7 @@ def _sentence(detail: Any) -> str:
         "multiple_of": f"a multiple of {context.get('multiple_of')}", "literal_error": f"one of {context.get('expected')}",
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
         "finite_number": "a finite number", "string_type": "text", "bool_type": "true or false",
-        "dict_type": "a mapping", "model_type": "a mapping {prev: k-1}",
+        "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping {prev: k-1}",
     }  # fmt: skip
     return f"{key} must be {bounds.get(kind, detail['msg'])}, got {got!r}"
 

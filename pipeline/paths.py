@@ -56,7 +56,12 @@ class Layout:
         return self.root / f"metrics/{k}.json"
 
     def analysis(self, k: int) -> Path:
+        """Curves and figures of D_k: spectra, fingerprint, colour, and for k >= 1 latents and Diff norms."""
         return self.root / f"analysis/{k}.json"
+
+    def analysis_maps(self, k: int) -> Path:
+        """Pictures of the analysis: residual_spectrum and autocorrelation, each [S,S] float32."""
+        return self.root / f"analysis/{k}.safetensors"
 
     @property
     def summary(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
@@ -20,6 +22,10 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+"""Only a write fails for these reasons."""
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -47,7 +53,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {path}: {error.strerror}; nothing was changed, make room or rights and run again")
+    obstacle = next((folder for folder in path.parents if folder.exists() and not folder.is_dir()), None)
+    if obstacle is not None:
+        return UserError(f"cannot write {path}: {obstacle} is a file where a folder must be; move it away and run again")
+    reason = error.strerror or str(error)
+    return UserError(f"cannot write {path}: {reason}; nothing was changed, make room or rights and run again")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -64,11 +74,19 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(line + "\n" for line in lines))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, required: Mapping[str, type | UnionType] | None = None) -> Any:
+    """Content of a JSON file. Raises UserError when it is damaged, or no mapping with the `required` keys and types."""
     try:
-        return json.loads(read_text(path))
-    except ValueError as error:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
+    found = value if isinstance(value, dict) else {}
+    if missing := [key for key, kind in (required or {}).items() if not isinstance(found.get(key), kind)]:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)}, or has another kind of value there; "
+            "restore it with 'dvc checkout', or make it again with 'dvc repro -f'"
+        )
+    return value
 
 
 def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]:
@@ -103,18 +121,44 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `target` when the block succeeds, and vanishes when it fails."""
+    """Yield an empty folder that takes the place of `target` when the block succeeds, and vanishes when it fails.
+
+    Raises UserError when it cannot be written, or when the block cannot read a file.
+    """
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file where a folder must be; move it away and run again")
     partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        _take_place(partial, target, old)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
+        with _writing(target):
+            partial.mkdir(parents=True)
+        try:
+            yield partial
+        except OSError as error:
+            raise _explained(error, partial, target) from error
+        with _writing(target):
+            _take_place(partial, target, old)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
+def _explained(error: OSError, partial: Path, target: Path) -> Exception:
+    """What a failure inside `replacing_folder` means: a write below `partial`, a full disk, a read, or neither."""
+    name = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if error.errno in _FULL or (name is not None and partial.absolute() in name.absolute().parents):
+        return _cannot_write(target, error)
+    if name is not None:
+        return UserError(f"cannot read {name}: {error.strerror}; {target} was left as it was")
+    return error
 
 
 def _take_place(new: Path, target: Path, aside: Path) -> None:
@@ -144,17 +188,21 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapp
     write_bytes(path, struct.pack("<Q", len(text)) + text + content[8 + length :])
 
 
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises UserError when it is missing or damaged."""
+def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises UserError when it is missing, damaged or lacks a tensor."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except SafetensorError as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}); fetch or make it again") from error
+    if missing := sorted(set(required) - tensors.keys()):
+        raise UserError(f"{path} has no tensor {', '.join(missing)}; restore it with 'dvc checkout' or make it again")
+    return tensors, metadata
 
 
 def encode_png(pixels: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
@@ -174,7 +222,7 @@ def encode_png(pixels: np.ndarray, text: Mapping[str, str] | None = None) -> byt
 
 
 def load_image(path: Path) -> np.ndarray:
-    """An image file -> [H,W,3] uint8 RGB. Raises UserError when it is missing, truncated or no image."""
+    """An image file of a D_k -> [H,W,3] uint8 RGB. Raises UserError when it is missing, truncated or no image."""
     import numpy as np
 
     try:
@@ -182,12 +230,16 @@ def load_image(path: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is not a readable image ({error}); replace the file") from error
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{path} is damaged or no image; restore {path.parent.name} with 'dvc checkout {path.parent.as_posix()}'"
+        ) from error
 
 
 def free_bytes(folder: Path) -> int:
-    """Free disk space where `folder` is, or will be."""
+    """Free disk space where `folder` is, or will be. Raises UserError when a file is in its way."""
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file where a folder must be; move it away and run again")
     return shutil.disk_usage(os.fspath(folder)).free

@@ -12,7 +12,16 @@ from PIL import Image, ImageFilter
 from pipeline.miniature.creatures import caption, distinct_creatures, draw
 from pipeline.params import Params, View, check
 from pipeline.paths import Layout, image_name
-from pipeline.storage import encode_png, save_tensors, sha256_bytes, write_bytes, write_json, write_jsonl, write_text
+from pipeline.storage import (
+    encode_png,
+    read_jsonl,
+    save_tensors,
+    sha256_bytes,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 STEPS = 12
 
@@ -24,16 +33,18 @@ def parameters(iterations: int, clip: Path | str = "models/miniature/clip", **ch
 
 
 def write_chain(root: Path, iterations: int, prompts: int, images_per_prompt: int = 1, size: int = 64) -> Layout:
-    """Everything but metrics, analyses and the report, below `root`."""
+    """Everything but metrics, analyses and the report, below `root`; T_k is D_{k-1}."""
     layout = Layout(root)
     creatures = distinct_creatures(0, prompts, style="inkpress")
     originals = [np.asarray(Image.fromarray(draw(creature)).resize((size, size))) for creature in creatures]
     captions = [caption(creature) for creature in creatures]
     write_jsonl(layout.prompts, [{"index": i, "name": f"{i:05d}", "prompt": text} for i, text in enumerate(captions)])
     write_json(layout.base_record(), {"files": {}, "model": "models/miniature", "sha256": sha256_bytes(b"base"), "vae": None})
+    write_jsonl(layout.training_set(0), [])
     for k in range(iterations + 1):
         write_images(layout, k, originals, captions, images_per_prompt if k else 1)
         if k:
+            _write_training_set(layout, k)
             _write_model(layout, k)
             _write_traces(layout, k, prompts * images_per_prompt, size // 8)
     return layout
@@ -48,6 +59,15 @@ def write_images(layout: Layout, k: int, originals: list[np.ndarray], captions: 
             rows.append({"file": image_name(i, j), "prompt_index": i, "image_index": j, "prompt": text,
                          "seed": 7919 * i + j if k else None, "sha256": sha256_bytes(content)})  # fmt: skip
     write_jsonl(layout.manifest(k), rows)
+
+
+def _write_training_set(layout: Layout, k: int) -> None:
+    rows = [
+        {"path": f"data/D_{k - 1}/{row['file']}", "prompt_index": row["prompt_index"], "image_index": row["image_index"],
+         "caption": row["prompt"], "k": k - 1, "sha256": row["sha256"]}
+        for row in read_jsonl(layout.manifest(k - 1))
+    ]  # fmt: skip
+    write_jsonl(layout.training_set(k), rows)
 
 
 def degrade(image: np.ndarray, k: int, seed: int) -> np.ndarray:
@@ -89,5 +109,4 @@ def measure_and_analyse(layout: Layout, params: Params) -> None:
 
     for k in range(params.last + 1):
         measure.run(View(params, "measure"), k, layout, "cpu")
-        if k:
-            analyse.run(View(params, "analyse"), k, layout)
+        analyse.run(View(params, "analyse"), k, layout)

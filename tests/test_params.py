@@ -41,6 +41,7 @@ def edit(file: Path, old: str, new: str) -> None:
         ("flip: true", "flip: maybe", "flip must be true or false, got 'maybe'"),
         ("resolution: 64", "resolution: 100", "resolution must be a multiple of 8, got 100"),
         ('  "2": {prev: 1}\n', "", "iterations must count"),
+        ("rank: 16\n", "", "lacks rank; restore"),
         ("interval_low: 0.28", "interval_low: 9.0", "interval_low must be below interval_high, got 9.0 and 5.42"),
     ],
 )

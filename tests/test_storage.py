@@ -102,16 +102,69 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_to_be_found(
     assert (target / "old.txt").read_text() == "old"
 
 
+def test_a_file_in_the_place_of_a_folder_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "D_1").write_text("mine")
+    with pytest.raises(UserError, match="D_1 is a file where a folder must be"), storage.replacing_folder(tmp_path / "D_1"):
+        pytest.fail("the work begins before the place is looked at")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("D_1", "mine")]
+    with pytest.raises(UserError, match="metrics is a file where a folder must be"):
+        (tmp_path / "metrics").write_text("mine")
+        storage.write_json(tmp_path / "metrics/1.json", {})
+    with pytest.raises(UserError, match="scratch is a file where a folder must be"):
+        (tmp_path / "scratch").write_text("mine")
+        storage.free_bytes(tmp_path / "scratch/sample/123")
+
+
+def test_a_read_that_fails_inside_a_folder_is_not_said_to_be_a_write(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"cannot read .*missing\.txt: No such file"),
+        storage.replacing_folder(tmp_path / "D_1"),
+    ):
+        (tmp_path / "missing.txt").read_text()
+    with (
+        pytest.raises(UserError, match="cannot write .*D_1: Is a directory"),
+        storage.replacing_folder(tmp_path / "D_1") as folder,
+    ):
+        (folder / "sub").mkdir()
+        (folder / "sub").write_text("x")
+    with pytest.raises(OSError, match="neither"), storage.replacing_folder(tmp_path / "D_1"):
+        raise OSError("neither a read nor a write")
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_without_a_key_that_is_needed_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "base.json"
+    needed = {"model": str, "fid": int | float}
+    for value in ({}, [], None, {"model": "m"}, {"model": "m", "fid": None}, {"model": 3, "fid": 1.0}):
+        storage.write_json(path, value)
+        with pytest.raises(UserError, match=r"base\.json lacks .*(model|fid)"):
+            storage.read_json(path, needed)
+    storage.write_json(path, {"model": "m", "fid": 1, "more": None})
+    assert storage.read_json(path, needed)["fid"] == 1
+
+
+def test_tensors_that_are_needed_are_named(tmp_path: Path) -> None:
+    storage.save_tensors(tmp_path / "x", {"image": torch.ones(2)})
+    assert storage.load_tensors(tmp_path / "x", ("image",))[0].keys() == {"image"}
+    with pytest.raises(UserError, match="x has no tensor text"):
+        storage.load_tensors(tmp_path / "x", ("image", "text"))
+
+
 def test_nan_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         storage.write_json(tmp_path / "a.json", {"fid": float("nan")})
 
 
-@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"plain text"])
-def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(UserError, match="x.png"):
-        storage.load_image(tmp_path / "x.png")
+_BOMB = b"BM" + bytes(8) + b"\x36\0\0\0" + b"\x28\0\0\0" + (40_000).to_bytes(4, "little") * 2 + b"\x01\x00\x18\x00" + bytes(24)
+"""The header of a BMP of 40,000 x 40,000 pixels, too many to be opened."""
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"plain text", _BOMB])
+def test_a_file_that_is_no_image_is_named_with_its_set(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data/D_3/x.png"
+    storage.write_bytes(path, content)
+    with pytest.raises(UserError, match=r"x\.png is damaged or no image; restore D_3 with 'dvc checkout .*data/D_3'"):
+        storage.load_image(path)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 40, -1])

@@ -1,6 +1,10 @@
-"""What the paper's appendix G looks at: spectra of the images, the last latents, the guidance differences.
+"""What the paper's appendix G looks at: spectra, fingerprints and colours of the images, last latents, guidance differences.
 
-data/D_k, data/D_0 -> spectrum.py  radial and angular power densities
-traces/k           -> latents.py   density, variance and kurtosis of the last latents
-stage.py           -> analysis/k.json
+data/D_k -> images.py, per image: spectrum.py     power densities, S
+                                  fingerprint.py  what a denoiser takes away (denoise.py, dncnn.py): its spectrum
+                                  colour.py       saturation, mean and spread
+traces/k -> latents.py            density, moments and Gaussian fit of the last latents
+stage.py -> analysis/k.json, analysis/k.safetensors
+
+embedding.py draws the features of several sets as one t-SNE map, for the report.
 """

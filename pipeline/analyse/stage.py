@@ -1,4 +1,4 @@
-"""Analyse D_k and the sampler's traces: write analysis/k.json."""
+"""Analyse the images of D_k and the sampler's traces: write analysis/k.json and analysis/k.safetensors."""
 
 from __future__ import annotations
 
@@ -7,65 +7,97 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
+from pipeline.analyse.colour import spread
+from pipeline.analyse.denoise import load_denoiser
+from pipeline.analyse.fingerprint import Fingerprint, fingerprint
+from pipeline.analyse.images import Observation, default_workers, mean_observation, observe
 from pipeline.analyse.latents import distribution
-from pipeline.analyse.spectrum import Densities, densities
+from pipeline.analyse.spectrum import densities
 from pipeline.errors import UserError
 from pipeline.measure.images import load_checked, read_manifest
-from pipeline.measure.power import high_frequency_power
 from pipeline.params import View
 from pipeline.paths import Layout
-from pipeline.storage import write_json
+from pipeline.progress import Progress
+from pipeline.storage import write_bytes, write_json
 
 _ROWS = 64
 
 
-def run(params: View, k: int, layout: Layout) -> None:
-    """Write analysis/k.json of iteration k >= 1: Diff per step (G.2), latents (G.1), spectra of D_k and D_0 (G.3), S.
+def run(params: View, k: int, layout: Layout, workers: int | None = None) -> None:
+    """Write the spectra (G.3), fingerprint (G.4) and colours of D_k; for k >= 1 also Diff per step (G.2) and latents (G.1).
 
-    Raises UserError on a missing or damaged image or trace.
+    `workers` threads (default: one a core) look at the images; their number does not change the result.
+    Raises UserError on a missing or damaged image or trace, images of several sizes, or a denoiser without its weights.
     """
-    traces = layout.traces(k)
-    latents = distribution(_chunks(traces, "latents"))
-    write_json(
-        layout.analysis(k),
-        {
-            "k": k,
-            "diff": _mean_per_column(_chunks(traces, "diff_norm")),
-            "sigmas": _whole(traces, "sigmas"),
-            "scales": _whole(traces, "scales"),
-            "latents": {
-                "centres": _rounded(latents.centres),
-                "density": _rounded(latents.density),
-                "variance": latents.variance,
-                "kurtosis": latents.kurtosis,
-            },
-            "spectrum": _images(layout, k, params.frequency_cutoff),
-            "spectrum_real": _images(layout, 0, params.frequency_cutoff),
+    traces = _traces(layout.traces(k)) if k else {}
+    seen = _look(params, k, layout, workers or default_workers())
+    mark = fingerprint(seen.residual)
+    maps = {"residual_spectrum": mark.residual_spectrum, "autocorrelation": mark.autocorrelation}
+    write_bytes(layout.analysis_maps(k), safetensors.numpy.save(maps))
+    images = {
+        "spectrum": _spectrum(seen),
+        "fingerprint": _fingerprint(mark, params.denoiser),
+        "colour": {
+            "saturation": float(seen.saturation),
+            "mean": _rounded(seen.colour),
+            "spread": _rounded(spread(seen.colour, seen.colour_square)),
         },
-    )
+    }
+    write_json(layout.analysis(k), {"k": k} | images | traces)
 
 
-def _images(layout: Layout, k: int, cutoff: float) -> dict[str, Any]:
-    """Spectra and mean S of D_k, reading each image once."""
-    powers: list[float] = []
+def _look(params: View, k: int, layout: Layout, workers: int) -> Observation:
+    """One pass over the images of D_k."""
+    rows, folder = read_manifest(layout, k), layout.images(k)
+    denoiser = load_denoiser(params.denoiser, params.denoiser_weights)
 
-    def each() -> Iterator[np.ndarray]:
-        for row in read_manifest(layout, k):
-            image = load_checked(layout.images(k) / row["file"], row["sha256"])
-            powers.append(high_frequency_power(image, cutoff))
-            yield image
+    def look(row: dict[str, Any]) -> Observation:
+        return observe(load_checked(folder / row["file"], row["sha256"]), denoiser, params.frequency_cutoff)
 
     try:
-        found: Densities = densities(each())
+        with Progress(f"analyse {k}", len(rows)) as progress:
+            return mean_observation(rows, look, workers, progress.advance)
     except ValueError as error:
-        raise UserError(f"{layout.images(k)}: {error}; make D_{k} again with 'dvc repro'") from error
+        raise UserError(f"{folder}: {error}; make D_{k} again with 'dvc repro'") from error
+
+
+def _spectrum(seen: Observation) -> dict[str, Any]:
+    found = densities(seen.spectrum)
     return {
         "frequencies": _rounded(found.frequencies),
         "radial": _rounded(found.radial),
         "angular": _rounded(found.angular),
-        "power": float(np.mean(powers)),
+        "power": float(seen.power),
+    }
+
+
+def _fingerprint(found: Fingerprint, denoiser: str) -> dict[str, Any]:
+    return {
+        "denoiser": denoiser,
+        "power": found.power,
+        "frequencies": _rounded(found.frequencies),
+        "radial": _rounded(found.radial),
+    }
+
+
+def _traces(path: Path) -> dict[str, Any]:
+    """What the sampler recorded, summed up."""
+    latents = distribution(_chunks(path, "latents"))
+    return {
+        "diff": _mean_per_column(_chunks(path, "diff_norm")),
+        "sigmas": _whole(path, "sigmas"),
+        "scales": _whole(path, "scales"),
+        "latents": {
+            "centres": _rounded(latents.centres),
+            "density": _rounded(latents.density),
+            "mean": latents.mean,
+            "variance": latents.variance,
+            "kurtosis": latents.kurtosis,
+            "gaussian": _rounded(latents.gaussian),
+        },
     }
 
 
@@ -80,10 +112,12 @@ def _mean_per_column(chunks: Iterator[np.ndarray]) -> list[float]:
 def _chunks(path: Path, name: str) -> Iterator[np.ndarray]:
     """A tensor of a safetensors file, `_ROWS` rows at a time."""
     with _opened(path, name) as file:
-        rows = file.get_slice(name)
-        count = rows.get_shape()[0]
-        for start in range(0, count, _ROWS):
-            yield rows[start : min(start + _ROWS, count)]
+        count = file.get_slice(name).get_shape()[0]
+    for start in range(0, count, _ROWS):
+        # Opened anew: the pages read so far stay mapped as long as the file is open.
+        with _opened(path, name) as file:
+            rows = file.get_slice(name)[start : min(start + _ROWS, count)]
+        yield rows
 
 
 def _whole(path: Path, name: str) -> list[float]:

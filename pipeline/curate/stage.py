@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.curate.policies import Record, accumulate, mix, replace
+from pipeline.curate.policies import accumulate, mix, replace
+from pipeline.curate.pools import select
+from pipeline.curate.records import records
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
@@ -10,28 +12,16 @@ from pipeline.storage import read_jsonl, write_jsonl
 
 
 def run(params: View, k: int, layout: Layout) -> None:
-    """Build T_k from D_0, D_{k-1} and T_{k-1} by the policy `training_set`."""
-    latest = records(layout, k - 1)
-    if params.training_set == "accumulate":
-        chosen = accumulate(read_jsonl(layout.training_set(k - 1)), latest)
+    """Build T_k from D_0..D_{k-1}, T_{k-1} and (select) their features by the policy `training_set`.
+
+    Raises UserError when an input is missing or does not fit the others.
+    """
+    if params.training_set == "select":
+        chosen = select(params, k, layout)
+    elif params.training_set == "accumulate":
+        chosen = accumulate(read_jsonl(layout.training_set(k - 1)), records(layout, k - 1))
     elif params.training_set == "mix" and k > 1:
-        chosen = mix(latest, records(layout, 0), params.real_fraction, derive_seed("curate", params.seed, k))
+        chosen = mix(records(layout, k - 1), records(layout, 0), params.real_fraction, derive_seed("curate", params.seed, k))
     else:
-        chosen = replace(latest)
+        chosen = replace(records(layout, k - 1))
     write_jsonl(layout.training_set(k), chosen)
-
-
-def records(layout: Layout, k: int) -> list[Record]:
-    """The images of D_k as training records; paths are relative to the project's root."""
-    folder = layout.images(k).relative_to(layout.root)
-    return [
-        {
-            "path": (folder / row["file"]).as_posix(),
-            "prompt_index": row["prompt_index"],
-            "image_index": row["image_index"],
-            "caption": row["prompt"],
-            "k": k,
-            "sha256": row["sha256"],
-        }
-        for row in read_jsonl(layout.manifest(k), ("file", "prompt_index", "image_index", "prompt", "sha256"))
-    ]

@@ -5,6 +5,7 @@
                 neighbours.py   precision, recall
                 clip_score.py   do the images show their prompts
                 sfd.py          how far each image has moved from its own original
+                memorisation.py how far D_k keeps from T_k (training.py: T_k's features), entropies
                 collapse.py     how fast FID grows
                 power.py        high-frequency power, saturation
     stage.py -> features/k.safetensors, metrics/k.json

@@ -23,7 +23,7 @@ def precision_recall(generated: np.ndarray, real: np.ndarray, neighbours: int = 
 def share_inside(points: np.ndarray, manifold: np.ndarray, neighbours: int) -> float:
     """The share of `points` [N,d] strictly inside a ball of `manifold` [M,d]."""
     squared_radii = _squared_radii(manifold, neighbours)
-    inside = [(_squared_distances(block, manifold) < squared_radii).any(axis=1) for block in _blocks(points)]
+    inside = [(squared_distances(block, manifold) < squared_radii).any(axis=1) for block in _blocks(points)]
     return float(np.concatenate(inside).mean())
 
 
@@ -31,20 +31,22 @@ def _squared_radii(points: np.ndarray, neighbours: int) -> np.ndarray:
     """Squared distance of each point [M,d] to its `neighbours`-th neighbour, itself not counted -> [M]."""
     radii = []
     for start, block in zip(range(0, len(points), _BLOCK), _blocks(points), strict=True):
-        distances = _squared_distances(block, points)
+        distances = squared_distances(block, points)
         distances[np.arange(len(block)), start + np.arange(len(block))] = -1.0
         radii.append(np.partition(distances, neighbours, axis=1)[:, neighbours])
     return np.concatenate(radii)
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """[n,d], [m,d] -> [n,m] float64, exactly 0 between equal rows."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     distances = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2.0 * (a @ b.T)
     # The expansion loses about 1e-16 of the norms: where that matters, subtract before squaring.
     doubtful = distances < 1e-6 * (np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None])
-    rows, columns = np.nonzero(doubtful)
-    distances[rows, columns] = np.square(a[rows] - b[columns]).sum(1)
+    # A row at a time: in a collapsed set every pair is doubtful, and all their differences would not fit in memory.
+    for row in np.flatnonzero(doubtful.any(axis=1)):
+        columns = doubtful[row]
+        distances[row, columns] = np.square(a[row] - b[columns]).sum(1)
     return distances
 
 

@@ -13,13 +13,17 @@ from pipeline.measure.collapse import collapse_rate
 from pipeline.measure.features import Clip, load_extractor
 from pipeline.measure.frechet import frechet_distance, real_floor
 from pipeline.measure.images import batches, read_manifest
+from pipeline.measure.memorisation import entropy, generalisation_score
 from pipeline.measure.neighbours import precision_recall
 from pipeline.measure.power import high_frequency_power, saturation
 from pipeline.measure.sfd import sfd
+from pipeline.measure.training import training_features
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.progress import Progress
 from pipeline.storage import load_tensors, read_json, save_tensors, write_json
+
+_NUMBER = int | float
 
 
 class Observed(NamedTuple):
@@ -81,6 +85,7 @@ def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, te
             "fid_floor": floor,
             "fid_floor_n": half,
             "clip_score": clip_score(real.clip_image, text),
+            "entropy": entropy(real.image),
             "power": real.power,
             "saturation": real.saturation,
             "feature": real.feature,
@@ -90,14 +95,15 @@ def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, te
 
 def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: Observed) -> None:
     """Compare with features/0 and metrics/0; FID_1 is carried on from metrics/{k-1}."""
-    real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0))
-    real = {name: tensor.numpy() for name, tensor in load_tensors(layout.features(0))[0].items()}
+    real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0), {"fid_floor": _NUMBER, "power": _NUMBER})
+    real = {name: tensor.numpy() for name, tensor in load_tensors(layout.features(0), ("image", "text"))[0].items()}
     prompts, real_prompts = _prompt_indices(rows), _prompt_indices(real_rows)
     _check_prompts(k, prompts, real_prompts)
     row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
     fid = frechet_distance(drawn.image, real["image"])
-    fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1))["fid_1"]
+    fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1), {"fid_1": _NUMBER})["fid_1"]
     precision, recall = precision_recall(drawn.image, real["image"], params.neighbours)
+    training = training_features(layout, k, drawn.image.shape[1])
     save_tensors(layout.features(k), {"image": torch.from_numpy(drawn.image)})
     write_json(
         layout.metrics(k),
@@ -115,6 +121,9 @@ def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str
             "power": drawn.power,
             "power_ratio": drawn.power / real_metrics["power"] if real_metrics["power"] > 0 else None,
             "saturation": drawn.saturation,
+            "generalisation_score": generalisation_score(drawn.image, training),
+            "entropy": entropy(drawn.image),
+            "entropy_training": entropy(training),
             "feature": drawn.feature,
         },
     )

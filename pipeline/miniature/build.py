@@ -23,17 +23,21 @@ from pipeline.miniature.vae import train_vae
 from pipeline.models import BETA_END, BETA_START
 from pipeline.storage import read_json, save_tensors, write_json
 
-PARTS = ("towers", "vae", "classifier", "unet")
+PARTS = ("towers", "vae", "classifier", "unet", "unet_restart")
 SEED = 0
 DRAWINGS = 24_000
 NARROW_SHARE = 0.15
 """Share of D_0's style in what towers, VAE and classifier see; the U-Net sees none of it."""
+
+U_NET_SEEDS = {"unet": SEED + 1, "unet_restart": SEED + 2}
+"""The U-Net is trained in two cycles of the learning rate, each on drawings of its own."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "towers": {"steps": 1400, "batch": 40, "lr": 1e-3},
     "vae": {"steps": 3600, "batch": 8, "lr": 2e-3},
     "classifier": {"steps": 1500, "batch": 64, "lr": 2e-3},
     "unet": {"steps": 1300, "batch": 64, "lr": 1.5e-3, "horizon": 2200, "cooldown": 600},
+    "unet_restart": {"steps": 2400, "batch": 64, "lr": 1e-3, "compiled": True},
 }
 
 MODEL_INDEX = {
@@ -71,8 +75,8 @@ def scaled(settings: dict[str, Any], scale: float) -> dict[str, Any]:
 
 
 def _drawings(part: str) -> Drawings:
-    if part == "unet":
-        return make_drawings(SEED + 1, DRAWINGS, narrow_share=0.0)
+    if part in U_NET_SEEDS:
+        return make_drawings(U_NET_SEEDS[part], DRAWINGS, narrow_share=0.0)
     return make_drawings(SEED, DRAWINGS, narrow_share=NARROW_SHARE)
 
 
@@ -111,16 +115,21 @@ def _classifier(out: Path, data: Drawings, settings: dict[str, Any]) -> list[flo
     return losses
 
 
-def _unet(out: Path, data: Drawings, settings: dict[str, Any]) -> list[float]:
+def _unet(out: Path, data: Drawings, settings: dict[str, Any], start: UNet2DConditionModel | None = None) -> list[float]:
     tokenizer = CLIPTokenizer.from_pretrained(out / "tokenizer")
     text_encoder = CLIPTextModel.from_pretrained(out / "text_encoder").float().eval()
     vae = AutoencoderKL.from_pretrained(out / "vae").float().eval()
-    unet, losses = train_unet(data, tokenizer, text_encoder, vae, seed=SEED, **settings)
+    unet, losses = train_unet(data, tokenizer, text_encoder, vae, seed=SEED, start=start, **settings)
     unet.half().save_pretrained(out / "unet")
     return losses
 
 
-_TRAINERS = {"towers": _towers, "vae": _vae, "classifier": _classifier, "unet": _unet}
+def _unet_restart(out: Path, data: Drawings, settings: dict[str, Any]) -> list[float]:
+    """Train the U-Net on from its weights: the learning rate rises and falls once more (warm restart)."""
+    return _unet(out, data, settings, UNet2DConditionModel.from_pretrained(out / "unet").float())
+
+
+_TRAINERS = {"towers": _towers, "vae": _vae, "classifier": _classifier, "unet": _unet, "unet_restart": _unet_restart}
 
 
 def load_classifier(model: Path) -> Classifier:

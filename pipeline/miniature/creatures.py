@@ -87,13 +87,23 @@ def random_creature(rng: np.random.Generator, *, style: str | None = None) -> Cr
 
 
 def distinct_creatures(seed: int, count: int, *, style: str | None = None) -> list[Creature]:
-    """`count` creatures no two of which share all their attributes."""
+    """`count` creatures no two of which share all their attributes. Raises UserError when there are not so many."""
+    possible = _possible(style)
+    if count > possible:
+        raise UserError(f"there are only {possible} different creatures{f' in style {style}' if style else ''}, got {count}")
     rng = np.random.default_rng(seed)
     found: dict[Creature, Creature] = {}
     while len(found) < count:
         creature = random_creature(rng, style=style)
         found.setdefault(replace(creature, shift=(0.0, 0.0), tint=(0, 0, 0)), creature)
     return list(found.values())
+
+
+def _possible(style: str | None) -> int:
+    """How many creatures of a style differ; the narrow style has one background, which is no other style's."""
+    free = math.prod(len(values) for name, values in ATTRIBUTES.items() if name not in ("style", "background"))
+    grounds = 1 if style == NARROW_STYLE else len(ATTRIBUTES["background"]) - 1
+    return free * grounds * (1 if style else len(ATTRIBUTES["style"]) - 1)
 
 
 def caption(creature: Creature, form: str = "full") -> str:

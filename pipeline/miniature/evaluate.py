@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from transformers import CLIPModel
 
+from pipeline.errors import UserError
 from pipeline.measure.frechet import frechet_distance
 from pipeline.miniature.build import load_classifier, parameter_count
 from pipeline.miniature.classifier import accuracies
@@ -32,9 +33,12 @@ _ENLARGED = 2
 
 def evaluate(model: Path, count: int, sheet: Path) -> str:
     """Write evaluation.json beside the weights and the contact sheet to `sheet`; returns the figures as text."""
+    base = load_base(model)
+    for part in ("clip/config.json", "classifier/model.safetensors"):
+        if not (model / part).is_file():
+            raise UserError(f"{model} has no {part}, so it is no whole miniature; make it with 'redifine miniature build'")
     held_out = make_drawings(HELD_OUT_SEED, count, narrow_share=0.0, full_captions=True)
     other = make_drawings(HELD_OUT_SEED + 1, count, narrow_share=0.0, full_captions=True)
-    base = load_base(model)
     reconstructed = decode(base.vae, encode(base.vae, held_out.images))
     generated = {scale: generate(base, held_out.captions, scale) for scale in SCALES}
     result = figures(model, held_out, other, reconstructed, generated)

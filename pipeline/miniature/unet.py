@@ -75,16 +75,24 @@ def train_unet(
     seed: int,
     horizon: int | None = None,
     cooldown: int = 0,
+    start: UNet2DConditionModel | None = None,
+    compiled: bool = False,
     widths: tuple[int, ...] = WIDTHS,
 ) -> tuple[UNet2DConditionModel, list[float]]:
-    """eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen."""
+    """eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen.
+
+    From random weights, or from those of `start`, which are trained in place. `compiled` is a third faster on a CPU, and needs
+    a C++ compiler.
+    """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     mean, std = encode_moments(vae, drawings.images)
     states = encode_captions(tokenizer, text_encoder, [*drawings.captions, ""])
     signal = alphas_cumprod().float()
     weight = torch.clamp(MIN_SNR_GAMMA * (1 - signal) / signal, max=1.0)
-    unet = new_unet(widths, states.shape[-1]).to(memory_format=torch.channels_last)
+    unet = start or new_unet(widths, states.shape[-1])
+    unet = unet.train().requires_grad_(True).to(memory_format=torch.channels_last)
+    predict = torch.compile(unet) if compiled else unet
 
     def loss_of(_: int) -> torch.Tensor:
         rows = torch.randint(len(drawings), (batch,), generator=generator)
@@ -95,7 +103,7 @@ def train_unet(
         kept = signal[t].view(-1, 1, 1, 1)
         noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
         condition = states[torch.where(dropped, len(drawings), rows)].float()
-        predicted = unet(noisy.contiguous(memory_format=torch.channels_last), t, condition).sample
+        predicted = predict(noisy.contiguous(memory_format=torch.channels_last), t, condition).sample
         return ((predicted - noise).square().mean(dim=(1, 2, 3)) * weight[t]).mean()
 
     averaged, history = fit(

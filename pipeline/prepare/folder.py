@@ -33,10 +33,8 @@ def read_folder(folder: Path, resolution: int, limit: int | None = None) -> list
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
     paths, problems = _pair_up(folder)
-    if limit is not None and limit > len(paths) and not problems:
-        raise UserError(
-            f"{folder} holds {len(paths)} images, but prompts is {limit}; set prompts to null or at most {len(paths)}"
-        )
+    if not problems:
+        _check_count(folder, len(paths), limit)
     chosen: list[RawImage] = []
     for path in paths[:limit]:
         try:
@@ -47,9 +45,16 @@ def read_folder(folder: Path, resolution: int, limit: int | None = None) -> list
         shown = "; ".join(sorted(problems)[:_SHOWN_PROBLEMS])
         more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
         raise UserError(f"{folder} has {len(problems)} problem(s), mend the files and run again: {shown}{more}")
-    if len(chosen) < 2:
-        raise UserError(f"{folder} holds {len(chosen)} image(s); a chain needs at least 2, each with a .txt caption beside it")
     return chosen
+
+
+def _check_count(folder: Path, count: int, limit: int | None) -> None:
+    """Raise UserError unless the folder's `count` images make a chain, and are as many as asked for."""
+    if count < 2:
+        held = "no image" if count == 0 else "one image"
+        raise UserError(f"{folder} holds {held}; put at least 2 there, each with a .txt caption beside it")
+    if limit is not None and limit > count:
+        raise UserError(f"{folder} holds {count} images, but prompts is {limit}; set prompts to null or at most {count}")
 
 
 class _BadFile(Exception):
@@ -79,11 +84,13 @@ def _pair_up(folder: Path) -> tuple[list[Path], list[str]]:
 
 def _read_caption(path: Path) -> str:
     try:
-        caption = " ".join(path.read_text(encoding="utf-8").split())
+        caption = " ".join(path.read_text(encoding="utf-8-sig").split())
     except FileNotFoundError as error:
         raise _BadFile(f"{path.name} is missing: every image needs a caption") from error
     except UnicodeDecodeError as error:
         raise _BadFile(f"{path.name} is not UTF-8 text") from error
+    except OSError as error:
+        raise _BadFile(f"{path.name} cannot be read: {error.strerror}") from error
     if not caption:
         raise _BadFile(f"{path.name} is empty: every image needs a caption")
     return caption

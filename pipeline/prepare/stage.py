@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.miniature.creatures import NARROW_STYLE, SIZE, caption, distinct_creatures, draw
+from pipeline.miniature.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures, draw
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
 from pipeline.prepare.base import base_files, base_hash
@@ -42,9 +43,20 @@ def read_raw_set(params: View) -> list[RawImage]:
         raise UserError(
             f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}"
         )
-    count = params.prompts or DEFAULT_CREATURES
-    creatures = distinct_creatures(derive_seed("D_0", params.seed) % 2**32, count, style=NARROW_STYLE)
+    creatures = real_creatures(params.seed, params.prompts or DEFAULT_CREATURES, params.creature_styles)
     return [RawImage(f"creature_{i:05d}", draw(c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)]
+
+
+def real_creatures(seed: int, count: int, styles: Sequence[str]) -> list[Creature]:
+    """`count` different creatures; several styles, taken in turn, make a union of data sets (appendix E.3)."""
+    known = ATTRIBUTES["style"]
+    for style in styles:
+        if style not in known:
+            raise UserError(f"creature_styles (params.yaml) knows {', '.join(known)}, got {style!r}")
+    shares = [len(range(first, count, len(styles))) for first in range(len(styles))]
+    first = derive_seed("D_0", seed)
+    sets = [distinct_creatures((first + i) % 2**32, shares[i], style=style) for i, style in enumerate(styles)]
+    return [sets[i % len(styles)][i // len(styles)] for i in range(count)]
 
 
 def write_real_set(layout: Layout, raw: list[RawImage], seed: int, noise: float) -> None:

@@ -20,22 +20,34 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Series:
-    """A named line; `colour` is a CSS colour, usually var(--k3). Points with y None are left out."""
+    """A named line; `colour` is a CSS colour, usually var(--k3). Points with y None are left out.
+
+    A `faint` line is thin and dotted, and has no part in the read-out: the model beside each measured curve.
+    """
 
     name: str
     points: Sequence[tuple[float, float | None]]
     colour: str
     dashed: bool = False
     markers: bool = False
+    faint: bool = False
 
     def drawn(self) -> list[Point]:
         return [(x, y) for x, y in self.points if y is not None and math.isfinite(y)]
 
 
 @dataclass(frozen=True)
+class Band:
+    """A tinted region between the lower and the upper end of each (x, low, high)."""
+
+    points: Sequence[tuple[float, float, float]]
+    colour: str
+
+
+@dataclass(frozen=True)
 class Chart:
-    """What to draw. `x_range` and `y_range` fix an axis, `from_zero` includes 0 in y, `log` asks for decades (y <= 0 is
-    left out), `whole_x` for whole numbers; `width` and `height` are the drawing's, labels included."""
+    """What to draw, bands behind the lines. `x_range` and `y_range` fix an axis, `from_zero` includes 0 in y, `log` asks for
+    decades (y <= 0 is left out), `whole_x` for whole numbers; `width` and `height` are the drawing's, labels included."""
 
     x_label: str
     series: Sequence[Series]
@@ -46,6 +58,7 @@ class Chart:
     whole_x: bool = False
     width: int = 360
     height: int = 225
+    bands: Sequence[Band] = ()
 
     @property
     def right(self) -> int:
@@ -62,11 +75,13 @@ def render(chart: Chart) -> Markup:
     points = [point for _, drawn in lines for point in drawn]
     if not points:
         return Markup('<p class="empty">Nothing was recorded.</p>')
+    points += [(x, y) for band in chart.bands for x, low, high in band.points for y in (low, high)]
     x_low, x_high = _widened(*(chart.x_range or (min(x for x, _ in points), max(x for x, _ in points))))
     ticks = _y_ticks(chart, [y for _, y in points])
     to_x = _scale(x_low, x_high, LEFT, chart.right)
     to_y = _scale(ticks[0], ticks[-1], chart.bottom, TOP, log=chart.log)
     body = [*_grid(chart, ticks, to_y), *_x_axis(chart, x_low, x_high, to_x)]
+    body += [_band(band, to_x, to_y) for band in chart.bands]
     body += [_line(series, [(to_x(x), to_y(y)) for x, y in drawn]) for series, drawn in lines]
     readout: dict[str, Any] = {
         "x": [x_low, x_high],
@@ -74,8 +89,9 @@ def render(chart: Chart) -> Markup:
         "py": [TOP, chart.bottom],
         "label": chart.x_label,
     }
-    readout["series"] = [_values(series, drawn) for series, drawn in lines]
-    label = f"{', '.join(series.name for series, _ in lines)} against {chart.x_label}"
+    told = [(series, drawn) for series, drawn in lines if not series.faint]
+    readout["series"] = [_values(series, drawn) for series, drawn in told]
+    label = f"{', '.join(series.name for series, _ in told)} against {chart.x_label}"
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-chart="{}">{}</svg>').format(
         chart.width, chart.height, label, json.dumps(readout, separators=(",", ":")), Markup("").join(body)
     )
@@ -151,9 +167,16 @@ def _tick(value: float) -> str:
     return f"{value:,.10g}".replace("-", "−")
 
 
+def _band(band: Band, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> Markup:
+    there = [(x, low) for x, low, _ in band.points]
+    back = [(x, high) for x, _, high in reversed(band.points)]
+    outline = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in there + back)
+    return Markup('<polygon class="band" style="--c:{}" points="{}"/>').format(band.colour, outline)
+
+
 def _line(series: Series, points: list[Point]) -> Markup:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    kind = "line dashed" if series.dashed else "line"
+    kind = "line faint" if series.faint else "line dashed" if series.dashed else "line"
     marks = [Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.2"/>').format(x, y) for x, y in points]
     return Markup('<g style="--c:{}"><polyline class="{}" points="{}"/>{}</g>').format(
         series.colour, kind, path, Markup("").join(marks) if series.markers or len(points) == 1 else Markup("")

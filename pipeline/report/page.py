@@ -11,9 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.params import View
+from pipeline.report.colour import colour
+from pipeline.report.families import Families, drawings, typical_line
 from pipeline.report.figures import Figure, over_k, palette, within_k
+from pipeline.report.heatmaps import fingerprints
+from pipeline.report.latents import latents
+from pipeline.report.memory import memorisation
 from pipeline.report.pictures import Row
 from pipeline.report.record import Record
+from pipeline.report.scatter import similarity_map
+from pipeline.report.spectra import spectra
 from pipeline.report.words import short, what_happened, what_was_run
 
 _HERE = Path(__file__).parent
@@ -21,7 +28,7 @@ SHOWN_ROWS = 24
 """Prompts that the grid shows before "Show all" is pressed."""
 
 
-def page(params: View, record: Record, rows: list[Row]) -> str:
+def page(params: View, record: Record, rows: list[Row], families: Families) -> str:
     """The whole report as HTML. The same chain gives the same text."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     last, prompts = record.last, len({row["prompt_index"] for row in record.manifests[0]})
@@ -35,13 +42,18 @@ def page(params: View, record: Record, rows: list[Row]) -> str:
         numbers=_headline(record),
         columns=_columns(record),
         rows=rows,
+        paths=drawings(families),
+        typical=typical_line(families),
+        orders=_orders(rows, families),
         shown_rows=SHOWN_ROWS,
         prompt_count=prompts,
         last=last.k,
         palette_light=palette(last.k, dark=False),
         palette_dark=palette(last.k, dark=True),
-        figures_over=over_k(record),
-        figures_within=within_k(record),
+        figures_over=[*over_k(record), *colour(record)],
+        figures_map=[similarity_map(record), *memorisation(record)],
+        figures_spectra=[*spectra(record), *fingerprints(record)],
+        figures_within=[*within_k(record), *latents(record)],
         draw=_draw,
         feature=last.metrics["feature"],
         lineage=record.lineage,
@@ -82,7 +94,21 @@ def _parameters(params: View) -> list[tuple[str, str]]:
     ]
 
 
+def _orders(rows: list[Row], families: Families) -> list[tuple[str, str]]:
+    """Names of the grid's orders, and the rows' places in each; as given first."""
+    place = {row.index: i for i, row in enumerate(rows)}
+    found = families.orders(list(place))
+    named = [("as given", list(place)), *((f"{name} first", order) for name, order in found.items())]
+    return [(name, " ".join(str(place[prompt]) for prompt in order)) for name, order in named]
+
+
 def _draw(figure: Figure) -> Markup:
-    return Markup('<figure><figcaption><h3>{}</h3><p>{}</p></figcaption><div class="keys">{}</div>{}</figure>').format(
-        figure.title, figure.note, figure.key, figure.svg
+    paper = Markup('<span class="paper">{}</span>').format(figure.paper) if figure.paper else ""
+    return Markup('<figure{}><figcaption><h3>{}{}</h3><p>{}</p></figcaption><div class="keys">{}</div>{}</figure>').format(
+        Markup(' class="{}"').format(figure.kind) if figure.kind else "",
+        figure.title,
+        paper,
+        figure.note,
+        figure.key,
+        figure.svg,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,24 +45,27 @@ class Row:
 def grid(
     layout: Layout,
     manifests: list[list[dict[str, Any]]],
+    first: Sequence[int] = (),
     thumbnail_budget: int = THUMBNAIL_BUDGET,
     total_budget: int = TOTAL_BUDGET,
 ) -> list[Row]:
     """Rows in the order of the prompts: as many as fit the budget, at least one; then enlargements while they fit.
+
+    Where not all fit, the prompts `first` go before the others. An image is in the page once, whatever the order shown.
 
     Raises UserError when an image is missing, damaged or not the one that its manifest records.
     """
     by_prompt = _by_prompt(manifests)
     rows: list[Row] = []
     used = 0
-    for index in sorted(by_prompt):
+    for index in dict.fromkeys([*(index for index in first if index in by_prompt), *sorted(by_prompt)]):
         row = _row(layout, index, by_prompt[index])
         size = sum(len(picture.thumbnail) for cell in row.cells for picture in cell)
         if rows and used + size > thumbnail_budget:
             break
         rows.append(row)
         used += size
-    return _enlarge(layout, rows, total_budget - used)
+    return sorted(_enlarge(layout, rows, total_budget - used), key=lambda row: row.index)
 
 
 def _by_prompt(manifests: list[list[dict[str, Any]]]) -> dict[int, list[list[dict[str, Any]]]]:

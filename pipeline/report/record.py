@@ -7,13 +7,27 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pipeline.errors import UserError
 from pipeline.measure.images import read_manifest
 from pipeline.paths import Layout
+from pipeline.report.reading import read_array, read_keys
 from pipeline.storage import read_json, sha256_file
 
 LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""
+
+REAL_METRICS = ("fid_floor", "fid_floor_n", "clip_score", "entropy")
+METRICS = ("fid", "fid_1", "collapse_rate", "recall", "precision", "clip_score", "sfd", "power_ratio", "feature",
+           "generalisation_score", "entropy", "entropy_training")  # fmt: skip
+REAL_ANALYSIS = (
+    *(f"spectrum.{name}" for name in ("frequencies", "radial", "angular", "power")),
+    *(f"fingerprint.{name}" for name in ("denoiser", "power", "frequencies", "radial")),
+    *("colour.saturation", "colour.mean"),
+)
+ANALYSIS = (*REAL_ANALYSIS, "diff", *(f"latents.{name}" for name in ("centres", "density", "gaussian", "variance", "kurtosis")))
+"""What the page shows of metrics/ and analysis/; a file that lacks one of these is of an older version."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +53,23 @@ class Lineage:
 
 
 @dataclass(frozen=True)
+class Maps:
+    """Fingerprint of D_k: the mean power spectrum of the denoising residuals, and its autocorrelation; each [S,S] float32."""
+
+    spectrum: np.ndarray
+    autocorrelation: np.ndarray
+
+
+@dataclass(frozen=True)
 class Record:
-    """A whole chain: `real` is metrics/0.json, `manifests`[k] the rows of D_k for k = 0..K."""
+    """A whole chain: `real` and `real_analysis` are metrics/0.json and analysis/0.json; for k = 0..K, `manifests`[k] has
+    the rows of D_k, `features`[k] their features [N_k,d] in that order, and `maps`[k] the fingerprint."""
 
     real: dict[str, Any]
+    real_analysis: dict[str, Any]
     iterations: list[Iteration]
+    features: list[np.ndarray]
+    maps: list[Maps]
     manifests: list[list[dict[str, Any]]]
     lineage: list[Lineage]
 
@@ -53,14 +79,38 @@ class Record:
 
 
 def read_record(layout: Layout, last: int) -> Record:
-    """Read k = 0..`last`. Raises UserError when a file is missing or damaged."""
+    """Read k = 0..`last`. Raises UserError when a file is missing, damaged, or of an older version of the pipeline."""
     manifests = [read_manifest(layout, k) for k in range(last + 1)]
-    iterations = [
-        Iteration(k, read_json(layout.metrics(k)), read_json(layout.analysis(k)), smooth(read_losses(layout, k)))
-        for k in range(1, last + 1)
-    ]
-    lineage = [_lineage(layout, k, len(manifests[k])) for k in range(last + 1)]
-    return Record(read_json(layout.metrics(0)), iterations, manifests, lineage)
+    return Record(
+        real=read_keys(layout.metrics(0), REAL_METRICS),
+        real_analysis=read_keys(layout.analysis(0), REAL_ANALYSIS),
+        iterations=[_iteration(layout, k) for k in range(1, last + 1)],
+        features=[_features(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
+        maps=[_maps(layout, k) for k in range(last + 1)],
+        manifests=manifests,
+        lineage=[_lineage(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
+    )
+
+
+def _iteration(layout: Layout, k: int) -> Iteration:
+    metrics, analysis = read_keys(layout.metrics(k), METRICS), read_keys(layout.analysis(k), ANALYSIS)
+    return Iteration(k, metrics, analysis, smooth(read_losses(layout, k)))
+
+
+def _features(layout: Layout, k: int, images: int) -> np.ndarray:
+    """[N,d], checked to be the features of the manifest's images."""
+    path = layout.features(k)
+    features = read_array(path, "image")
+    if features.ndim != 2 or len(features) != images:
+        raise UserError(
+            f"{path} has the shape {list(features.shape)}, but D_{k} has {images} images; make it again with 'dvc repro'"
+        )
+    return features
+
+
+def _maps(layout: Layout, k: int) -> Maps:
+    path = layout.analysis_maps(k)
+    return Maps(read_array(path, "residual_spectrum"), read_array(path, "autocorrelation"))
 
 
 def read_losses(layout: Layout, k: int) -> list[tuple[float, float]]:
@@ -90,7 +140,7 @@ def _lineage(layout: Layout, k: int, images: int) -> Lineage:
     training_set = sha256_file(layout.training_set(k)) if layout.training_set(k).is_file() else None
     data = sha256_file(layout.manifest(k))
     if k == 0:
-        base = read_json(layout.base_record())
+        base = read_json(layout.base_record(), {"model": str, "sha256": str})
         vae = f" with the VAE {base['vae']}" if base.get("vae") else ""
         return Lineage(k, images, data, None, base["sha256"], f"{base['model']}{vae}")
     if not layout.lora(k).is_file():

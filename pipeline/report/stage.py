@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.params import View
 from pipeline.paths import Layout
-from pipeline.report.page import page
+from pipeline.report.families import read_families
+from pipeline.report.page import SHOWN_ROWS, page
 from pipeline.report.pictures import grid
 from pipeline.report.record import Record, read_record
 from pipeline.storage import write_json, write_text
@@ -21,7 +22,9 @@ def run(params: View, layout: Layout) -> None:
     write_json(layout.summary, summary(record))
     write_json(layout.plot("metrics"), metrics_over_k(record))
     write_json(layout.plot("loss"), losses(record))
-    write_text(layout.report, page(params, record, grid(layout, record.manifests)))
+    families = read_families(record.manifests, record.features)
+    rows = grid(layout, record.manifests, families.first_to_show(SHOWN_ROWS))
+    write_text(layout.report, page(params, record, rows, families))
 
 
 def summary(record: Record) -> dict[str, Any]:
@@ -35,14 +38,19 @@ def summary(record: Record) -> dict[str, Any]:
         "clip_score": last["clip_score"],
         "SFD": last["sfd"],
         "power_ratio": last["power_ratio"],
+        "generalisation_score": last["generalisation_score"],
     }
 
 
 def metrics_over_k(record: Record) -> list[dict[str, Any]]:
     """One record for each k, for `dvc plots`."""
-    names = {"k": "k", "FID": "fid", "floor": "fid_floor", "recall": "recall", "clip_score": "clip_score", "SFD": "sfd",
-             "power_ratio": "power_ratio"}  # fmt: skip
-    return [{name: it.metrics[key] for name, key in names.items()} for it in record.iterations]
+    names = {"k": "k", "FID": "fid", "floor": "fid_floor", "recall": "recall", "precision": "precision",
+             "clip_score": "clip_score", "SFD": "sfd", "power_ratio": "power_ratio", "entropy": "entropy",
+             "entropy_training": "entropy_training", "generalisation_score": "generalisation_score"}  # fmt: skip
+    return [
+        {name: it.metrics[key] for name, key in names.items()} | {"saturation": it.analysis["colour"]["saturation"]}
+        for it in record.iterations
+    ]
 
 
 def losses(record: Record) -> list[dict[str, Any]]:

@@ -48,9 +48,11 @@ def _finetuning(p: View) -> str:
         "replace": "on the images of the iteration before",
         "mix": f"on the images of the iteration before, each replaced by its own real one with probability {p.real_fraction:g}",
         "accumulate": "on the images of all iterations before, the real ones included",
+        "select": f"on a selection of images ({p.selection.replace('_', ' ')}, pool: {p.pool.replace('_', ' ')})",
     }[p.training_set]
     parts = {"both": "U-Net and text encoder", "unet": "the U-Net only", "text_encoder": "the text encoder only"}[p.train_parts]
-    length = f"{counted(p.epochs, 'epoch')} of batch size {p.batch_size}"
+    length = f"{counted(p.updates, 'update')}" if p.updates else f"{counted(p.epochs, 'epoch')}"
+    length += f" of batch size {p.batch_size}"
     return f"Each iteration finetunes {start} {material}: a LoRA of rank {p.rank} on {parts}, {length}."
 
 

@@ -61,7 +61,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
 
 def _checked_base(params: View, layout: Layout) -> str:
     """M_0's hash as recorded. Raises UserError when the model's files have changed since."""
-    recorded = str(read_json(layout.base_record())["sha256"])
+    recorded: str = read_json(layout.base_record(), {"sha256": str})["sha256"]
     files = base_files(params.model, params.vae)
     if files and base_hash(files) != recorded:
         raise UserError(

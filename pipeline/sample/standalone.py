@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline import lora as loras
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion, load_base
+from pipeline.params import Params
 from pipeline.paths import image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
@@ -17,14 +18,23 @@ from pipeline.sample.batches import Job, Plan, collect, discard, generate
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings, dtype_of, place
 from pipeline.sample.schedule import make_schedule
-from pipeline.storage import sha256_bytes, sha256_file, write_jsonl
+from pipeline.storage import read_text, sha256_bytes, sha256_file, write_jsonl
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The lines of a text file that are not blank. Raises UserError when there is none."""
+    lines = read_text(path).removeprefix("\ufeff").split("\n")
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"{path} holds no prompt; write one a line")
+    return prompts
 
 
 def sample_prompts(
-    model: str,
-    lora: Path | None,
-    prompts: Sequence[str],
-    out: Path,
+    model: str = Params.model_fields["model"].default,
+    lora: Path | None = None,
+    prompts: Sequence[str] = (),
+    out: Path = Path("samples"),
     schedule: str = "exponential",
     cfg: float = 7.5,
     cfg_decay: float = 2.0,
@@ -36,17 +46,21 @@ def sample_prompts(
     size: int | None = None,
     clip_skip: int = 2,
     max_token_length: int = 75,
+    images_per_prompt: int = 1,
     batch: int = 8,
     precision: str = "fp32",
     device: str = "cpu",
 ) -> list[Path]:
-    """One image per prompt into `out`, beside a manifest.jsonl -> the images' paths; goes on where a killed run stopped.
+    """Images of each prompt into `out`, beside a manifest.jsonl -> their paths; goes on where a killed run stopped.
 
     `size` in pixels; None is the model's own. Raises UserError on bad input, and as `batches.generate` does.
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
+    if schedule == "interval" and interval_low >= interval_high:
+        raise UserError(f"interval_low must be below interval_high, got {interval_low} and {interval_high}")
     loaded = load_base(model)
+    _check_lengths(loaded, prompts, max_token_length)
     if lora is not None:
         loras.merge(loaded, lora)
     side = _checked_size(loaded, size)
@@ -54,13 +68,30 @@ def sample_prompts(
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
     weights = sha256_file(lora) if lora is not None else None
     lineage = Lineage(Path(model).name, base_hash(base_files(model)), lora.stem if lora else None, weights, cfg, settings)
-    jobs = [Job(image_name(i), i, 0, prompt, image_seed(seed, 0, i)) for i, prompt in enumerate(prompts)]
+    jobs = [
+        Job(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
+        for i, prompt in enumerate(prompts)
+        for j in range(images_per_prompt)
+    ]
     key = json.dumps([model, asdict(lineage), [asdict(job) for job in jobs], batch, precision, device], sort_keys=True)
     plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
     generate(place(loaded, device, dtype_of(precision, device)), plan)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
     discard(plan)
     return [out / job.file for job in jobs]
+
+
+def _check_lengths(model: StableDiffusion, prompts: Sequence[str], max_token_length: int) -> None:
+    """Raise UserError for a number of tokens that cannot be encoded, or a prompt that would be cut off."""
+    if max_token_length not in (75, 150, 225):
+        raise UserError(f"max_token_length must be 75, 150 or 225, got {max_token_length}")
+    lengths = [len(ids) - 2 for ids in model.tokenizer(list(prompts), verbose=False).input_ids]
+    for number, length in enumerate(lengths, 1):
+        if length > max_token_length:
+            raise UserError(
+                f"prompt {number} has {length} tokens, and only {max_token_length} would be read; "
+                "shorten it, or raise max_token_length (at most 225)"
+            )
 
 
 def _checked_size(model: StableDiffusion, size: int | None) -> int:

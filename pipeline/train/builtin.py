@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipeline.progress import Progress
 from pipeline.randomness import derive_seed, generator
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.draws import Draw, Draws, RandomDraws
-from pipeline.train.low_rank import LoraLayer, attached, initial
+from pipeline.train.low_rank import Network, attached, initial
 from pipeline.train.moments import Moments, encode_images
 from pipeline.train.objective import add_noise, alphas_cumprod, noise_loss
 from pipeline.train.settings import Settings
@@ -66,9 +66,9 @@ def train(
     modules = lora.target_modules(model.unet, model.text_encoder, settings.train_parts)
     start = start or _start(settings, modules, root)
     draws = draws or _random_draws(settings, data)
-    with attached(modules, start) as layers:
-        losses = _optimize(settings, model, data, layers, condition_drop, draws)
-        return Result({name: layer.state() for name, layer in layers.items()}, losses)
+    with attached(modules, start) as network:
+        losses = _optimize(settings, model, data, network, condition_drop, draws)
+        return Result({name: network.layers[name].state() for name in modules}, losses)
 
 
 def _local(root: Path, name: str) -> str:
@@ -119,24 +119,24 @@ def _optimize(
     settings: Settings,
     model: StableDiffusion,
     data: Data,
-    layers: Mapping[str, LoraLayer],
+    network: Network,
     condition_drop: float,
     draws: Draws,
 ) -> list[float]:
-    """Run all steps; the layers hold the result. Returns the losses."""
-    parameters = [half for layer in layers.values() for half in (layer.down, layer.up)]
-    optimizer = torch.optim.AdamW(_groups(settings, layers), fused=True)
+    """Run all steps; the network holds the result. Returns the losses."""
+    optimizer = torch.optim.AdamW(_groups(settings, network), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(settings.lr_scheduler, settings.steps))
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
     kept = alphas_cumprod().to(model.device)
     losses = torch.zeros(settings.steps, device=model.device)
     with Progress("train", settings.steps) as progress:
         for step in range(settings.steps):
+            network.merge()
             loss = _loss(settings, model, data, draws(step), step, condition_drop, kept)
             scaler.scale(loss).backward()
             if settings.max_grad_norm:
                 scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+                nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
             scaler.step(optimizer)
             scaler.update()
             schedule.step()
@@ -172,16 +172,11 @@ def _loss(
     return noise_loss(predicted, noise, kept, settings.min_snr_gamma)
 
 
-def _groups(settings: Settings, layers: Mapping[str, LoraLayer]) -> list[dict[str, object]]:
+def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
     """Parameters of the text encoder and of the U-Net with their learning rates."""
-
-    def halves(prefix: str) -> list[nn.Parameter]:
-        chosen: Iterable[LoraLayer] = (layer for name, layer in layers.items() if name.startswith(prefix))
-        return [half for layer in chosen for half in (layer.down, layer.up)]
-
     groups: list[dict[str, object]] = [
-        {"params": halves("lora_te"), "lr": settings.text_encoder_lr},
-        {"params": halves("lora_unet"), "lr": settings.unet_lr},
+        {"params": network.parameters("lora_te"), "lr": settings.text_encoder_lr},
+        {"params": network.parameters("lora_unet"), "lr": settings.unet_lr},
     ]
     return [group for group in groups if group["params"]]
 

@@ -53,13 +53,13 @@ def read_job(params: View, k: int, layout: Layout) -> Job:
     if not examples:
         raise UserError(f"{layout.training_set(k)} is empty, so there is nothing to train on; run curate again")
     check_images(examples, layout.root, params.resolution)
-    base = read_json(layout.base_record())
+    base = read_json(layout.base_record(), {"model": str, "sha256": str})
     local = (layout.root / base["model"]).is_dir()
     previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
     return Job(
         k=k,
         examples=examples,
-        steps=updates(len(read_jsonl(layout.prompts)), params.batch_size, params.epochs),
+        steps=params.updates or updates(len(read_jsonl(layout.prompts)), params.batch_size, params.epochs),
         model=base["model"],
         vae=base.get("vae"),
         base_sha256=base["sha256"],

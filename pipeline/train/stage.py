@@ -101,7 +101,9 @@ def _train_kohya(current: Run) -> dict[str, object]:
         log = current.layout.log("train", current.job.k)
         raise UserError(f"sd-scripts ended without an error, but wrote no {raw.name}; see {log}")
     commit = launch.commit(launch.find_sd_scripts(current.layout.root))
-    lora.save(raw, lora.load(raw), _metadata(current) | {"ss_sd_scripts_commit_hash": commit})
+    weights = lora.read(raw)
+    lora.check_finite(weights, current.layout.lora(current.job.k))
+    lora.save(raw, weights, _metadata(current) | {"ss_sd_scripts_commit_hash": commit})
     return {"trainer": "kohya", "sd_scripts_commit": commit}
 
 
@@ -114,6 +116,7 @@ def _train_builtin(current: Run) -> dict[str, object]:
     settings = read_settings(current.folder / "train.toml", root)
     result = train(settings, root, current.device, current.params.condition_drop)
     rows = [f"{step},{loss!r}\n" for step, loss in enumerate(result.losses, 1)]
+    lora.check_finite(result.weights, current.layout.lora(current.job.k))
     write_text(current.losses, "step,loss\n" + "".join(rows))
     lora.save(current.lora, result.weights, _metadata(current))
     return {"trainer": "builtin"}

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,24 @@ from pipeline.errors import UserError
 from pipeline.measure.power import high_frequency_power
 from pipeline.params import View
 from pipeline.paths import Layout
-from pipeline.storage import load_image, load_tensors, read_json
+from pipeline.storage import encode_png, load_image, load_tensors, read_json, read_jsonl, sha256_bytes, write_jsonl
 
 PARAMS = View(parameters(2), "analyse")
 
 
-@pytest.fixture
-def chain(tmp_path: Path) -> Layout:
-    layout = write_chain(tmp_path, iterations=2, prompts=70)
-    stage.run(PARAMS, 2, layout)
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """Analysed at k = 0 and 2; read only."""
+    layout = write_chain(tmp_path_factory.mktemp("analysed"), iterations=2, prompts=70)
+    for k in (0, 2):
+        stage.run(PARAMS, k, layout)
     return layout
+
+
+@pytest.fixture
+def own_chain(chain: Layout, tmp_path: Path) -> Layout:
+    """A copy to damage."""
+    return Layout(Path(shutil.copytree(chain.root, tmp_path / "own")))
 
 
 def test_diff_is_the_mean_over_images_at_each_step(chain: Layout) -> None:
@@ -32,24 +41,68 @@ def test_latents_of_every_image_are_counted(chain: Layout) -> None:
     assert read_json(chain.analysis(2))["latents"]["variance"] == pytest.approx(float(latents.var(correction=0)))
 
 
-def test_d_k_and_d_0_are_both_analysed(chain: Layout) -> None:
+def test_the_images_are_those_of_the_manifest(chain: Layout) -> None:
+    images = np.stack([load_image(path) for path in sorted(chain.images(2).glob("*.png"))]).astype(np.float64) / 255
     analysis = read_json(chain.analysis(2))
-    assert sum(analysis["spectrum"]["radial"][10:]) > sum(analysis["spectrum_real"]["radial"][10:])
-    expected = np.mean([high_frequency_power(load_image(path)) for path in sorted(chain.images(0).glob("*.png"))])
-    assert analysis["spectrum_real"]["power"] == pytest.approx(expected)
+    np.testing.assert_allclose(analysis["colour"]["mean"], images.mean(axis=(0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(analysis["colour"]["spread"], images.std(axis=(0, 1, 2)), rtol=1e-6)
+    expected = np.mean([high_frequency_power(load_image(path)) for path in sorted(chain.images(2).glob("*.png"))])
+    assert analysis["spectrum"]["power"] == pytest.approx(expected)
 
 
-def test_another_run_writes_the_same_bytes(chain: Layout) -> None:
-    before = chain.analysis(2).read_bytes()
-    stage.run(PARAMS, 2, chain)
-    assert chain.analysis(2).read_bytes() == before
+def test_colours_and_residuals_grow_in_a_chain_that_oversaturates(chain: Layout) -> None:
+    real, drawn = read_json(chain.analysis(0)), read_json(chain.analysis(2))
+    assert drawn["colour"]["saturation"] > real["colour"]["saturation"]
+    assert drawn["fingerprint"]["power"] > real["fingerprint"]["power"]
+    assert sum(drawn["spectrum"]["radial"][10:]) > sum(real["spectrum"]["radial"][10:])
+
+
+def test_the_real_images_have_no_traces(chain: Layout) -> None:
+    shared = {"k", "spectrum", "fingerprint", "colour"}
+    assert set(read_json(chain.analysis(0))) == shared
+    assert set(read_json(chain.analysis(2))) == shared | {"diff", "sigmas", "scales", "latents"}
+
+
+def test_the_maps_belong_to_the_fingerprint(chain: Layout) -> None:
+    maps = {name: tensor.numpy() for name, tensor in load_tensors(chain.analysis_maps(2))[0].items()}
+    fingerprint = read_json(chain.analysis(2))["fingerprint"]
+    assert {name: (values.shape, values.dtype) for name, values in maps.items()} == {
+        "residual_spectrum": ((64, 64), np.float32), "autocorrelation": ((64, 64), np.float32),
+    }  # fmt: skip
+    assert maps["residual_spectrum"].mean() == pytest.approx(fingerprint["power"], rel=1e-5)
+    assert maps["autocorrelation"][32, 32] == maps["autocorrelation"].max() == 1.0
+    assert fingerprint["denoiser"] == "wavelet"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_neither_another_run_nor_the_number_of_threads_changes_a_byte(chain: Layout, workers: int) -> None:
+    outputs = (chain.analysis(2), chain.analysis_maps(2))
+    before = [path.read_bytes() for path in outputs]
+    stage.run(PARAMS, 2, chain, workers)
+    assert [path.read_bytes() for path in outputs] == before
+
+
+def test_images_of_two_sizes_are_refused(own_chain: Layout) -> None:
+    content = encode_png(np.zeros((32, 32, 3), dtype=np.uint8))
+    own_chain.images(2).joinpath("00003.png").write_bytes(content)
+    rows = read_jsonl(own_chain.manifest(2))
+    write_jsonl(
+        own_chain.manifest(2), [row | {"sha256": sha256_bytes(content)} if row["file"] == "00003.png" else row for row in rows]
+    )
+    with pytest.raises(UserError, match=r"D_2: images must share one size, got sides 64 and 32"):
+        stage.run(PARAMS, 2, own_chain)
+
+
+def test_dncnn_without_weights_is_told(own_chain: Layout) -> None:
+    with pytest.raises(UserError, match="denoiser_weights must name a safetensors file"):
+        stage.run(View(parameters(1, denoiser="dncnn"), "analyse"), 0, own_chain)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_a_trace_that_cannot_be_read_is_named(chain: Layout, damage: str) -> None:
-    content = chain.traces(2).read_bytes()
-    chain.traces(2).unlink()
+def test_a_trace_that_cannot_be_read_is_named(own_chain: Layout, damage: str) -> None:
+    content = own_chain.traces(2).read_bytes()
+    own_chain.traces(2).unlink()
     if damage == "truncated":
-        chain.traces(2).write_bytes(content[:100])
+        own_chain.traces(2).write_bytes(content[:100])
     with pytest.raises(UserError, match=r"traces/2\.safetensors"):
-        stage.run(PARAMS, 2, chain)
+        stage.run(PARAMS, 2, own_chain)

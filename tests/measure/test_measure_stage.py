@@ -28,7 +28,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Layout:
 
 def test_every_iteration_has_every_metric(chain: Layout) -> None:
     keys = {"k", "n", "fid", "fid_1", "fid_floor", "collapse_rate", "precision", "recall", "clip_score", "sfd", "power",
-            "power_ratio", "saturation", "feature"}  # fmt: skip
+            "power_ratio", "saturation", "feature", "generalisation_score", "entropy", "entropy_training"}  # fmt: skip
     assert all(set(read_json(chain.metrics(k))) == keys for k in (1, 2, 3))
     assert [read_json(chain.metrics(k))["n"] for k in (0, 1)] == [8, 16]
 

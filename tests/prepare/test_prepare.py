@@ -122,6 +122,24 @@ def test_the_number_of_prompts_may_be_less_than_the_folder_but_not_more(
         assert len(read_folder(raw, 64, prompts)) == (prompts or 5)
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_folder_with_too_few_images_asks_for_more(raw: Path, count: int) -> None:
+    for path in sorted(raw.iterdir())[2 * count :]:
+        path.unlink()
+    with pytest.raises(UserError, match=f"holds {['no', 'one'][count]} image; put at least 2 there"):
+        read_folder(raw, 64, limit=100)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_caption(raw: Path) -> None:
+    (raw / "creature_00000.txt").write_bytes("\ufeffa creature".encode())
+    assert read_folder(raw, 64)[0].caption == "a creature"
+
+
+def test_more_creatures_than_there_are_is_refused() -> None:
+    with pytest.raises(UserError, match="there are only 28800 different creatures in style inkpress, got 28801"):
+        distinct_creatures(0, 28_801, style=NARROW_STYLE)
+
+
 def test_a_missing_folder_or_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere is not a folder"):
         read_folder(tmp_path / "nowhere", 64)
@@ -142,3 +160,16 @@ def test_creatures_are_distinct_in_their_attributes() -> None:
     creatures = distinct_creatures(0, 300, style=NARROW_STYLE)
     keys = {(c.shape, c.colour, c.eye_count, c.eye_colour, c.top, c.tail, c.pattern) for c in creatures}
     assert len(keys) == 300
+
+
+def test_several_styles_share_the_prompts_evenly(tmp_path: Path, tiny_model: Path) -> None:
+    layout = Layout(tmp_path)
+    stage.run(view(model=str(tiny_model), prompts=7, creature_styles=["inkpress", "pastel", "flat"]), layout)
+    styles = [row["prompt"].split()[-2] for row in read_jsonl(layout.manifest(0))]
+    assert styles == ["inkpress", "pastel", "flat", "inkpress", "pastel", "flat", "inkpress"]
+    assert len({row["prompt"] for row in read_jsonl(layout.prompts)}) == 7
+
+
+def test_an_unknown_style_is_named_with_the_known_ones(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(UserError, match=r"creature_styles.*inkpress.*got 'oil'"):
+        stage.run(view(model=str(tiny_model), creature_styles=["oil"]), Layout(tmp_path))

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pipeline.report.chart import Chart, Series, nice_ticks, render
+from pipeline.report.chart import Band, Chart, Series, nice_ticks, render
 
 
 def drawn(chart: Chart) -> ET.Element:
@@ -36,6 +36,24 @@ def test_missing_values_are_left_out() -> None:
 @pytest.mark.parametrize("series", [[], [Series("empty", [], "red")]])
 def test_nothing_to_draw_says_so(series: list[Series]) -> None:
     assert "Nothing was recorded" in render(Chart("k", series))
+
+
+def test_a_band_reaches_from_its_lower_to_its_upper_end_and_widens_the_axis() -> None:
+    line = Series("S", [(0, 1.0), (1, 1.0)], "red")
+    element = drawn(Chart("k", [line], bands=[Band([(0, 1.0, 1.0), (1, 0.0, 3.0)], "red")]))
+    (band,) = element.iter("polygon")
+    corners = [tuple(map(float, pair.split(","))) for pair in band.get("points", "").split()]
+    (_, start), (right, low), (same_right, high), (_, end) = corners
+    assert start == end and right == same_right
+    assert low - start == pytest.approx((start - high) / 2, abs=0.11)
+    assert high >= 10
+
+
+def test_a_faint_line_is_drawn_but_not_read_out() -> None:
+    series = [Series("model", [(0, 1.0), (1, 2.0)], "red", faint=True), Series("data", [(0, 1.5), (1, 2.5)], "red")]
+    element = drawn(Chart("k", series))
+    assert len(points(element)) == 2
+    assert [line["name"] for line in json.loads(element.get("data-chart", ""))["series"]] == ["data"]
 
 
 @pytest.mark.parametrize("y", [0.0, 5.0, -3e-7, 2.5e9])

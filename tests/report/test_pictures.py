@@ -60,6 +60,13 @@ def test_the_page_stops_growing_at_its_budget(large: Layout) -> None:
     assert all(picture.enlarged is None for picture in pictures(cut))
 
 
+def test_the_prompts_to_show_first_are_kept_when_not_all_fit(large: Layout) -> None:
+    whole = grid(large, manifests(large))
+    size = sum(len(picture.thumbnail) for row in (whole[0], whole[3]) for cell in row.cells for picture in cell)
+    cut = grid(large, manifests(large), first=[3, 0, 77, 3], thumbnail_budget=size)
+    assert [row.index for row in cut] == [0, 3]
+
+
 def test_a_budget_of_nothing_still_shows_a_row(small: Layout) -> None:
     assert len(grid(small, manifests(small), thumbnail_budget=0, total_budget=0)) == 1
 

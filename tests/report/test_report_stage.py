@@ -1,121 +1,29 @@
 import json
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from chains import measure_and_analyse, parameters, write_chain, write_images
+from chains import parameters
 
 from pipeline.errors import UserError
-from pipeline.miniature.creatures import distinct_creatures, draw
 from pipeline.params import Params, View
 from pipeline.paths import Layout
 from pipeline.report import stage
-from pipeline.storage import read_json, sha256_file, write_text
-
-HOSTILE = '</script><img src=x onerror="alert(1)"> {{ 7 * 7 }} & "quotes"'
-
-
-@pytest.fixture(scope="module")
-def params(tiny_model: Path) -> Params:
-    return parameters(3, tiny_model / "clip", images_per_prompt=2, title="A chain <of> mine", neighbours=3)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Layout:
-    """Three iterations of 30 prompts, two images each, with one prompt that attacks the page."""
-    layout = write_chain(tmp_path_factory.mktemp("reported"), iterations=3, prompts=30, images_per_prompt=2)
-    originals = [draw(creature) for creature in distinct_creatures(1, 30)]
-    captions = [HOSTILE, *(f"prompt {i}" for i in range(1, 30))]
-    for k in range(4):
-        write_images(layout, k, originals, captions, 2 if k else 1)
-    measure_and_analyse(layout, params)
-    stage.run(View(params, "report"), layout)
-    return layout
-
-
-class Page(HTMLParser):
-    """Every element with its attributes, and all text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def every(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-@pytest.fixture(scope="module")
-def page(chain: Layout) -> Page:
-    return Page(chain.report.read_text())
-
-
-def test_every_image_is_inside_the_page(page: Page) -> None:
-    pictures = [image for image in page.every("img") if "id" not in image]
-    assert len(pictures) == 30 + 3 * 60
-    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in pictures)
-
-
-def test_nothing_is_loaded_from_elsewhere(page: Page) -> None:
-    assert not page.every("link") and not page.every("iframe")
-    assert all("src" not in script for script in page.every("script"))
-    assert not [
-        url
-        for _, attributes in page.elements
-        for url in (attributes.get("src"), attributes.get("href"))
-        if url and "://" in url
-    ]
-    assert "default-src 'none'" in str(page.every("meta"))
-
-
-def test_prompts_and_title_are_text_and_never_markup(page: Page) -> None:
-    assert HOSTILE in page.text
-    assert "A chain <of> mine" in page.text
-    assert len(page.every("script")) == 1
-    assert not [attributes for _, attributes in page.elements if "onerror" in attributes]
-
-
-def test_only_the_first_prompts_are_shown_until_asked(page: Page) -> None:
-    rows = [
-        str(div["class"])
-        for div in page.every("div")
-        if str(div.get("class")).startswith("row") and "head" not in str(div["class"])
-    ]
-    assert rows.count("row") == 24 and rows.count("row more") == 6
-    assert "Show all 30 prompts" in page.text
-
-
-def test_the_lineage_has_the_hash_of_every_link(chain: Layout, page: Page) -> None:
-    titles = {str(code["title"]) for code in page.every("code")}
-    assert {sha256_file(chain.manifest(k)) for k in range(4)} <= titles
-    assert {sha256_file(chain.lora(k)) for k in range(1, 4)} <= titles
-    assert read_json(chain.base_record())["sha256"] in titles
-
-
-def test_the_headline_has_fid_collapse_rate_and_floor(chain: Layout, page: Page) -> None:
-    last = read_json(chain.metrics(3))
-    for value in (last["fid_1"], last["fid"], last["collapse_rate"], last["fid_floor"]):
-        assert any(abs(float(shown) - value) <= 0.005 * abs(value) + 1e-12 for shown in re.findall(r"\d+\.\d+", page.text)), (
-            value
-        )
+from pipeline.storage import load_tensors, read_json, save_tensors, write_text
+from report.reported import Page, gridded
 
 
 def test_the_summary_is_the_last_iteration(chain: Layout) -> None:
     last, summary = read_json(chain.metrics(3)), read_json(chain.summary)
-    assert set(summary) == {"FID", "FID_1", "collapse_rate", "recall", "clip_score", "SFD", "power_ratio"}
+    names = {"FID", "FID_1", "collapse_rate", "recall", "clip_score", "SFD", "power_ratio", "generalisation_score"}
+    assert set(summary) == names
     assert (summary["FID"], summary["collapse_rate"], summary["SFD"]) == (last["fid"], last["collapse_rate"], last["sfd"])
 
 
 def test_plots_have_a_row_for_each_iteration_and_the_mean_loss(chain: Layout) -> None:
-    assert [row["k"] for row in read_json(chain.plot("metrics"))] == [1, 2, 3]
+    rows = read_json(chain.plot("metrics"))
+    assert [row["k"] for row in rows] == [1, 2, 3]
+    assert all({"precision", "generalisation_score", "entropy", "saturation"} <= row.keys() for row in rows)
+    assert rows[1]["saturation"] == pytest.approx(read_json(chain.metrics(2))["saturation"], abs=1e-3)
     losses = [row for row in read_json(chain.plot("loss")) if row["k"] == 2]
     raw = [float(line.split(",")[1]) for line in chain.losses(2).read_text().splitlines()[1:]]
     assert sum(row["loss"] for row in losses) / len(losses) == pytest.approx(sum(raw) / len(raw), rel=0.05)
@@ -144,19 +52,83 @@ def test_one_iteration_is_a_chain_too(chain: Layout, params: Params, tiny_model:
 
 
 def test_iterations_may_differ_in_shape(chain: Layout, params: Params) -> None:
-    manifest, analysis = chain.manifest(2), chain.analysis(2)
-    saved = {path: path.read_text() for path in (manifest, analysis)}
-    write_text(manifest, "".join(line + "\n" for line in saved[manifest].splitlines()[1:-7]))
+    manifest, features, analysis = chain.manifest(2), chain.features(2), chain.analysis(2)
+    saved = {path: path.read_bytes() for path in (manifest, features, analysis)}
+    kept = load_tensors(features)[0]["image"][1:-7]
+    save_tensors(features, {"image": kept})
+    write_text(manifest, "".join(line + "\n" for line in manifest.read_text().splitlines()[1:-7]))
     write_text(analysis, json.dumps(read_json(analysis) | {"diff": [1.0, 2.0]}))
     stage.run(View(params, "report"), chain)
-    page = Page(chain.report.read_text())
-    assert len([image for image in page.every("img") if "id" not in image]) == 30 + 3 * 60 - 8
-    for path, text in saved.items():
-        write_text(path, text)
+    assert len(gridded(Page(chain.report.read_text()))) == 30 + 3 * 60 - 8
+    restore(saved)
+
+
+def test_unmeasured_entropies_and_scores_leave_empty_charts(chain: Layout, params: Params) -> None:
+    saved = {chain.metrics(k): chain.metrics(k).read_bytes() for k in range(4)}
+    nothing = {"entropy": None, "entropy_training": None, "generalisation_score": None}
+    for path in saved:
+        write_text(path, json.dumps(read_json(path) | nothing))
+    stage.run(View(params, "report"), chain)
+    assert chain.report.read_text().count("Nothing was recorded") == 2
+    restore(saved)
+
+
+def restore(saved: dict[Path, bytes]) -> None:
+    for path, content in saved.items():
+        path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
-    "missing", ["models/M_2/loss.csv", "models/M_2/lora.safetensors", "analysis/3.json", "metrics/1.json", "data/D_1/00003.png"]
+    ("name", "key"),
+    [
+        ("metrics/2.json", "generalisation_score"),
+        ("metrics/0.json", "entropy"),
+        ("analysis/1.json", "fingerprint"),
+        ("analysis/0.json", "colour"),
+    ],
+)
+def test_a_file_of_an_older_version_is_named(chain: Layout, params: Params, name: str, key: str) -> None:
+    path = chain.root / name
+    saved = {path: path.read_bytes()}
+    write_text(path, json.dumps({k: value for k, value in read_json(path).items() if k != key}))
+    with pytest.raises(UserError, match=rf"{name} lacks {key}.*dvc repro"):
+        stage.run(View(params, "report"), chain)
+    restore(saved)
+
+
+def test_features_of_other_images_are_reported(chain: Layout, params: Params) -> None:
+    saved = {chain.features(2): chain.features(2).read_bytes()}
+    save_tensors(chain.features(2), {"image": load_tensors(chain.features(2))[0]["image"][1:]})
+    with pytest.raises(UserError, match=r"features/2.safetensors has the shape \[59, 32\], but D_2 has 60 images"):
+        stage.run(View(params, "report"), chain)
+    restore(saved)
+
+
+@pytest.mark.parametrize("name", ["residual_spectrum", "autocorrelation"])
+def test_maps_of_an_older_version_are_named(chain: Layout, params: Params, name: str) -> None:
+    path = chain.analysis_maps(0)
+    saved = {path: path.read_bytes()}
+    save_tensors(path, {key: value for key, value in load_tensors(path)[0].items() if key != name})
+    with pytest.raises(UserError, match=f"analysis/0.safetensors lacks {name}.*dvc repro"):
+        stage.run(View(params, "report"), chain)
+    path.write_bytes(b"half a file")
+    with pytest.raises(UserError, match="analysis/0.safetensors is not a whole safetensors file"):
+        stage.run(View(params, "report"), chain)
+    restore(saved)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "models/M_2/loss.csv",
+        "models/M_2/lora.safetensors",
+        "analysis/3.json",
+        "analysis/0.json",
+        "analysis/1.safetensors",
+        "features/3.safetensors",
+        "metrics/1.json",
+        "data/D_1/00003.png",
+    ],
 )
 def test_a_missing_piece_is_named(chain: Layout, params: Params, missing: str) -> None:
     path = chain.root / missing

@@ -101,20 +101,53 @@ def test_the_side_path_has_autograds_gradients(bias: bool) -> None:
     assert torch.autograd.gradcheck(lambda a, b, c: SidePath.apply(a, weight, offset, b, c, 0.7), (x, down, up))
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(6, 4, 1)], ids=["linear", "conv"])
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(6, 4), nn.Conv2d(6, 4, 1), nn.Linear(48, 64), nn.Conv2d(64, 48, 1)],
+    ids=["narrow linear", "narrow conv", "wide linear", "wide conv"],
+)  # fmt: skip
 def test_an_attached_layer_is_the_layer_with_merged_weights_and_recovers(layer: nn.Module) -> None:
     chance = generator(0)
     start = initial({"a": layer}, 3, 1.5, chance)
     start["a"].up.normal_(generator=chance)
-    x = torch.randn(2, 6, 5, 5, generator=chance) if isinstance(layer, nn.Conv2d) else torch.randn(2, 5, 6, generator=chance)
+    inputs = layer.weight.shape[1]
+    x = torch.randn(*((2, inputs, 5, 5) if isinstance(layer, nn.Conv2d) else (2, 5, inputs)), generator=chance)
     plain = layer(x)
-    with attached({"a": layer}, start) as layers:
+    with attached({"a": layer}, start) as network:
+        network.merge()
         side = layer(x)
-        state = layers["a"].state()
+        side.square().sum().backward()
+        gradients = [half.grad for half in network.parameters()]
+        state = network.layers["a"].state()
     assert torch.equal(layer(x), plain)
-    layer.weight.data += (start["a"].up.flatten(1) @ start["a"].down.flatten(1)).reshape(layer.weight.shape) * 0.5
-    torch.testing.assert_close(side, layer(x))
+    by_torch = AddLowRank(start["a"])
+    parametrize.register_parametrization(layer, "weight", by_torch)
+    expected = layer(x)
+    expected.square().sum().backward()
+    torch.testing.assert_close(side, expected)
+    for found, wanted in zip(gradients, (by_torch.down.grad, by_torch.up.grad), strict=True):
+        torch.testing.assert_close(found.reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(found, given) for found, given in zip(state[:2], start["a"][:2], strict=True))
+
+
+def test_layers_of_one_shape_keep_their_own_changes() -> None:
+    chance = generator(0)
+    modules = {name: nn.Linear(6, 4) for name in ("lora_unet_a", "lora_unet_b", "lora_te_layers_0_a", "lora_te_layers_1_a")}
+    start = initial(modules, 2, 1.0, chance)
+    with attached(modules, start) as network:
+        found = {name: layer.state() for name, layer in network.layers.items()}
+        assert [len(network.parameters(prefix)) for prefix in ("lora_unet", "lora_te")] == [2, 4]
+    assert all(torch.equal(found[name].down, start[name].down) for name in modules)
+
+
+@pytest.mark.parametrize("change", [{"clip_skip": 2}, {"clip_skip": 1}], ids=["left out", "in use"])
+def test_a_text_layer_that_clip_skip_leaves_out_is_not_changed(project: Layout, change: dict[str, int]) -> None:
+    settings = settings_of(project, epochs=1, text_encoder_lr=0.1, **change)
+    model = load_base(settings.model)
+    start = initial(lora.target_modules(model.unet, model.text_encoder), settings.rank, settings.alpha, generator(1))
+    last = f"layers_{model.text_encoder.config.num_hidden_layers - 1}_"
+    trained = train(settings, project.root, "cpu", start=start).weights
+    same = [torch.equal(trained[name].down, start[name].down) for name in start if last in name]
+    assert same and all(equal == (change["clip_skip"] == 2) for equal in same)
 
 
 def test_min_snr_weights_have_the_closed_form() -> None:

@@ -101,7 +101,7 @@ def test_an_integer_alpha_and_a_missing_alpha_are_read(tmp_path: Path) -> None:
         ({f"{LINEAR}.lora_down.weight": torch.ones(2, 32), f"{LINEAR}.lora_up.weight": torch.ones(32, 3)}, "another shape"),
         ({"lora_unet_no.lora_down.weight": torch.ones(2, 7), "lora_unet_no.lora_up.weight": torch.ones(3, 2)}, "does not have"),
         ({f"{LINEAR}.lora_down.weight": torch.ones(2, 32)}, "lacks lora_up"),
-        ({f"{LINEAR}.lora_down.weight": torch.full((2, 32), torch.nan)}, "NaN"),
+        ({f"{LINEAR}.lora_down.weight": torch.full((2, 32), torch.nan), f"{LINEAR}.lora_up.weight": torch.ones(32, 2)}, "NaN"),
         ({f"{LINEAR}.dora_scale": torch.ones(2)}, "no plain LoRA key"),
     ],
     ids=["other width", "ranks differ", "unknown layer", "half a layer", "NaN", "another kind"],
@@ -134,3 +134,20 @@ def test_a_file_without_weights_is_no_lora(tmp_path: Path) -> None:
     save_tensors(tmp_path / "none.safetensors", {})
     with pytest.raises(UserError, match="holds no LoRA weights"):
         lora.load(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("down", "up", "alpha"),
+    [(float("nan"), 1.0, 1.0), (1.0, float("inf"), 1.0), (float("inf"), 0.0, 1.0), (1e30, 1e30, 1.0), (1.0, 1.0, float("nan"))],
+)
+def test_a_change_that_is_not_finite_is_refused(tmp_path: Path, down: float, up: float, alpha: float) -> None:
+    weights = {"lora_unet_a": lora.LowRank(torch.full((2, 3), down), torch.full((4, 2), up), alpha)}
+    with pytest.raises(UserError, match="M_1.* beyond float32, in 'lora_unet_a'"):
+        lora.check_finite(weights, Path("models/M_1/lora.safetensors"))
+    lora.save(tmp_path / "a.safetensors", weights)
+    with pytest.raises(UserError, match="beyond float32"):
+        lora.load(tmp_path / "a.safetensors")
+
+
+def test_a_large_change_that_float32_holds_passes() -> None:
+    lora.check_finite({"lora_unet_a": lora.LowRank(torch.full((2, 3), 1e15), torch.full((4, 2), -1e15), 1.0)}, Path("m"))

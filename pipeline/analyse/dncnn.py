@@ -1,0 +1,65 @@
+"""DnCNN, a residual convolutional denoiser (Zhang et al. 2017), with weights from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.analyse.denoise import Denoiser
+from pipeline.errors import UserError
+from pipeline.storage import load_tensors
+
+
+def load_dncnn(path: Path) -> Denoiser:
+    """A safetensors file -> DnCNN of any depth (17 or 20 as published), on the CPU.
+
+    The file holds the 3x3 convolutions `model.0`, `model.2`, ... (`.weight` and `.bias`) with a ReLU between two of
+    them, batch normalisation folded in, from 3 channels to 3: the names of the published colour models.
+    Raises UserError when the file is missing or holds anything else.
+    """
+    tensors = load_tensors(path)[0]
+    depth = len(tensors) // 2
+    width = len(tensors.get("model.0.bias", ()))
+    if depth < 2 or {name: tuple(tensor.shape) for name, tensor in tensors.items()} != _shapes(depth, width):
+        raise UserError(
+            f"{path} (denoiser_weights) is not a DnCNN for RGB: it must hold 3x3 convolutions model.0, model.2, ..., each "
+            "with .weight and .bias, from 3 channels to 3; convert the published weights to safetensors"
+        )
+    network = _network(depth, width)
+    network.load_state_dict({name.removeprefix("model."): tensor.float() for name, tensor in tensors.items()})
+    return _Residual(network.eval())
+
+
+class _Residual:
+    """The network predicts the noise; the denoised image is the rest."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            noisy = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+            return (noisy - self._network(noisy))[0].permute(1, 2, 0).numpy()
+
+
+def _channels(depth: int, width: int) -> list[tuple[int, int]]:
+    """(in, out) of each convolution."""
+    stops = [3, *[width] * (depth - 1), 3]
+    return list(zip(stops, stops[1:], strict=False))
+
+
+def _shapes(depth: int, width: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for index, (into, out) in enumerate(_channels(depth, width)):
+        shapes |= {f"model.{2 * index}.weight": (out, into, 3, 3), f"model.{2 * index}.bias": (out,)}
+    return shapes
+
+
+def _network(depth: int, width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for into, out in _channels(depth, width):
+        layers += [nn.Conv2d(into, out, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

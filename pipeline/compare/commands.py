@@ -1,0 +1,86 @@
+"""The command `redifine compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.compare.groups import Setting
+
+REMEDY = "redifine"
+
+
+@click.command(short_help="Runs side by side: trade-off, curves, images.")
+@click.argument("revisions", nargs=-1, metavar="REV...")
+@click.option("--experiments", is_flag=True, help="All experiments of HEAD, besides the revisions named.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("compare/index.html"), show_default=True)
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Draw this metric over k; may be repeated.")
+@click.option("--group-by", multiple=True, default=("seed",), show_default=True, metavar="PARAM",
+              help="Average over runs that differ in this parameter alone; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON and write no page.")
+def compare(
+    revisions: tuple[str, ...], experiments: bool, out: Path, metrics: tuple[str, ...], group_by: tuple[str, ...], as_json: bool
+) -> None:
+    """Compare finished chains as one page: each REV is a commit, branch, tag, DVC experiment, or "workspace".
+
+    Runs that differ in the seed alone are one setting, with mean and 95 % interval. Everything is read from Git and DVC.
+
+    Example: redifine compare main cfg2.5 fuzzy-oxen workspace
+    """
+    from pipeline.compare.page import compare as draw
+    from pipeline.compare.page import numbers, page
+    from pipeline.paths import project_root
+    from pipeline.storage import write_text
+
+    settings, notices = collect(revisions, experiments, group_by, project_root(Path().resolve()))
+    if as_json:
+        click.echo(json.dumps({"settings": numbers(settings), "notices": notices}, indent=2, sort_keys=True))
+        return
+    comparison = draw(settings, notices, metrics)
+    write_text(out, page(comparison))
+    for notice in comparison.notices:
+        click.echo(f"Note: {notice}", err=True)
+    click.echo(f"{len(settings)} settings in {out}")
+
+
+def collect(
+    names: tuple[str, ...], experiments: bool, averaged: tuple[str, ...], root: Path
+) -> tuple[list[Setting], list[str]]:
+    """Settings of the revisions `names` of the project at `root`, and what a reader must know.
+
+    Raises UserError for no or unknown revisions, runs without metrics, and runs that cannot be compared.
+    """
+    from pipeline.compare.checks import check_features, warnings
+    from pipeline.compare.groups import settings_of, without_doubles
+    from pipeline.compare.revisions import experiments_of_head, open_revisions
+    from pipeline.compare.runs import read_run
+    from pipeline.params import Params
+
+    for key in averaged:
+        if key not in Params.model_fields:
+            raise UserError(f"--group-by {key} is no parameter of params.yaml; the usual one is seed")
+    wanted = [*names, *(experiments_of_head(root) if experiments else [])]
+    if not wanted:
+        raise UserError(
+            "name at least one revision: a commit, branch, tag, DVC experiment or 'workspace'; or give --experiments"
+        )
+    found = [read_run(revision, str(revision)) for revision in open_revisions(wanted, root)]
+    runs, doubles = without_doubles(found, averaged)
+    check_features(runs)
+    return settings_of(runs, averaged, _presets(root)), doubles + warnings(runs)
+
+
+def _presets(root: Path) -> dict[str, dict[str, Any]]:
+    """The preset that earns a name of its own."""
+    from ruamel.yaml import YAML
+
+    from pipeline.presets import FOLDER
+
+    path = root / FOLDER / f"{REMEDY}.yaml"
+    return {"ReDiFine": YAML(typ="safe").load(path) or {}} if path.is_file() else {}

@@ -1,0 +1,56 @@
+"""What a run's folders hold, read when a page needs it: features, manifests, images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.compare.runs import Run
+from pipeline.errors import UserError
+from pipeline.paths import Layout
+from pipeline.storage import sha256_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LAYOUT = Layout()
+
+
+def read_features(run: Run) -> list[np.ndarray]:
+    """Features of D_0..D_K, each [N,d] float32. Raises UserError when one is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    sets = []
+    for k in range(run.last + 1):
+        try:
+            sets.append(load(_read(run, _LAYOUT.features(k)))["image"])
+        except (SafetensorError, KeyError) as error:
+            raise UserError(f"{_LAYOUT.features(k)} of {run.name} holds no features; run its stage again") from error
+    return sets
+
+
+def read_manifest(run: Run, k: int) -> list[dict[str, Any]]:
+    """Rows of D_k: file, prompt_index, image_index, prompt, sha256. Raises UserError when it is missing or damaged."""
+    path = _LAYOUT.manifest(k)
+    try:
+        return [json.loads(line) for line in _read(run, path).decode().split("\n") if line]
+    except ValueError as error:
+        raise UserError(f"{path} of {run.name} is not valid JSON lines; run its stage again") from error
+
+
+def read_image(run: Run, k: int, row: Mapping[str, Any]) -> bytes:
+    """An image file of D_k. Raises UserError when it is missing or not the one that the manifest records."""
+    path = _LAYOUT.images(k) / row["file"]
+    content = _read(run, path)
+    if sha256_bytes(content) != row["sha256"]:
+        raise UserError(f"{path} of {run.name} is not the image that its manifest.jsonl records (sha256 differs); restore it")
+    return content
+
+
+def _read(run: Run, path: Path) -> bytes:
+    if run.source is None:
+        raise UserError(f"{run.name} comes from a table, which holds no {path}; name a revision instead")
+    return run.source.read(path)

@@ -1,0 +1,56 @@
+"""Colour over k: saturation against D_0's, and the mean colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from markupsafe import Markup
+
+from pipeline.report.chart import Series
+from pipeline.report.figures import ACCENT, Figure, against_k, level
+from pipeline.report.record import Record
+from pipeline.report.words import short
+
+_CHANNELS = (("red", "var(--red)"), ("green", "var(--green)"), ("blue", "var(--blue)"))
+
+
+def colour(record: Record) -> list[Figure]:
+    """Saturation with its growth in words, and the mean of each channel with a swatch for each k."""
+    found = [record.real_analysis["colour"], *(iteration.analysis["colour"] for iteration in record.iterations)]
+    return [_saturation(found), _mean_colour(found)]
+
+
+def _saturation(found: Sequence[dict[str, Any]]) -> Figure:
+    values = [entry["saturation"] for entry in found]
+    growth = f" Now {short(values[-1] / values[0])} times theirs." if values[0] > 0 else ""
+    return against_k(
+        "Colour saturation",
+        f"Mean over all pixels, from 0 (grey) to 1 (pure colour). Dashed: the real images.{growth}",
+        [
+            Series("saturation", list(enumerate(values)), ACCENT, markers=True),
+            level("real images", values[0], len(values) - 1),
+        ],
+        from_zero=True,
+        paper="Fig. 1b",
+    )
+
+
+def _mean_colour(found: Sequence[dict[str, Any]]) -> Figure:
+    series = [
+        Series(name, [(k, entry["mean"][channel]) for k, entry in enumerate(found)], css, markers=True)
+        for channel, (name, css) in enumerate(_CHANNELS)
+    ]
+    figure = against_k(
+        "Mean colour",
+        "Mean of each channel, from 0 to 1, and as a swatch for k = 0 (the real images) to the last: a drift is a tint.",
+        series,
+        y_range=(0.0, 1.0),
+    )
+    return replace(figure, key=Markup("").join(_swatch(k, entry["mean"]) for k, entry in enumerate(found)))
+
+
+def _swatch(k: int, mean: Sequence[float]) -> Markup:
+    red, green, blue = (round(255 * min(max(value, 0.0), 1.0)) for value in mean)
+    return Markup('<span class="swatch" style="--c: rgb({} {} {})" title="k = {}"></span>').format(red, green, blue, k)

@@ -1,0 +1,102 @@
+"""Families x_0,i .. x_K,i: how far each prompt's images move from its real one, and which families moved most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from pipeline.report.words import short
+
+WIDTH, HEIGHT, MARGIN = 132, 34, 3
+"""A path's drawing, in its own units."""
+
+Path = list[float | None]
+"""Distance of f(x_k,i) to f(x_0,i) for k = 0..K: 0 at k = 0, None where D_k has no image of the prompt."""
+
+
+@dataclass(frozen=True)
+class Families:
+    """Every prompt's path, {prompt index: path}; one that has no real image has no path."""
+
+    paths: Mapping[int, Path]
+
+    def typical(self) -> Path:
+        """The median distance of each k."""
+        columns = zip(*self.paths.values(), strict=True)
+        return [float(np.median(known)) if (known := _known(column)) else None for column in columns]
+
+    def furthest(self) -> float:
+        """The largest distance of all, 1 when nothing moved: the paths' common scale."""
+        return max((distance for path in self.paths.values() for distance in _known(path)), default=0.0) or 1.0
+
+    def orders(self, prompts: Sequence[int]) -> dict[str, list[int]]:
+        """`prompts` by their distance at the last k; those without one come last, ties keep their order.
+
+        "worst": largest first; "best": smallest first; "median": nearest to the median of all families first.
+        """
+        last = {prompt: self._last(prompt) for prompt in prompts}
+        ends = {prompt: distance for prompt, distance in last.items() if distance is not None}
+        without = [prompt for prompt in prompts if prompt not in ends]
+        middle = float(np.median(_known(self._last(prompt) for prompt in self.paths))) if ends else 0.0
+        return {
+            "worst": [*sorted(ends, key=lambda prompt: -ends[prompt]), *without],
+            "median": [*sorted(ends, key=lambda prompt: abs(ends[prompt] - middle)), *without],
+            "best": [*sorted(ends, key=lambda prompt: ends[prompt]), *without],
+        }
+
+    def first_to_show(self, count: int) -> list[int]:
+        """Prompts to keep when not all fit into the page: the first `count`, then as many of every order."""
+        prompts = sorted(self.paths)
+        return [prompt for order in (prompts, *self.orders(prompts).values()) for prompt in order[:count]]
+
+    def _last(self, prompt: int) -> float | None:
+        return self.paths[prompt][-1] if prompt in self.paths else None
+
+
+def read_families(manifests: Sequence[Sequence[Mapping[str, Any]]], features: Sequence[np.ndarray]) -> Families:
+    """Rows and features [N_k,d] of D_0..D_K -> the summands of SFD (eq. 17); of several images per prompt, their mean."""
+    real = {int(row["prompt_index"]): feature for row, feature in zip(manifests[0], features[0], strict=True)}
+    paths: dict[int, Path] = {prompt: [0.0] for prompt in real}
+    for rows, drawn in zip(manifests[1:], features[1:], strict=True):
+        moved: dict[int, list[float]] = {prompt: [] for prompt in real}
+        for row, feature in zip(rows, drawn, strict=True):
+            prompt = int(row["prompt_index"])
+            if prompt in real:
+                moved[prompt].append(float(np.linalg.norm(feature.astype(np.float64) - real[prompt])))
+        for prompt, distances in moved.items():
+            paths[prompt].append(sum(distances) / len(distances) if distances else None)
+    return Families(paths)
+
+
+def drawings(families: Families) -> dict[int, Markup]:
+    """A small drawing of each path, on one scale; `data-path` holds its values for the viewer, "" where there is none."""
+    top = families.furthest()
+    return {prompt: _drawing(path, top) for prompt, path in families.paths.items()}
+
+
+def typical_line(families: Families) -> Markup:
+    """The median path, which every drawing repeats by reference."""
+    line = Markup('<polyline id="typical" points="{}"/>')
+    return line.format(_points(families.typical(), families.furthest()))
+
+
+def _drawing(path: Path, top: float) -> Markup:
+    values = " ".join("-" if distance is None else f"{distance:.4g}" for distance in path)
+    return Markup(
+        '<span class="path"><svg viewBox="0 0 {} {}" aria-hidden="true" data-path="{}">'
+        '<use href="#typical"/><polyline points="{}"/></svg>{}</span>'
+    ).format(WIDTH, HEIGHT, values, _points(path, top), short(path[-1]))
+
+
+def _points(path: Path, top: float) -> str:
+    across, up = (WIDTH - 2 * MARGIN) / max(len(path) - 1, 1), (HEIGHT - 2 * MARGIN) / top
+    known = [(k, distance) for k, distance in enumerate(path) if distance is not None]
+    return " ".join(f"{MARGIN + across * k:.1f},{HEIGHT - MARGIN - up * distance:.1f}" for k, distance in known)
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]

@@ -1,0 +1,107 @@
+"""Fingerprints as small pictures, one for each k on one scale (Fig. 40)."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from PIL import Image
+
+from pipeline.report.figures import Figure
+from pipeline.report.record import Record
+from pipeline.report.words import short
+
+SHADES = 256
+_CLIPPED, _CLIPPED_CORRELATION = 0.5, 2.0
+"""Percent at an end of a scale that may lie beyond it: a few bright points shall not darken all the rest."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which value has which colour: a matplotlib colour map from `low` to `high`, and the names of the two ends."""
+
+    colours: str
+    low: float
+    high: float
+    low_name: str
+    high_name: str
+
+
+def fingerprints(record: Record) -> list[Figure]:
+    """The residuals' mean power spectrum, on a logarithmic scale, and its autocorrelation, for k = 0..K."""
+    denoiser = record.real_analysis["fingerprint"]["denoiser"]
+    spectra = [maps.spectrum for maps in record.maps]
+    correlations = [maps.autocorrelation for maps in record.maps]
+    return [
+        Figure(
+            "Fingerprint: power of the residuals",
+            f"What a denoiser ({denoiser}) takes away from the images, as a mean power spectrum: coarse structure in the "
+            "middle, fine at the rim; bright points off the middle are a regular pattern. All k share the scale.",
+            _tiles(_logarithms(spectra), power_scale(spectra)),
+            paper="Fig. 40b",
+            kind="wide",
+        ),
+        Figure(
+            "Fingerprint: autocorrelation of the residuals",
+            "How much a residual resembles itself when shifted: no shift in the middle. Lines and grids away from the middle "
+            "are the generator’s trace; compare them with the real images’. All k share the scale.",
+            _tiles(correlations, correlation_scale(correlations)),
+            paper="Fig. 40a",
+            kind="wide",
+        ),
+    ]
+
+
+def power_scale(maps: Sequence[np.ndarray]) -> Scale:
+    """Logarithmic, from the smallest to the largest power of all maps but half a percent at each end."""
+    logarithms = np.concatenate([m.ravel() for m in _logarithms(maps)])
+    finite = logarithms[np.isfinite(logarithms)]
+    low, high = np.percentile(finite, [_CLIPPED, 100 - _CLIPPED]) if len(finite) else (0.0, 0.0)
+    return Scale("magma", float(low), float(high), short(10.0 ** float(low)), short(10.0 ** float(high)))
+
+
+def correlation_scale(maps: Sequence[np.ndarray]) -> Scale:
+    """Symmetric about 0 and as wide as the values away from the middle, where it is 1 by definition."""
+    sizes = np.concatenate([np.delete(np.abs(m).ravel(), np.argmax(m)) for m in maps])
+    high = float(np.percentile(sizes, 100 - _CLIPPED_CORRELATION)) if len(sizes) else 1.0
+    return Scale("RdBu_r", -high, high, short(-high), short(high))
+
+
+def picture(values: np.ndarray, scale: Scale) -> str:
+    """[H,W] -> a PNG of H x W pixels as data URI; what lies beyond the scale has the colour of its end."""
+    span = scale.high - scale.low
+    shares = (np.nan_to_num(values, neginf=scale.low) - scale.low) / span if span > 0 else np.zeros(values.shape)
+    shades = np.clip(np.rint(shares * (SHADES - 1)), 0, SHADES - 1).astype(np.uint8)
+    image = Image.fromarray(shades, "P")
+    image.putpalette(palette_of(scale.colours).tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def palette_of(colours: str) -> np.ndarray:
+    """The colour map as [256,3] uint8."""
+    from matplotlib import colormaps
+
+    return np.rint(colormaps[colours](np.linspace(0.0, 1.0, SHADES))[:, :3] * 255).astype(np.uint8)
+
+
+def _logarithms(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """log10, minus infinity where there is no power."""
+    with np.errstate(divide="ignore"):
+        return [np.log10(m.astype(np.float64)) for m in maps]
+
+
+def _tiles(maps: Sequence[np.ndarray], scale: Scale) -> Markup:
+    tile = Markup(
+        '<div class="tile"><img class="heat" src="{}" alt="{}"><span class="key" style="--c: var(--k{})">{}</span></div>'
+    )
+    names = ["real", *(f"k = {k}" for k in range(1, len(maps)))]
+    tiles = [tile.format(picture(m, scale), name, k, name) for k, (m, name) in enumerate(zip(maps, names, strict=True))]
+    ramp = picture(np.linspace(scale.low, scale.high, SHADES)[None], scale)
+    bar = Markup('<p class="scale">{}<img class="heat" src="{}" alt="">{}</p>').format(scale.low_name, ramp, scale.high_name)
+    return Markup('<div class="tiles">{}</div>{}').format(Markup("").join(tiles), bar)

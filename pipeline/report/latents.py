@@ -1,0 +1,62 @@
+"""The last latents over k: their density beside the Gaussian of equal mean and variance, and their moments (Fig. 38a)."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from pipeline.report.chart import Chart, Series, render
+from pipeline.report.figures import ACCENT, Figure, Points, level
+from pipeline.report.record import Iteration, Record
+
+_GAUSSIAN_KURTOSIS = 3.0
+
+
+def latents(record: Record) -> list[Figure]:
+    """The density, and variance and kurtosis."""
+    return [_density(record), _moments(record)]
+
+
+def _density(record: Record) -> Figure:
+    """On a logarithmic scale, where a Gaussian is a parabola; fits end where the lowest measured density does."""
+    measured = [Series(f"k = {it.k}", _curve(it, "density"), f"var(--k{it.k})") for it in record.iterations]
+    positive = [y for line in measured for _, y in line.points if y]
+    floor = min(positive, default=0.0)
+    fits = [
+        Series(line.name, [(x, y) for x, y in _curve(it, "gaussian") if y and y >= floor], line.colour, faint=True)
+        for line, it in zip(measured, record.iterations, strict=True)
+    ]
+    return Figure(
+        "Values of the last latents",
+        "Their density before decoding, on a logarithmic scale. Dotted: the Gaussian of the same mean and variance. "
+        "Narrowing goes with blur and sameness, tails above the Gaussian’s with oversaturation.",
+        render(Chart("value of a latent", [*fits, *measured], log=True, width=540, height=290)),
+        paper="Fig. 38a",
+    )
+
+
+def _curve(iteration: Iteration, name: str) -> Points:
+    found = iteration.analysis["latents"]
+    return list(zip(found["centres"], found[name], strict=True))
+
+
+def _moments(record: Record) -> Figure:
+    """Two low charts, one above the other."""
+    variance = Series("variance", _moment(record, "variance"), ACCENT, markers=True)
+    kurtosis = Series("kurtosis", _moment(record, "kurtosis"), ACCENT, markers=True)
+    gaussian = level("Gaussian", _GAUSSIAN_KURTOSIS, record.last.k)
+    upper, lower = ([variance], "variance at iteration k"), ([kurtosis, gaussian], "kurtosis at iteration k")
+    charts = [
+        render(Chart(label, series, (0, record.last.k), whole_x=True, width=540, height=145))
+        for series, label in (upper, lower)
+    ]
+    return Figure(
+        "Variance and kurtosis of the latents",
+        "Above: the variance, which falls when the latents shrink (low guidance) and grows when they spread (high). "
+        "Below: the kurtosis; dashed, a Gaussian’s 3: more means heavier tails, a few extreme values.",
+        Markup("").join(charts),
+        paper="Fig. 38a",
+    )
+
+
+def _moment(record: Record, name: str) -> Points:
+    return [(iteration.k, iteration.analysis["latents"][name]) for iteration in record.iterations]

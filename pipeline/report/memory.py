@@ -1,0 +1,57 @@
+"""Memorisation over k (the second paper, arXiv 2509.16499): generalisation score and entropies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.report.chart import Series
+from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric
+from pipeline.report.record import Record
+
+SECOND_PAPER = "arXiv 2509.16499"
+_FEWEST_PAIRS = 3
+
+
+def memorisation(record: Record) -> list[Figure]:
+    """Distance of D_k to T_k, and the entropies of both; values that could not be measured are left out."""
+    drawn = metric(record, "entropy", record.real["entropy"])
+    return [
+        against_k(
+            "Generalisation score",
+            "Mean distance from a drawn image to the nearest image that its model was finetuned on: "
+            "falling towards 0 means that training images are repeated.",
+            [Series("score", metric(record, "generalisation_score"), ACCENT, markers=True)],
+            from_zero=True,
+            paper=SECOND_PAPER,
+        ),
+        against_k(
+            "Entropy",
+            "How widely images spread in feature space (Kozachenko–Leonenko, in nats; it may be negative): falling means that "
+            f"they crowd together. At k = 0: the real images. {_correlation_note(record)}",
+            [
+                Series("drawn images, Dₖ", drawn, ACCENT, markers=True),
+                Series("training set, Tₖ", metric(record, "entropy_training"), QUIET, markers=True),
+            ],
+            paper=SECOND_PAPER,
+        ),
+    ]
+
+
+def correlation(entropies: Sequence[float | None], scores: Sequence[float | None]) -> float | None:
+    """Pearson's r of entropy and log score, pair by pair; None for too few pairs, or when either is constant."""
+    pairs = zip(entropies, scores, strict=True)
+    usable = [(entropy, math.log(score)) for entropy, score in pairs if entropy is not None and score]
+    if len(usable) < _FEWEST_PAIRS or np.ptp(usable, axis=0).min() == 0:
+        return None
+    return float(np.corrcoef(np.transpose(usable))[0, 1])
+
+
+def _correlation_note(record: Record) -> str:
+    entropies, scores = ([it.metrics[key] for it in record.iterations] for key in ("entropy_training", "generalisation_score"))
+    found = correlation(entropies, scores)
+    if found is None:
+        return ""
+    return f"Here the entropy of Tₖ and the log of the score correlate at {found:.2f}; the paper found 0.91.".replace("-", "−")

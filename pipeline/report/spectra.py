@@ -1,0 +1,126 @@
+"""Spectra over k against D_0's (Fig. 39), and the high-frequency power with the theory's curve over it (Fig. 4b)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.report.chart import Band, Series
+from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
+from pipeline.report.record import Record
+from pipeline.report.words import short
+from pipeline.theory.fit import FEWEST_ITERATIONS, PowerFit, fit_power
+
+FIT_COLOUR = "var(--fit)"
+
+
+def spectra(record: Record) -> list[Figure]:
+    """Radial and angular densities, the high-frequency power, and the residuals' radial profile."""
+    return [_radial(record), _angular(record), power_figure(powers(record)), _residual(record)]
+
+
+def powers(record: Record) -> list[float]:
+    """S_0..S_K, the mean high-frequency power of D_k (eq. 15)."""
+    return [analysis["spectrum"]["power"] for analysis in _analyses(record)]
+
+
+def power_figure(measured: list[float]) -> Figure:
+    """S_k / S_0, with the fitted model and its band where there are enough iterations; S_k itself where S_0 is 0.
+
+    The fit begins at k = 1: the step from real images to the first generated ones is no selection among generated images.
+    """
+    unit = measured[0] if measured[0] > 0 else 1.0
+    fit = fit_power(measured[1:]) if len(measured) > FEWEST_ITERATIONS + 1 and min(measured) > 0 else None
+    series = [Series("measured", list(enumerate(power / unit for power in measured)), ACCENT, markers=True)]
+    bands = []
+    if fit:
+        series.append(Series("fitted model", list(enumerate((value / unit for value in fit.curve), 1)), FIT_COLOUR))
+        ends = zip(fit.low, fit.high, strict=True)
+        bands.append(Band([(k, low / unit, high / unit) for k, (low, high) in enumerate(ends, 1)], FIT_COLOUR))
+    series.append(level("real images", measured[0] / unit, len(measured) - 1))
+    note = "Fine structure, relative to the real images: rising means noise and hard edges, falling means blur. "
+    return against_k(
+        "High-frequency power", note + _fit_note(fit), series, from_zero=True, bands=bands, paper="Fig. 4b", size=(540, 290)
+    )
+
+
+def _fit_note(fit: PowerFit | None) -> str:
+    if fit is None:
+        return f"From {FEWEST_ITERATIONS + 1} iterations on, the selection model of section 4 is fitted to it."
+    return (
+        f"The line is section 4’s selection model, fitted from k = 1, with its 95 % band: as if each iteration discarded the "
+        f"{_share(fit, 'r1')} of images with the least power and the {_share(fit, 'r2')} with the most "
+        f"(in brackets: 95 % intervals); σ_E = {short(fit.sigma_E)}."
+    )
+
+
+def _share(fit: PowerFit, name: str) -> str:
+    """ "46 % (5–80 %)"."""
+    low, high = fit.intervals[name]
+    return f"{getattr(fit, name):.0%} ({low:.0%}–{high:.0%})".replace("%", " %")
+
+
+def _analyses(record: Record) -> list[dict[str, Any]]:
+    return [record.real_analysis, *(iteration.analysis for iteration in record.iterations)]
+
+
+def _radial(record: Record) -> Figure:
+    """Ring 0 is left out: the mean, which is removed beforehand."""
+
+    def points(analysis: dict[str, Any]) -> Points:
+        return _profile(analysis["spectrum"])[1:]
+
+    return _against_real(
+        record,
+        "Radial power spectrum",
+        "Share of an image’s power at each spatial frequency, from coarse to fine, on a logarithmic scale. "
+        "Dashed: the real images; a curve that ends below it has lost detail.",
+        "cycles per pixel",
+        points,
+        log=True,
+    )
+
+
+def _angular(record: Record) -> Figure:
+    def points(analysis: dict[str, Any]) -> Points:
+        shares = analysis["spectrum"]["angular"]
+        return [(180.0 * (j + 0.5) / len(shares), share) for j, share in enumerate(shares)]
+
+    return _against_real(
+        record,
+        "Angular power spectrum",
+        "Share of power in each direction, without the coarse structure: 0° counts vertical edges, 90° horizontal ones. "
+        "A peak that the real images lack is a grid or grain.",
+        "direction in degrees",
+        points,
+    )
+
+
+def _residual(record: Record) -> Figure:
+    denoiser = record.real_analysis["fingerprint"]["denoiser"]
+
+    def points(analysis: dict[str, Any]) -> Points:
+        return _profile(analysis["fingerprint"])
+
+    return _against_real(
+        record,
+        "Spectrum of the residuals",
+        f"Power of what a denoiser ({denoiser}) takes away, ring by ring around the middle of the pictures below. "
+        "Dashed: the real images.",
+        "cycles per pixel",
+        points,
+        log=True,
+        paper="Fig. 40b",
+    )
+
+
+def _against_real(
+    record: Record, title: str, note: str, x_label: str, points: Any, log: bool = False, paper: str = "Fig. 39"
+) -> Figure:
+    """One line for each k, and a dashed one for D_0; `points` takes an analysis."""
+    real = Series("real images", points(record.real_analysis), "var(--k0)", dashed=True)
+    svg = one_line_each(record, x_label, lambda it: points(it.analysis), extra=[real], from_zero=not log, log=log)
+    return Figure(title, note, svg, paper=paper)
+
+
+def _profile(spectrum: dict[str, list[float]]) -> Points:
+    return list(zip(spectrum["frequencies"], spectrum["radial"], strict=True))

@@ -1,0 +1,150 @@
+"""A checkout per worker, beside the clone and on its DVC cache; and a finished chain as a DVC experiment of the clone.
+
+`dvc exp save` breaks in a Git worktree of a checkout with submodules, so the experiment, a commit on the baseline under
+refs/exps, is made with Git alone. Such references belong to the clone, whichever worktree writes them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from pipeline import params as parameters
+from pipeline import presets
+from pipeline.errors import UserError
+from pipeline.params import Params
+from pipeline.sweep.plan import Chain
+
+FOLDER = Path(".dvc/tmp/sweeps")
+"""Where the worktrees are, in the clone: ignored by Git, and below vendor/sd-scripts's own folder."""
+
+_INPUTS = ("model", "vae", "folder", "feature_model", "clip_model", "denoiser_weights")
+"""Parameters that name files that a run reads."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A saved chain: the commit that it started from, and its own."""
+
+    reference: str
+    baseline: str
+    commit: str
+
+
+def git(root: Path, *arguments: str, index: Path | None = None) -> str:
+    """Output of a git command in `root`. Raises UserError with git's own last line when it fails."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment = clean | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    done = subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise UserError(f"git {arguments[0]} failed in {root}: {lines[-1]}")
+    return done.stdout.strip()
+
+
+def check_committed(clone: Path) -> str:
+    """The commit that a sweep would run. Raises UserError when tracked files differ from it."""
+    changed = git(clone, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").splitlines()
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UserError(
+            f"{changed[0].split(maxsplit=1)[-1]}{more} differ from the last commit, and a sweep runs a commit; "
+            "run 'git commit -a' (or 'git stash') first"
+        )
+    return git(clone, "rev-parse", "HEAD")
+
+
+def cache_folder(clone: Path) -> Path:
+    """Where the clone keeps its DVC cache."""
+    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], cwd=clone, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{clone.resolve()} is no DVC project; run 'dvc init' there")
+    return (clone / done.stdout.strip().splitlines()[-1]).resolve()
+
+
+def make_ready(clone: Path, folder: Path, commit: str, cache: Path, chain: Chain) -> None:
+    """`folder` becomes a checkout of `commit` with the chain's params.yaml; unfinished work in scratch/ is kept."""
+    if not _is_worktree(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        git(clone, "worktree", "prune")
+        git(clone, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
+    git(folder, "checkout", "--quiet", "--force", "--detach", commit)
+    git(folder, "clean", "--quiet", "-ffdx", "--exclude=/scratch/")
+    (folder / ".dvc/config.local").write_text(f'[cache]\n    dir = "{cache}"\n')
+    _link_inputs(clone, folder, chain.params)
+    presets.assign(chain.values, folder / parameters.FILE)
+
+
+def _is_worktree(folder: Path) -> bool:
+    with suppress(UserError, OSError):
+        return Path(git(folder, "rev-parse", "--show-toplevel")) == folder.resolve()
+    return False
+
+
+def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
+    """Models and raw images that are in the clone but not in Git: hard links, or copies across file systems."""
+    for name in _INPUTS:
+        given = getattr(params, name)
+        source = clone / given if given else None
+        if source is None or Path(given).is_absolute() or not source.exists():
+            continue
+        for file in [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file()):
+            target = folder / file.relative_to(clone)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(file, target)
+                except OSError:
+                    shutil.copy2(file, target)
+
+
+def save(folder: Path, commit: str, name: str) -> str:
+    """Make the worktree's result (dvc.lock, params.yaml, summary) the experiment `name`; returns its commit.
+
+    An experiment of that name on another commit gives way, so that the name stays unambiguous; its stages stay in the cache.
+    """
+    index = folder / ".dvc/tmp/index"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    index.unlink(missing_ok=True)
+    git(folder, "read-tree", commit, index=index.resolve())
+    git(folder, "add", "--all", index=index.resolve())
+    tree = git(folder, "write-tree", index=index.resolve())
+    made = git(folder, "commit-tree", "-p", commit, "-m", f"dvc: commit experiment {name}", tree)
+    reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+    git(folder, "update-ref", reference, made)
+    for old in experiments(folder, name):
+        if old.reference != reference:
+            git(folder, "update-ref", "-d", old.reference)
+    return made
+
+
+def experiments(clone: Path, name: str) -> list[Experiment]:
+    """Every saved experiment called `name`, of whichever commit."""
+    lines = git(clone, "for-each-ref", "--format=%(refname) %(objectname)", f"refs/exps/*/*/{name}").splitlines()
+    rows = [line.split() for line in lines]
+    return [Experiment(ref, "".join(ref.split("/")[2:4]), commit) for ref, commit in rows]
+
+
+def find(clone: Path, chain: Chain, baseline: str | None = None) -> Experiment | None:
+    """The chain's experiment with exactly its parameters (of the commit `baseline`, if given)."""
+    for experiment in experiments(clone, chain.name):
+        if baseline in (None, experiment.baseline) and _params(clone, experiment) == chain.params:
+            return experiment
+    return None
+
+
+def _params(clone: Path, experiment: Experiment) -> Params | None:
+    """An experiment's parameters; None where this version of the project does not know them."""
+    content: Any = YAML(typ="safe").load(git(clone, "show", f"{experiment.commit}:{parameters.FILE}"))
+    with suppress(UserError):
+        return parameters.check(content)
+    return None

@@ -1,0 +1,100 @@
+"""Monte-Carlo simulation of the model with individuals: knows how they are drawn and chosen, none of the closed forms."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from pipeline.theory.recursion import Trait
+from pipeline.theory.truncation import Selection
+
+Inheritance = Literal["gaussian", "copied"]
+
+
+class Sample(NamedTuple):
+    """Moments of simulated populations, [R,K+1] each: R replicates, iterations 0..K. Variances divide by N."""
+
+    mean: np.ndarray
+    variance_G: np.ndarray
+    variance_P: np.ndarray
+
+    def estimate(self, name: Literal["mean", "variance_G", "variance_P"]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over the replicates and its standard error, [K+1] each."""
+        values = getattr(self, name)
+        return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+
+def simulate(
+    selection: Selection,
+    trait: Trait,
+    iterations: int,
+    size: int,
+    replicates: int,
+    seed: int,
+    inheritance: Inheritance = "gaussian",
+) -> Sample:
+    """`replicates` independent populations of `size` individuals over `iterations`; trait and shares are scalars.
+
+    Each individual has a genetic value g and a phenotype p = g + e. Parents are chosen by p. The children's g are spread as
+    the parents' p (the paper's assumption), around a mean that moves as the mean g of the parents does.
+    "gaussian": drawn from a normal distribution, as the theory supposes. "copied": each child takes the deviation of one
+    parent, drawn with replacement, so that the shape evolves freely; without selection and environment this is
+    Wright-Fisher sampling.
+    """
+    rng = np.random.default_rng(seed)
+    genetic = rng.normal(float(trait.mu_0), float(trait.sigma_G0), (replicates, size))
+    rows = []
+    for t in range(iterations + 1):
+        phenotype = genetic + float(trait.sigma_E) * rng.standard_normal(genetic.shape)
+        rows.append((genetic.mean(axis=1), genetic.var(axis=1), phenotype.var(axis=1)))
+        if t < iterations:
+            chosen = choose(phenotype, selection, rng)
+            genetic = _children(genetic, phenotype, chosen, float(trait.sigma_M), inheritance, rng)
+    return Sample(*(np.stack(column, axis=-1) for column in zip(*rows, strict=True)))
+
+
+def choose(phenotype: np.ndarray, selection: Selection, rng: np.random.Generator) -> np.ndarray:
+    """[R,N] phenotypes -> [R,N] bool, the parents; the zone's edges are each population's own quantiles."""
+    if selection.r1 == 0.0 and selection.r2 == 0.0:
+        return np.ones(phenotype.shape, dtype=bool)
+    size = phenotype.shape[1]
+    cut_low, cut_high = round(float(selection.r1) * size), round(float(selection.r2) * size)
+    if cut_low + cut_high >= size:
+        raise ValueError(f"of {size} individuals none is left when r1 = {selection.r1} and r2 = {selection.r2} are cut off")
+    order = np.sort(phenotype, axis=1)
+    low, high = order[:, [cut_low]], order[:, [size - 1 - cut_high]]
+    if not selection.soft:
+        return (phenotype >= low) & (phenotype <= high)
+    distance = np.maximum(low - phenotype, 0.0) * (cut_low > 0) + np.maximum(phenotype - high, 0.0) * (cut_high > 0)
+    return rng.random(phenotype.shape) < np.exp(-selection.rate * distance)
+
+
+def _children(
+    genetic: np.ndarray,
+    phenotype: np.ndarray,
+    chosen: np.ndarray,
+    sigma_M: float,
+    inheritance: Inheritance,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """[R,N] genetic values of the next iteration."""
+    everyone = genetic.mean(axis=1, keepdims=True)
+    response = genetic.mean(axis=1, keepdims=True, where=chosen) - everyone
+    if sigma_M:
+        # Children resemble parents seen through mutation's noise: the regression is weaker by that noise (eq. 16).
+        mutated = phenotype + rng.normal(0.0, sigma_M, phenotype.shape)
+        response = response * phenotype.var(axis=1, keepdims=True) / mutated.var(axis=1, keepdims=True)
+    spread = phenotype.std(axis=1, keepdims=True, where=chosen)
+    if inheritance == "gaussian":
+        return everyone + response + spread * rng.standard_normal(genetic.shape)
+    parents = _draw_parents(chosen, rng)
+    deviation = np.take_along_axis(phenotype, parents, axis=1) - phenotype.mean(axis=1, keepdims=True, where=chosen)
+    return everyone + response + deviation
+
+
+def _draw_parents(chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[R,N] bool -> [R,N] indices of parents, drawn with replacement among each row's chosen."""
+    first = np.argsort(~chosen, axis=1, kind="stable")
+    picks = (rng.random(chosen.shape) * chosen.sum(axis=1, keepdims=True)).astype(np.intp)
+    return np.take_along_axis(first, picks, axis=1)

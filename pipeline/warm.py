@@ -1,0 +1,122 @@
+"""A fork server: imports what stages need once, which takes longer than many a stage, and forks for `python -m pipeline ...`.
+
+A client hands over its arguments, folder, environment and file descriptors, and waits for the exit status.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.process import die_with_parent
+
+SOCKET = "REDIFINE_WARM"
+"""Environment variable that names the server's socket."""
+
+_STAGES = ("prepare", "curate", "train", "sample", "measure", "analyse", "report")
+_MODULES = ("compat", *(f"{stage}.stage" for stage in _STAGES), "train.builtin", "cli")
+_HERE = str(Path(__file__).resolve().parent)
+_POLL_SECONDS = 0.02
+
+
+def run_warm(arguments: list[str]) -> int | None:
+    """Exit status of `python -m pipeline ARGUMENTS` run by the server that SOCKET names; None: run it here."""
+    if not os.environ.get(SOCKET):
+        return None
+    if "DVC_STAGE" in os.environ:
+        die_with_parent()
+    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ), "package": _HERE}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(os.environ[SOCKET])
+            socket.send_fds(connection, [b" "], [0, 1, 2])
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer = connection.makefile("r")
+            if answer.readline() != "started\n":
+                return None
+        except OSError:
+            return None
+        code = int(answer.readline() or 1)
+    return code if code >= 0 else 128 - code  # as a shell reports a signal
+
+
+def serve(path: str) -> dict[str, Any]:
+    """Answer clients on the socket `path`, for ever; returns, with the request to run, only in the forks."""
+    running: dict[int, socket.socket] = {}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(16)  # clients that come while this imports wait
+        for module in _MODULES:
+            importlib.import_module(f"pipeline.{module}")
+        while True:
+            ready = select.select([listener, *running.values()], [], [], _POLL_SECONDS if running else None)[0]
+            if listener in ready and (request := _accept(listener, running)) is not None:
+                return request
+            for pid, connection in list(running.items()):
+                _watch(pid, connection, connection in ready, running)
+
+
+def _accept(listener: socket.socket, running: dict[int, socket.socket]) -> dict[str, Any] | None:
+    """Fork for the next client: its request in the fork, None in the server."""
+    connection = listener.accept()[0]
+    descriptors: list[int] = []
+    try:
+        _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
+        request = json.loads(connection.makefile().readline()) | {"descriptors": descriptors}
+        same_code = request["package"] == _HERE
+        connection.sendall(b"started\n" if same_code else b"other code\n")
+        pid = os.fork() if same_code else -1
+    except (OSError, ValueError):
+        pid = -1
+    if pid == 0:
+        os.setpgid(0, 0)
+        for other in (connection, *running.values()):
+            other.close()
+        return request
+    for descriptor in descriptors:
+        os.close(descriptor)
+    if pid > 0:
+        with suppress(OSError):
+            os.setpgid(pid, pid)  # whichever of the two comes first
+        running[pid] = connection
+    else:
+        connection.close()
+    return None
+
+
+def _watch(pid: int, connection: socket.socket, client_ended: bool, running: dict[int, socket.socket]) -> None:
+    """Report a fork that has ended; end one whose client has gone."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done:
+        with suppress(OSError), connection:
+            connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        del running[pid]
+    elif client_ended:
+        os.killpg(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    die_with_parent()
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # so that importing leaves CUDA alone: it does not survive a fork
+    request = serve(sys.argv[1])
+    die_with_parent()  # the fork's parent is the server
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for target, descriptor in enumerate(request["descriptors"]):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    sys.argv = [str(Path(_HERE, "__main__.py")), *request["arguments"]]
+    importlib.import_module("pipeline.cli").main()
+
+
+if __name__ == "__main__":
+    main()

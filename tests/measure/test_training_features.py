@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from chains import write_chain
+
+from pipeline.errors import UserError
+from pipeline.measure.training import training_features
+from pipeline.paths import Layout
+from pipeline.storage import read_jsonl, save_tensors, write_jsonl
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Layout:
+    """Each feature says which image it belongs to: [k, prompt, image]."""
+    layout = write_chain(tmp_path, iterations=2, prompts=4, images_per_prompt=2)
+    for k in range(3):
+        rows = read_jsonl(layout.manifest(k))
+        _write_features(layout, k, [[k, row["prompt_index"], row["image_index"]] for row in rows])
+    return layout
+
+
+def _write_features(layout: Layout, k: int, rows: list[list[int]]) -> None:
+    save_tensors(layout.features(k), {"image": torch.tensor(rows, dtype=torch.float32)})
+
+
+def test_rows_come_from_the_set_and_image_that_t_k_names(chain: Layout) -> None:
+    rows = [*read_jsonl(chain.training_set(2))[::-1], *read_jsonl(chain.training_set(1))]
+    chosen = [rows[i] for i in (9, 0, 5, 9, 2)]
+    write_jsonl(chain.training_set(2), chosen)
+    expected = [[row["k"], row["prompt_index"], row["image_index"]] for row in chosen]
+    np.testing.assert_array_equal(training_features(chain, 2, 3), expected)
+    assert {row["k"] for row in chosen} == {0, 1}
+
+
+def test_features_that_are_missing_are_named(chain: Layout) -> None:
+    chain.features(1).unlink()
+    with pytest.raises(UserError, match=r"features/1\.safetensors does not exist"):
+        training_features(chain, 2, 3)
+
+
+def test_features_of_another_number_of_images_are_refused(chain: Layout) -> None:
+    _write_features(chain, 1, [[1, 0, 0]] * 7)
+    with pytest.raises(UserError, match=r"features/1\.safetensors holds features of shape \[7, 3\], expected \[8, 3\]"):
+        training_features(chain, 2, 3)
+
+
+def test_features_of_another_width_are_refused(chain: Layout) -> None:
+    with pytest.raises(UserError, match=r"shape \[8, 3\], expected \[8, 5\]"):
+        training_features(chain, 2, 5)
+
+
+def test_an_image_that_its_set_does_not_have_is_named(chain: Layout) -> None:
+    rows = read_jsonl(chain.training_set(1))
+    write_jsonl(chain.training_set(1), [*rows, rows[0] | {"image_index": 6}])
+    with pytest.raises(UserError, match="has image 6 of prompt 0 of D_0, which D_0 has not"):
+        training_features(chain, 1, 3)
+
+
+def test_an_empty_training_set_is_told(chain: Layout) -> None:
+    with pytest.raises(UserError, match="T_0.jsonl lists no images"):
+        training_features(chain, 0, 3)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from pipeline.report.spectra import power_figure
+from pipeline.theory.recursion import Trait, trajectory
+from pipeline.theory.truncation import Selection
+from report.drawings import parsed, points
+
+
+@pytest.fixture(scope="module")
+def selected() -> list[float]:
+    """S_0..S_6 of images that were selected as the theory has it: the powerless 30 % and the powerful 2 % discarded."""
+    return list(trajectory(Selection(0.30, 0.02), Trait(0.03, 0.06, 0.1), 6).mean)
+
+
+def test_a_chain_that_follows_the_theory_is_met_by_the_fitted_curve(selected: list[float]) -> None:
+    measured, fitted, _ = (points(line) for line in parsed(power_figure(selected).svg).iter("polyline"))
+    assert len(measured) == len(fitted) == 7
+    assert np.abs(np.subtract(measured, fitted)).max() < 3.0
+
+
+def test_the_band_encloses_the_curve(selected: list[float]) -> None:
+    noisy = [power * (1 + 0.05 * (-1) ** k) for k, power in enumerate(selected)]
+    svg = parsed(power_figure(noisy).svg)
+    fitted, (band,) = points(list(svg.iter("polyline"))[1]), [points(band) for band in svg.iter("polygon")]
+    low, high = band[:7], band[:6:-1]
+    assert all(low_y >= y >= high_y for (_, low_y), (_, y), (_, high_y) in zip(low, fitted, high, strict=True))
+    assert low[6][1] - high[6][1] > 2.0
+
+
+def test_the_power_is_relative_to_that_of_the_real_images() -> None:
+    readout = parsed(power_figure([0.5, 0.25]).svg).find("svg")
+    assert readout is not None and '"points":[[0.0,1.0],[1.0,0.5]]' in str(readout.get("data-chart"))
+
+
+@pytest.mark.parametrize("powers", [[0.5, 0.6], [0.5, 0.6, 0.7], [0.5, 0.0, 0.4, 0.3, 0.2], [0.0, 0.0, 0.0, 0.0]])
+def test_what_cannot_be_fitted_is_shown_alone(powers: list[float]) -> None:
+    figure = power_figure(powers)
+    assert "fitted model" not in figure.key
+    assert not list(parsed(figure.svg).iter("polygon"))

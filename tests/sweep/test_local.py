@@ -1,0 +1,167 @@
+"""A sweep in a small project: what runs, what is shared, what is left when something fails or is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from sweep.sweep_project import git, new_project
+
+from pipeline.errors import UserError
+from pipeline.sweep import collect, local, worktree
+from pipeline.sweep.plan import chains
+from project import ROOT
+
+FILE = Path("sweeps/s.yaml")
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[local.Outcome]]:
+    """A project whose sweep has run once, and how its chains ended. The stages need no warm server."""
+    folder = tmp_path_factory.mktemp("sweep")
+    project = new_project(folder / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        patch.setenv("TALLY", str(folder / "tally"))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setattr(local, "_warm_up", lambda worker, log: None)
+        return project, local.run(Path(), chains(FILE), 2, lambda text: None)
+
+
+def tally(project: Path) -> list[str]:
+    return (project.parent / "tally").read_text().splitlines()
+
+
+def test_every_chain_but_the_broken_one_becomes_an_experiment(swept: tuple[Path, list[local.Outcome]]) -> None:
+    project, outcomes = swept
+    assert {o.chain.arm: o.state for o in outcomes} == {"one": "done", "two": "done", "broken": "failed", "long": "done"}
+    names = subprocess.run(
+        [sys.executable, "-m", "dvc", "exp", "list", "--name-only"], cwd=project, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert sorted(names) == ["s-long-0", "s-one-0", "s-two-0"]
+
+
+def test_a_failure_says_its_last_lines(swept: tuple[Path, list[local.Outcome]]) -> None:
+    (failed,) = [outcome for outcome in swept[1] if outcome.state == "failed"]
+    assert "guidance is too strong" in failed.detail
+
+
+def test_shared_stages_run_once_and_never_twice_at_a_time(swept: tuple[Path, list[local.Outcome]]) -> None:
+    ended = [line.removeprefix("end ") for line in tally(swept[0]) if line.startswith("end")]
+    once = {name: ended.count(name) for name in ("prepare", "train@1", "train@2", "measure@2")}
+    assert once == {"prepare": 1, "train@1": 1, "train@2": 1, "measure@2": 1}
+    assert ended.count("measure@1") == 2  # of guidance 1 (two chains) and of 2
+
+
+def test_the_experiment_holds_parameters_metrics_and_the_summary(swept: tuple[Path, list[local.Outcome]]) -> None:
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(str(swept[0]), rev="s-two-0")
+    assert json.loads(files.read_text("metrics/1.json"))["fid"]["cfg"] == 2.0
+    assert json.loads(files.read_text("report/summary.json")) == {"FID": 2.0, "FID_1": 1.0}
+    assert "\ncfg: 2.0" in files.read_text("params.yaml")
+
+
+def test_the_clone_itself_is_untouched(swept: tuple[Path, list[local.Outcome]]) -> None:
+    assert git(swept[0], "status", "--porcelain") == ""
+    assert not (swept[0] / "metrics").exists()
+
+
+def test_a_second_run_does_the_rest_alone(swept: tuple[Path, list[local.Outcome]], monkeypatch: pytest.MonkeyPatch) -> None:
+    project = swept[0]
+    monkeypatch.chdir(project)
+    before = tally(project)
+    outcomes = local.run(Path(), chains(FILE, only=["one", "two", "long"]), 2, lambda text: None)
+    assert {outcome.state for outcome in outcomes} == {"skipped"}
+    assert tally(project) == before
+
+
+def test_status_tells_done_failed_and_changed(
+    swept: tuple[Path, list[local.Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(swept[0])
+    found = {one.arm: one for one in (collect.standing(Path(), chain) for chain in chains(FILE))}
+    assert (found["long"].state, found["long"].k, found["long"].fid_1, found["long"].fid_k) == ("done", 2, 1.0, 1.0)
+    assert found["broken"].state == "failed"
+    changed = tmp_path / "s.yaml"
+    changed.write_text(FILE.read_text().replace("two: {cfg: 2.0}", "two: {cfg: 3.0}"))
+    assert {one.arm: one.state for one in (collect.standing(Path(), chain) for chain in chains(changed))}["two"] == "waiting"
+
+
+def test_experiments_of_a_later_commit_take_the_name(swept: tuple[Path, list[local.Outcome]], tmp_path: Path) -> None:
+    project = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(swept[0]), str(project))
+    git(project, "config", "user.name", "Test")
+    git(project, "config", "user.email", "test@example.com")
+    (project / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    first = git(project, "rev-parse", "HEAD")
+    worktree.save(project, first, "s-x-0")
+    git(project, "commit", "--quiet", "--allow-empty", "-m", "more")
+    second = git(project, "rev-parse", "HEAD")
+    worktree.save(project, second, "s-x-0")
+    assert [one.baseline for one in worktree.experiments(project, "s-x-0")] == [second]
+
+
+def test_an_uncommitted_change_is_told_before_anything_runs(
+    swept: tuple[Path, list[local.Outcome]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(swept[0])
+    before = Path("stage.py").read_text()
+    try:
+        Path("stage.py").write_text(before + "\n")
+        with pytest.raises(UserError, match="^stage.py differ"):
+            local.run(Path(), chains(FILE), 2, lambda text: None)
+    finally:
+        Path("stage.py").write_text(before)
+
+
+def test_models_outside_git_are_there_in_the_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = new_project(tmp_path / "project")
+    monkeypatch.chdir(project)
+    (project / "models/big").mkdir(parents=True)
+    (project / "models/big/unet.bin").write_bytes(b"weights")
+    FILE.write_text("title: t\narms: {a: {model: models/big}}\n")
+    (chain,) = chains(FILE)
+    folder = project / ".dvc/tmp/sweeps/0"
+    head = git(project, "rev-parse", "HEAD")
+    for _ in range(2):
+        worktree.make_ready(project, folder, head, project / "cache", chain)
+        (folder / "models/M_1").mkdir(parents=True)
+        (folder / "scratch").mkdir(exist_ok=True)
+    worktree.make_ready(project, folder, head, project / "cache", chain)
+    assert (folder / "models/big/unet.bin").read_bytes() == b"weights"
+    assert not (folder / "models/M_1").exists()
+    assert (folder / "scratch").is_dir()
+
+
+def test_an_interrupt_ends_every_child(tmp_path: Path) -> None:
+    project = new_project(tmp_path / "project")
+    (project / FILE).write_text("title: t\narms: {slow: {cfg: 77.0}}\n")
+    git(project, "commit", "--quiet", "-am", "slow")
+    code = (
+        "from pathlib import Path; from pipeline.sweep import local; from pipeline.sweep.plan import chains\n"
+        "local._warm_up = lambda worker, log: None\n"
+        f"print([o.state for o in local.run(Path(), chains(Path({str(FILE)!r})), 1, lambda text: None)])"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"TALLY": str(tmp_path / "tally"), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    for _ in range(600):
+        if (tmp_path / "tally").exists():
+            break
+        time.sleep(0.1)
+    children = psutil.Process(running.pid).children(recursive=True)
+    assert any("stage.py" in " ".join(child.cmdline()) for child in children)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert output == "['stopped']\n"
+    psutil.wait_procs(children, timeout=10)
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

@@ -1,0 +1,115 @@
+"""A command through the warm server does what it does without, and ends with its client."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline import warm
+from project import ROOT
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psutil.Process, Path]]:
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.warm", str(path)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    yield psutil.Process(process.pid), path
+    process.kill()
+    process.wait()
+
+
+def command(arguments: list[str], folder: Path, socket: Path | None, **changes: str) -> subprocess.CompletedProcess[str]:
+    """`python -m pipeline ARGUMENTS` with this project's code, in `folder`."""
+    environment = {key: value for key, value in os.environ.items() if key != warm.SOCKET} | {"PYTHONPATH": str(ROOT)} | changes
+    if socket is not None:
+        environment[warm.SOCKET] = str(socket)
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["curate", "--k", "1"], ["curate", "--k", "none"], ["curate", "--help"]],
+    ids=["one sentence", "usage", "help"],
+)
+def test_output_and_exit_status_are_those_of_a_process_of_its_own(
+    server: tuple[psutil.Process, Path], tmp_path: Path, arguments: list[str]
+) -> None:
+    alone, warmed = command(arguments, tmp_path, None), command(arguments, tmp_path, server[1])
+    assert (warmed.stdout, warmed.stderr, warmed.returncode) == (alone.stdout, alone.stderr, alone.returncode)
+
+
+def test_folder_and_environment_are_the_clients(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/mine.yaml").write_text("# from here\n")
+    assert "from here" in command(["preset"], tmp_path, server[1]).stdout
+    wide, narrow = (command(["--help"], tmp_path, server[1], COLUMNS=columns).stdout for columns in ("200", "40"))
+    assert len(narrow.splitlines()) > len(wide.splitlines())
+
+
+def test_the_server_runs_it(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
+    with blocked(server, tmp_path) as (_, fork):
+        assert fork.ppid() == server[0].pid
+
+
+def test_a_killed_client_leaves_no_orphan(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
+    with blocked(server, tmp_path) as (client, fork):
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+        psutil.wait_procs([fork], timeout=20)
+        assert not fork.is_running()
+    assert server[0].is_running()
+
+
+class blocked:
+    """A command that waits for ever, because its params.yaml is a pipe without a writer: client and fork."""
+
+    def __init__(self, server: tuple[psutil.Process, Path], folder: Path) -> None:
+        self.server, self.folder = server, folder
+
+    def __enter__(self) -> tuple[subprocess.Popen[bytes], psutil.Process]:
+        os.mkfifo(self.folder / "params.yaml")
+        environment = os.environ | {"PYTHONPATH": str(ROOT), warm.SOCKET: str(self.server[1])}
+        self.client = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "curate", "--k", "1"], cwd=self.folder, env=environment
+        )
+        for _ in range(400):
+            forks = [child for child in self.server[0].children() if child.status() != psutil.STATUS_ZOMBIE]
+            if forks:
+                return self.client, forks[0]
+            time.sleep(0.05)
+        raise TimeoutError("the server made no fork")
+
+    def __exit__(self, *_: object) -> None:
+        self.client.kill()
+        self.client.wait()
+
+
+@pytest.mark.parametrize("socket", ["missing", "text"])
+def test_without_a_server_it_runs_here(tmp_path: Path, socket: str) -> None:
+    (tmp_path / "text").write_text("no socket")
+    done = command(["curate", "--help"], tmp_path, tmp_path / socket)
+    assert done.returncode == 0 and "Usage: python -m pipeline curate" in done.stdout
+
+
+def test_a_copy_of_the_code_elsewhere_runs_its_own(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(ROOT / "pipeline", tmp_path / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    cli = tmp_path / "pipeline/cli.py"
+    cli.write_text(cli.read_text().replace("The whole chain runs by", "Another code"))
+    assert "Another code" in command(["--help"], tmp_path, server[1], PYTHONPATH=str(tmp_path)).stdout
