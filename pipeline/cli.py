@@ -36,9 +36,7 @@ class _Group(click.Group):
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            click.echo(
-                "Error: the memory is used up; lower what was set last (batch, rank, resolution) and run again", err=True
-            )
+            click.echo("Error: the memory is used up; lower what was set last (batch, rank, resolution)", err=True)
             context.exit(2)
 
 
@@ -182,7 +180,7 @@ def preset(name: str | None) -> None:
 
     if name is None:
         for found, purpose in presets.available().items():
-            click.echo(f"{found:12} {purpose}")
+            click.echo(f"{found:24} {purpose}")
         return
     for key, (before, after) in presets.apply(name).items():
         click.echo(f"{key}: {before} -> {after}")

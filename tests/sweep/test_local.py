@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sweep.sweep_project import git, new_project
 
 from pipeline.errors import UserError
 from pipeline.sweep import collect, local, worktree
 from pipeline.sweep.plan import chains
 from project import ROOT
+from sweep.sweep_project import git, new_project
 
 FILE = Path("sweeps/s.yaml")
 
