@@ -75,7 +75,8 @@ clean:
 # The four arms of docs/results.md, one after the other, in this checkout.
 .PHONY: results
 results: env
-	@for arm in baseline cfg1 cfg2.5 redifine; do \
-		$(BIN)/redifine preset $$arm && $(BIN)/dvc repro && $(BIN)/python -m docs.results collect $$arm || exit 1; done
-	$(BIN)/redifine preset baseline
+	$(BIN)/redifine sweep run sweeps/default.yaml
+	$(BIN)/redifine sweep run sweeps/results.yaml
+	$(BIN)/redifine sweep collect sweeps/default.yaml
+	$(BIN)/redifine sweep collect sweeps/results.yaml
 	$(BIN)/python -m docs.results

@@ -1,127 +1,150 @@
-"""Collect finished chains into docs/results/ and write docs/results.md from them; `make results` runs it for four arms."""
+"""Write docs/results.md and its figures from the tables that `redifine sweep collect` has made (`make results`)."""
 
 from __future__ import annotations
 
 import csv
-import io
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from PIL import Image
 
-from pipeline.paths import Layout
-from pipeline.storage import encode_png, load_image, read_json, read_jsonl, write_bytes, write_text
+from docs.claims import CLAIMS, Claim, judge
+from pipeline.compare.colours import standalone
+from pipeline.compare.figures import curves, entropy_figure, told, trade_off
+from pipeline.compare.groups import COLUMNS, Setting, settings_of
+from pipeline.compare.runs import Row, runs_from_rows
+from pipeline.report.words import counted
+from pipeline.storage import encode_png, load_image, read_text, write_bytes, write_text
+from pipeline.sweep import plan
 
-matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "redifine"
-
+PAGE = Path("docs/results.md")
 FOLDER = Path("docs/results")
-ARMS = {
-    "baseline": "cfg 7.5, constant",
-    "cfg1": "cfg 1.0, constant",
-    "cfg2.5": "cfg 2.5, constant",
-    "redifine": "ReDiFine",
-}
-COLOURS = {"baseline": "#c1121f", "cfg1": "#6c757d", "cfg2.5": "#1d70b8", "redifine": "#2a9d5c"}
-COLUMNS = ("fid", "fid_floor", "precision", "recall", "clip_score", "sfd", "power_ratio", "saturation")
-GRID_PROMPTS = 10
+NOTES = Path("docs/results_notes.md")
+STUDY, DEFAULT = Path("sweeps/results.yaml"), Path("sweeps/default.yaml")
+MAIN_ARMS = ("cfg1", "cfg2.5", "cfg7.5", "redifine")
+PICTURED = {"cfg7.5": "guidance 7.5", "cfg1": "guidance 1.0", "cfg2.5": "guidance 2.5", "redifine": "ReDiFine"}
+CURVES = {"fid": "FID", "recall": "recall", "power_ratio": "high-frequency power, S_k / S_0",
+          "generalisation_score": "generalisation score"}  # fmt: skip
+FIRST_SCREEN_ROWS = 3
 
 
-def collect(arm: str, layout: Layout, last: int) -> None:
-    """Add one finished chain to metrics.csv, and its picture grid beside it."""
-    rows = [row for row in read_rows() if row["arm"] != arm]
-    for k in range(1, last + 1):
-        metrics = read_json(layout.metrics(k))
-        rows.append({"arm": arm, "k": str(k)} | {name: f"{metrics[name]:.6g}" for name in COLUMNS})
-    real = read_json(layout.metrics(0))
-    rows.append({"arm": arm, "k": "0"} | {name: f"{real[name]:.6g}" for name in ("clip_score", "saturation")})
-    rows.sort(key=lambda row: (list(ARMS).index(row["arm"]), int(row["k"])))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, ["arm", "k", *COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(FOLDER / "metrics.csv", buffer.getvalue())
-    write_bytes(FOLDER / f"grid_{arm}.png", encode_png(picture_grid(layout, last)))
+def main() -> None:
+    """Both tables -> figures and page. The same tables give the same bytes."""
+    study, default = read_settings(table_of(STUDY)), read_settings(table_of(DEFAULT))
+    write_bytes(Path("docs/first-screen.png"), encode_png(first_screen()))
+    draw(study, default)
+    write_text(PAGE, page(study, default, read_text(NOTES)))
 
 
-def read_rows() -> list[dict[str, str]]:
-    path = FOLDER / "metrics.csv"
-    return list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+def table_of(sweep: Path) -> Path:
+    return FOLDER / f"{sweep.stem}.csv"
 
 
-def picture_grid(layout: Layout, last: int) -> np.ndarray:
-    """Rows are prompts, columns are k = 0..K -> [H,W,3] uint8."""
-    rows = read_jsonl(layout.manifest(0))[:GRID_PROMPTS]
-    lines = [np.concatenate([load_image(layout.images(k) / row["file"]) for k in range(last + 1)], axis=1) for row in rows]
-    picture = Image.fromarray(np.concatenate(lines, axis=0))
-    return np.asarray(picture.resize((picture.width * 3 // 2, picture.height * 3 // 2), Image.Resampling.LANCZOS))
+def read_settings(table: Path) -> list[Setting]:
+    """A collected table -> one setting per arm, its seeds together."""
+    rows = []
+    for line in csv.DictReader(read_text(table).splitlines()):
+        numbers = {name: float(value) for name, value in line.items() if name not in ("arm", "seed", "k") and value}
+        rows.append(Row(line["arm"], int(line["seed"]), int(line["k"]), numbers))
+    return settings_of(runs_from_rows(rows))
 
 
-def plot(rows: list[dict[str, str]], column: str, label: str, path: Path) -> None:
-    """One measure over k for every arm, as SVG."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(5.2, 3.2), constrained_layout=True)
-    for arm, name in ARMS.items():
-        points = [(int(row["k"]), float(row[column])) for row in rows if row["arm"] == arm and row["k"] != "0" and row[column]]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker="o", color=COLOURS[arm], label=name)
-    if column == "fid":
-        floor = [float(row["fid_floor"]) for row in rows if row["fid_floor"]]
-        axes.axhline(floor[0], color="#999", linestyle=":", label="real against real")
-    axes.set(xlabel="iteration k", ylabel=label)
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+def draw(study: Sequence[Setting], default: Sequence[Setting]) -> None:
+    """The figures that the page shows, each a file of its own."""
+    write_text(FOLDER / "trade-off.svg", standalone(trade_off(study), len(study)))
+    main_arms = [setting for setting in study if setting.name in MAIN_ARMS]
+    for sweep, settings in ((STUDY, main_arms), (DEFAULT, default)):
+        for metric in CURVES:
+            write_text(FOLDER / f"{sweep.stem}-{metric}.svg", standalone(curves(settings, metric), len(settings)))
+    if figure := entropy_figure(study):
+        write_text(FOLDER / "entropy.svg", standalone(figure.svg, len(study)))
 
 
-def first_screen(prompts: int = 3) -> np.ndarray:
-    """The README's picture: the first prompts of the baseline above those of ReDiFine -> [H,W,3] uint8."""
-    halves = [load_image(FOLDER / f"grid_{arm}.png")[: 96 * prompts] for arm in ("baseline", "redifine")]
-    gap = np.full((14, halves[0].shape[1], 3), 255, np.uint8)
+def first_screen() -> np.ndarray:
+    """The README's picture: some prompts at guidance 7.5 above the same under ReDiFine -> [H,W,3] uint8."""
+    grids = [load_image(picture(arm)) for arm in ("cfg7.5", "redifine")]
+    halves = [grid[: grid.shape[0] * FIRST_SCREEN_ROWS // 8] for grid in grids]
+    gap = np.full((10, halves[0].shape[1], 3), 255, np.uint8)
     return np.concatenate([halves[0], gap, halves[1]], axis=0)
 
 
-def page(notes: Path) -> None:
-    """Write docs/results.md: the figures, the table, and the words in `notes`."""
-    rows = read_rows()
-    write_bytes(Path("docs/first-screen.png"), encode_png(first_screen()))
-    labels = {"fid": "FID_k against D_0", "power_ratio": "high-frequency power, S_k / S_0", "recall": "recall"}
-    for column, label in labels.items():
-        plot(rows, column, label, FOLDER / f"{column}.svg")
-    parts = [notes.read_text(), "## FID over the iterations\n\n![FID over k](results/fid.svg)\n\n" + table(rows)]
-    parts.append("## High-frequency power and recall\n\n![power](results/power_ratio.svg)\n![recall](results/recall.svg)\n")
-    for arm, name in ARMS.items():
-        parts.append(f"## {name}\n\nRows are prompts, columns k = 0 (real) to K.\n\n![{name}](results/grid_{arm}.png)\n")
-    write_text(Path("docs/results.md"), "\n".join(parts))
+def picture(arm: str) -> Path:
+    return FOLDER / f"{DEFAULT.stem}-{arm}.png"
 
 
-def table(rows: list[dict[str, str]]) -> str:
-    """First and last iteration of every arm, and the collapse rate (eq. 3), as Markdown."""
-    head = "| arm | FID_1 | FID_K | collapse rate | recall_K | CLIP score_K | SFD_K | S_K / S_0 | saturation_0 | saturation_K |"
-    lines = [head, "|" + "---|" * 10]
-    for arm, name in ARMS.items():
-        mine = {int(row["k"]): row for row in rows if row["arm"] == arm}
-        if len(mine) < 3:
-            continue
-        last = max(mine)
-        first_fid, last_fid = float(mine[1]["fid"]), float(mine[last]["fid"])
-        end = mine[last]
-        lines.append(
-            f"| {name} | {first_fid:.1f} | {last_fid:.1f} | {(last_fid - first_fid) / (last - 1):.2f} "
-            f"| {float(end['recall']):.2f} "
-            f"| {float(end['clip_score']):.1f} | {float(end['sfd']):.2f} | {float(end['power_ratio']):.2f} "
-            f"| {float(mine[0]['saturation']):.3f} | {float(end['saturation']):.3f} |"
-        )
-    return "\n".join(lines) + "\n"
+def page(study: Sequence[Setting], default: Sequence[Setting], notes: str) -> str:
+    """The whole page as Markdown; every number in it comes from the tables."""
+    parts = [
+        "# Results on the miniature",
+        f"Made by `make results`, which runs the chains of {STUDY} and {DEFAULT} and collects their numbers. "
+        f"Numbers: [{table_of(STUDY).name}]({table_of(STUDY).relative_to('docs')}), "
+        f"[{table_of(DEFAULT).name}]({table_of(DEFAULT).relative_to('docs')}). Values are means over seeds with 95 % intervals "
+        "(Student's t); a value without an interval is one seed.",
+        notes.strip(),
+        "## The papers' claims",
+        *(_claim(claim, study) for claim in CLAIMS),
+        "## The study: every arm",
+        _what_ran(study),
+        "Collapse rate against FID_1 (Fig. 2, 6); dashed: the Pareto front.",
+        "![collapse rate against FID_1](results/trade-off.svg)",
+        _table(study),
+        _figures(STUDY),
+        *_entropy(study),
+        "## The default preset",
+        f"{counted(len(default), 'setting').capitalize()}, {_seeds(default)}: what `make repro` runs, with trainer: builtin.",
+        _table(default),
+        _figures(DEFAULT),
+        *(_pictures(setting.name) for setting in default),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _claim(claim: Claim, study: Sequence[Setting]) -> str:
+    findings = "\n".join(f"- {judge(check, study).sentence()}" for check in claim.checks)
+    return f"**{claim.text}** ({claim.source}).\n\n{findings}"
+
+
+def _what_ran(study: Sequence[Setting]) -> str:
+    """The study's own settings, and what its file lists but has not been run."""
+    sweep = plan.load(STUDY)
+    base = ", ".join(f"{key}: {value}" for key, value in sweep.base.items())
+    ran = {(setting.name, run.seed) for setting in study for run in setting.runs}
+    missing = [f"{arm} (seed {seed})" for arm in plan.arms(sweep) for seed in sweep.seeds if (arm, seed) not in ran]
+    chains = counted(len(ran), "chain").capitalize()
+    text = f"The default preset, made smaller so that many chains fit the machine: {base}. {chains}."
+    return text + (f"\n\nNot run yet: {', '.join(missing)}." if missing else "")
+
+
+def _entropy(study: Sequence[Setting]) -> list[str]:
+    figure = entropy_figure(study)
+    if figure is None:
+        return []
+    return [f"{figure.title} (second paper). {figure.note}", "![entropy and generalisation](results/entropy.svg)"]
+
+
+def _seeds(settings: Sequence[Setting]) -> str:
+    return counted(max(len(setting.runs) for setting in settings), "seed")
+
+
+def _table(settings: Sequence[Setting]) -> str:
+    lines = [f"| arm | seeds | K | {' | '.join(COLUMNS)} |", "|" + "---|" * (len(COLUMNS) + 3)]
+    for setting in settings:
+        cells = [setting.name, str(len(setting.runs)), str(setting.last), *(told(value(setting)) for value in COLUMNS.values())]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figures(sweep: Path) -> str:
+    return "\n".join(
+        f"{name} over k:\n\n![{name} over k](results/{sweep.stem}-{metric}.svg)\n" for metric, name in CURVES.items()
+    )
+
+
+def _pictures(arm: str) -> str:
+    return (
+        f"### {PICTURED[arm]}\n\nRows are prompts, columns k = 0 (real) to K.\n\n![{arm}]({picture(arm).relative_to('docs')})"
+    )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["collect"]:
-        name, root = sys.argv[2], Path(sys.argv[3] if len(sys.argv) > 3 else ".")
-        collect(name, Layout(root), len(read_json(root / "plots/metrics.json")))
-    else:
-        page(Path("docs/results_notes.md"))
+    main()

@@ -30,7 +30,7 @@ class Params(BaseModel):
     iterations: dict[str, Step]
 
     # Base model
-    model: str = "models/miniature"
+    model: str = Field("models/miniature", min_length=1)
     vae: str | None = None
 
     # Data (prepare)
@@ -55,14 +55,14 @@ class Params(BaseModel):
     trainer: Literal["kohya", "builtin"] = "kohya"
     start_from: Literal["base", "previous"] = "base"
     condition_drop: float = Field(0.0, ge=0.0, le=1.0)
-    rank: int = Field(16, ge=1)
-    alpha: float = Field(4.0, gt=0.0)
+    rank: int = Field(16, ge=1, le=4096)
+    alpha: float = Field(4.0, gt=0.0, le=1e6)
     unet_lr: float = Field(1e-4, ge=0.0)
     text_encoder_lr: float = Field(5e-5, ge=0.0)
     train_parts: Literal["both", "unet", "text_encoder"] = "both"
     batch_size: int = Field(6, ge=1)
-    epochs: int = Field(100, ge=1)
-    updates: int | None = Field(None, ge=1)
+    epochs: int = Field(100, ge=1, le=1_000_000)
+    updates: int | None = Field(None, ge=1, le=100_000_000)
     clip_skip: int = Field(2, ge=1, le=12)
     max_token_length: Literal[75, 150, 225] = 75
     min_snr_gamma: float | None = Field(5.0, gt=0.0)
@@ -77,10 +77,10 @@ class Params(BaseModel):
     attention: Literal["sdpa", "xformers"] = "sdpa"
 
     # Sampling (sample)
-    cfg: float = Field(7.5, ge=0.0)
+    cfg: float = Field(7.5, ge=0.0, le=1000.0)
     schedule: Literal["constant", "exponential", "linear", "cosine", "interval"] = "constant"
-    cfg_decay: float = Field(2.0, ge=0.0)
-    cfg_end: float = Field(1.0, ge=0.0)
+    cfg_decay: float = Field(2.0, ge=0.0, le=1000.0)
+    cfg_end: float = Field(1.0, ge=0.0, le=1000.0)
     interval_low: float = Field(0.28, ge=0.0)
     interval_high: float = Field(5.42, gt=0.0)
     steps: int = Field(30, ge=1, le=1000)

@@ -90,7 +90,7 @@ def read_json(path: Path, required: Mapping[str, type | UnionType] | None = None
 
 
 def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Rows of a JSON-lines file. Raises UserError when one is damaged or lacks a `required` key."""
+    """Rows of a JSON-lines file. Raises UserError when one is damaged, or lacks a `required` key or its kind of value."""
     required = tuple(required)
     rows = []
     # Not splitlines(): it also breaks at characters that a caption may hold, such as U+2028.
@@ -101,10 +101,15 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]
             row = json.loads(line)
         except ValueError as error:
             raise UserError(f"{path}, line {number} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
-        if not isinstance(row, dict) or not row.keys() >= set(required):
-            raise UserError(f"{path}, line {number} lacks one of {', '.join(required)}; restore it with 'dvc checkout'")
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), _kind(key)) for key in required):
+            raise UserError(f"{path}, line {number} must have {', '.join(required)}; restore it with 'dvc checkout'")
         rows.append(row)
     return rows
+
+
+def _kind(key: str) -> type:
+    """The type of a key's values, which is the same in every list of the chain."""
+    return int if key in ("index", "prompt_index", "image_index", "k") else str
 
 
 def read_text(path: Path) -> str:

@@ -63,7 +63,7 @@ def test_a_broken_preset_is_named_and_changes_nothing(project: Path, content: st
 
 
 def test_a_preset_says_what_it_changes(project: Path) -> None:
-    assert run("preset").output == "mine         my own\n"
+    assert run("preset").output.split() == ["mine", "my", "own"]
     assert run("preset", "mine").output == "cfg: 7.5 -> 3.5\n"
     assert params.load(project / "params.yaml").cfg == 3.5
     assert run("preset", "mine").output == ""
@@ -148,6 +148,27 @@ def test_what_the_model_cannot_draw_ends_in_a_sentence(
     save_tensors(project / "other.safetensors", {"unet.weight": torch.ones(2)})
     assert sentence in refused("sample", "--model", str(tiny_model), *options)
     assert not (project / "samples").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_is_used_up_is_said_in_a_sentence(project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    from pipeline.curate import stage
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stage, "run", fail)
+    assert "the memory is used up" in refused("curate", "--k", "1")
+
+
+def test_an_error_of_the_programs_own_is_not_hidden(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.curate import stage
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stage, "run", fail)
+    assert isinstance(run("curate", "--k", "1").exception, RuntimeError)
 
 
 def test_prompts_are_drawn_outside_of_any_project(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

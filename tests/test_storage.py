@@ -68,7 +68,9 @@ def test_a_line_of_json_may_hold_any_character(tmp_path: Path) -> None:
     assert storage.read_jsonl(tmp_path / "none.jsonl") == []
 
 
-@pytest.mark.parametrize("content", ['{"x": 1}\n', "[1]\n", "{\n", "\u00e9".encode("latin-1")])
+@pytest.mark.parametrize(
+    "content", ['{"x": 1}\n', '{"file": null}\n', '{"file": 3}\n', "[1]\n", "{\n", "\u00e9".encode("latin-1")]
+)
 def test_a_row_that_is_not_what_it_should_be_is_named(tmp_path: Path, content: str | bytes) -> None:
     (tmp_path / "a.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match="a.jsonl"):

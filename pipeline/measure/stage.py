@@ -100,6 +100,8 @@ def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str
     prompts, real_prompts = _prompt_indices(rows), _prompt_indices(real_rows)
     _check_prompts(k, prompts, real_prompts)
     row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
+    if drawn.image.shape[1:] != real["image"].shape[1:]:
+        raise UserError(f"{layout.features(0)} is of another feature model; measure D_0 again with 'dvc repro reference'")
     fid = frechet_distance(drawn.image, real["image"])
     fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1), {"fid_1": _NUMBER})["fid_1"]
     precision, recall = precision_recall(drawn.image, real["image"], params.neighbours)

@@ -118,7 +118,10 @@ def read_losses(layout: Layout, k: int) -> list[tuple[float, float]]:
     path = layout.losses(k)
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        return [(float(row["step"]), float(row["loss"])) for row in rows]
+        points = [(float(row["step"]), float(row["loss"])) for row in rows]
+        if not np.isfinite(points).all():
+            raise ValueError("a step or loss is not finite")
+        return points
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run 'dvc repro' or fetch it with 'dvc pull'") from error
     except (KeyError, TypeError, ValueError) as error:

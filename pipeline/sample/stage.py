@@ -44,7 +44,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
     key: dict[str, Any] = {
         "base": base,
         "lora": sha256_file(weights),
-        "prompts": read_jsonl(layout.prompts, ("index", "prompt")),
+        "prompts": _prompts(layout),
         "params": params.as_dict(),
         "k": k,
         "device": device.partition(":")[0],
@@ -57,6 +57,15 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         batch=params.sample_batch,
         scratch=layout.scratch / "sample" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16],
     )
+
+
+def _prompts(layout: Layout) -> list[dict[str, Any]]:
+    prompts = read_jsonl(layout.prompts, ("index", "prompt"))
+    if not prompts:
+        raise UserError(
+            f"{layout.prompts} lists no prompt; restore it with 'dvc checkout', or make it with 'dvc repro prepare'"
+        )
+    return prompts
 
 
 def _checked_base(params: View, layout: Layout) -> str:

@@ -87,7 +87,7 @@ def check_images(examples: tuple[Example, ...], root: Path, resolution: int) -> 
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist, but T_k lists it; fetch it with 'dvc checkout'") from error
         except (UnidentifiedImageError, OSError) as error:
-            raise UserError(f"{path} is not a readable image ({error}); replace the file") from error
+            raise UserError(f"{path} is damaged or no image; restore it with 'dvc checkout'") from error
         if size != (resolution, resolution):
             raise UserError(
                 f"{path} has {size[0]}x{size[1]} pixels, but resolution is {resolution} in params.yaml; make it again"

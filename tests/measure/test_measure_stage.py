@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from chains import parameters, write_chain
 
 from pipeline.errors import UserError
@@ -10,7 +11,7 @@ from pipeline.measure.clip_score import clip_score
 from pipeline.measure.frechet import frechet_distance
 from pipeline.params import Params, View
 from pipeline.paths import Layout
-from pipeline.storage import load_tensors, read_json
+from pipeline.storage import load_tensors, read_json, save_tensors, write_json
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +98,18 @@ def test_a_manifest_without_images_is_reported(tmp_path: Path, params: Params) -
     layout.manifest(0).write_text("")
     with pytest.raises(UserError, match="lists no images"):
         stage.run(View(params, "measure"), 0, layout, "cpu")
+
+
+def test_what_an_earlier_measurement_lacks_is_named(tmp_path: Path, params: Params) -> None:
+    layout = write_chain(tmp_path, iterations=2, prompts=6)
+    for k in (0, 1):
+        stage.run(View(params, "measure"), k, layout, "cpu")
+    write_json(layout.metrics(1), {"fid_1": None})
+    with pytest.raises(UserError, match=r"metrics/1\.json lacks fid_1"):
+        stage.run(View(params, "measure"), 2, layout, "cpu")
+    save_tensors(layout.features(0), {name: torch.ones(6, 3) for name in ("image", "text")})
+    with pytest.raises(UserError, match=r"features/0\.safetensors is of another feature model"):
+        stage.run(View(params, "measure"), 1, layout, "cpu")
+    write_json(layout.metrics(0), {})
+    with pytest.raises(UserError, match=r"metrics/0\.json lacks fid_floor, power"):
+        stage.run(View(params, "measure"), 1, layout, "cpu")

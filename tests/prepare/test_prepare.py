@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.miniature.creatures import NARROW_STYLE, distinct_creatures, write
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.prepare import stage
+from pipeline.prepare.base import base_files, base_hash
 from pipeline.prepare.folder import read_folder
 from pipeline.storage import read_jsonl, sha256_file
 from project import ROOT
@@ -145,6 +147,20 @@ def test_a_missing_folder_or_model_is_named(tmp_path: Path) -> None:
         read_folder(tmp_path / "nowhere", 64)
     with pytest.raises(UserError, match="no Stable Diffusion"):
         stage.run(view(model=str(tmp_path / "nothing")), Layout(tmp_path))
+
+
+@pytest.mark.parametrize("without", ["unet", "tokenizer"])
+def test_a_model_that_lacks_a_part_is_refused(tmp_path: Path, tiny_model: Path, without: str) -> None:
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns(without)))
+    with pytest.raises(UserError, match=f"model has no files in {without}"):
+        stage.run(view(model=str(model)), Layout(tmp_path))
+
+
+def test_another_vae_stands_in_for_the_models_own(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(UserError, match=r"vae \(params.yaml\) names .*none, where there are no files"):
+        stage.run(view(model=str(tiny_model), vae=str(tmp_path / "none")), Layout(tmp_path))
+    model = Path(shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns("vae")))
+    assert base_hash(base_files(model, tiny_model / "vae")) == base_hash(base_files(tiny_model))
 
 
 def test_a_failed_run_loses_no_earlier_set(tmp_path: Path, tiny_model: Path) -> None:

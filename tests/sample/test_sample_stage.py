@@ -205,7 +205,7 @@ def test_nan_names_the_image_and_keeps_the_batches_before_it(tiny_model, chain, 
     assert len(list(chain.scratch.glob("sample/*/*/*.png"))) == 2
 
 
-@pytest.mark.parametrize("damage", ["missing", "shape", "base"])
+@pytest.mark.parametrize("damage", ["missing", "shape", "base", "record", "prompts"])
 def test_what_does_not_fit_is_refused_in_one_sentence(tiny_model, chain, damage):
     if damage == "missing":
         chain.lora(2).unlink()
@@ -216,6 +216,12 @@ def test_what_does_not_fit_is_refused_in_one_sentence(tiny_model, chain, damage)
             chain.lora(2), {name: tensor[..., :3] if "lora_down" in name else tensor for name, tensor in tensors.items()}
         )
         expected = "another shape"
+    elif damage == "record":
+        write_json(chain.base_record(), {})
+        expected = "base.json lacks sha256"
+    elif damage == "prompts":
+        write_jsonl(chain.prompts, [])
+        expected = "prompts.jsonl lists no prompt"
     else:
         write_json(chain.base_record(), {"files": {}, "model": str(tiny_model), "sha256": "0" * 64, "vae": None})
         expected = "is not the model that"

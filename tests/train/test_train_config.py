@@ -113,7 +113,7 @@ def test_dry_run_writes_nothing(project: Layout) -> None:
 def test_images_that_do_not_fit_are_named(project: Layout) -> None:
     path = project.images(0) / "00000.png"
     small = encode_png(load_image(path)[:32])
-    for content, problem in ((small, "64x32"), (small[:40], "not a readable image"), (None, "does not exist")):
+    for content, problem in ((small, "64x32"), (small[:40], "damaged or no image"), (None, "does not exist")):
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(UserError, match=f"data/D_0/00000.png.*{problem}"):
             config.read_job(view(), 1, project)
