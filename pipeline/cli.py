@@ -21,7 +21,7 @@ from pipeline.sweep.commands import figure, sweep
 from pipeline.theory.commands import theory
 
 _DVC_STAGE = "DVC_STAGE"
-MINIATURE_PARTS = ("towers", "vae", "classifier", "unet", "unet_restart")
+MINIATURE_PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")
 
 
 class _Group(click.Group):

@@ -23,14 +23,14 @@ from pipeline.miniature.vae import train_vae
 from pipeline.models import BETA_END, BETA_START
 from pipeline.storage import read_json, save_tensors, write_json
 
-PARTS = ("towers", "vae", "classifier", "unet", "unet_restart")
+PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")
 SEED = 0
 DRAWINGS = 24_000
 NARROW_SHARE = 0.15
 """Share of D_0's style in what towers, VAE and classifier see; the U-Net sees none of it."""
 
-U_NET_SEEDS = {"unet": SEED + 1, "unet_restart": SEED + 2}
-"""The U-Net is trained in two cycles of the learning rate, each on drawings of its own."""
+U_NET_SEEDS = {"unet": SEED + 1, "unet_restart": SEED + 2, "unet_restart_2": SEED + 3}
+"""The U-Net is trained in three cycles of the learning rate, each on drawings of its own."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "towers": {"steps": 1400, "batch": 40, "lr": 1e-3},
@@ -38,6 +38,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "classifier": {"steps": 1500, "batch": 64, "lr": 2e-3},
     "unet": {"steps": 1300, "batch": 64, "lr": 1.5e-3, "horizon": 2200, "cooldown": 600},
     "unet_restart": {"steps": 2400, "batch": 64, "lr": 1e-3, "compiled": True},
+    "unet_restart_2": {"steps": 1800, "batch": 64, "lr": 8e-4, "compiled": True},
 }
 
 MODEL_INDEX = {
@@ -129,7 +130,14 @@ def _unet_restart(out: Path, data: Drawings, settings: dict[str, Any]) -> list[f
     return _unet(out, data, settings, UNet2DConditionModel.from_pretrained(out / "unet").float())
 
 
-_TRAINERS = {"towers": _towers, "vae": _vae, "classifier": _classifier, "unet": _unet, "unet_restart": _unet_restart}
+_TRAINERS = {
+    "towers": _towers,
+    "vae": _vae,
+    "classifier": _classifier,
+    "unet": _unet,
+    "unet_restart": _unet_restart,
+    "unet_restart_2": _unet_restart,
+}
 
 
 def load_classifier(model: Path) -> Classifier:

@@ -145,7 +145,9 @@ def test_an_interrupt_ends_every_child(tmp_path: Path) -> None:
     project = new_project(tmp_path / "project")
     (project / FILE).write_text("title: t\narms: {slow: {cfg: 77.0}}\n")
     git(project, "commit", "--quiet", "-am", "slow")
+    # A process that was started in the background may have inherited that interrupts are ignored.
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from pipeline.sweep import local; from pipeline.sweep.plan import chains\n"
         "local._warm_up = lambda worker, log: None\n"
         f"print([o.state for o in local.run(Path(), chains(Path({str(FILE)!r})), 1, lambda text: None)])"
