@@ -13,15 +13,10 @@ import click
 
 from pipeline import params as parameters
 from pipeline.compare.commands import compare
-from pipeline.completion import completion
-from pipeline.convert import convert
-from pipeline.doctor.commands import doctor
-from pipeline.errors import UserError, is_out_of_memory, printable
+from pipeline.errors import UserError, is_out_of_memory
 from pipeline.options import CHAIN_DEFAULTS, FiniteRange, drawing, refuse_others
 from pipeline.paths import Layout
 from pipeline.process import die_with_parent
-from pipeline.status.commands import status
-from pipeline.status.times import timed
 from pipeline.sweep.commands import figure, sweep
 from pipeline.theory.commands import theory
 
@@ -34,10 +29,9 @@ class _Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with timed(os.environ.get(_DVC_STAGE)):
-                return super().invoke(context)
+            return super().invoke(context)
         except UserError as error:
-            click.echo(f"Error: {printable(str(error))}", err=True)
+            click.echo(f"Error: {error}", err=True)
             context.exit(2)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -230,7 +224,7 @@ def miniature() -> None:
 )
 @click.option("--part", type=click.Choice(MINIATURE_PARTS), multiple=True, help="Only these parts.")
 def build(out: Path, scale: float, part: tuple[str, ...]) -> None:
-    """Train all parts from scratch and write them to OUT (about an hour and a half on 2 CPU cores)."""
+    """Train all parts from scratch and write them to OUT (about three hours on 2 CPU cores)."""
     from pipeline.miniature.build import build as run
 
     run(out, scale=scale, parts=part or None)
@@ -259,5 +253,5 @@ def draw(folder: Path, count: int, seed: int, style: str | None) -> None:
     write_folder(folder, count, seed, style)
 
 
-for command in (compare, completion, convert, doctor, figure, status, sweep, theory):
+for command in (compare, sweep, figure, theory):
     main.add_command(command)
