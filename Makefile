@@ -80,3 +80,9 @@ results: env
 	$(BIN)/redifine sweep collect sweeps/default.yaml
 	$(BIN)/redifine sweep collect sweeps/results.yaml
 	$(BIN)/python -m docs.results
+
+# Where iterations are shared: make remote URL=/mnt/share | s3://BUCKET/PATH | gs://... | ssh://HOST/PATH | https://... (read only).
+# Options of DVC's: SET="endpointurl=http://localhost:9000 secret_access_key=..."; secrets go to .dvc/config.local alone.
+.PHONY: remote
+remote: env
+	@$(BIN)/redifine remote "$(URL)" $(foreach pair,$(SET),--set "$(pair)")

@@ -53,7 +53,7 @@ CLAIMS = (
           (Check("S_K / S_0", "cfg7.5", "above", 1.0), Check("S_K / S_0", "cfg1", "below", 1.0))),
     Claim("ReDiFine slows the collapse of guidance 7.5", "sec. 5",
           (*_rates("redifine", "below", "cfg7.5"), Check("recall_K", "redifine", "above", "cfg7.5"))),
-    Claim("ReDiFine does without tuning what the best constant guidance does", "sec. 5",
+    Claim("ReDiFine, without tuning, is ahead of constant guidance 2.5", "sec. 5",
           (*_rates("redifine", "below", "cfg2.5"), Check("FID_1", "redifine", "below", "cfg2.5"))),
     Claim("Condition drop alone and the schedule alone help", "app. F",
           _rates("drop0.2", "below", "cfg7.5") + _rates("alpha2", "below", "cfg7.5") + _rates("linear", "below", "cfg7.5")),
@@ -66,10 +66,10 @@ CLAIMS = (
           _rates("accumulate", "below", "cfg7.5") + _rates("accumulate", "above", 0.0)),
     Claim("ReDiFine still holds after 12 iterations", "app. E.2", (Check("FID_K", "redifine-12", "below", "cfg2.5-12"),)),
     Claim("Selecting a varied training set keeps the model generalising", "second paper",
-          tuple(Check(quantity, arm, "above", "cfg7.5") for arm in ("greedy", "threshold_decay")
+          tuple(Check(quantity, arm, "above", "random") for arm in ("greedy", "threshold_decay")
                 for quantity in ("GS_K", "entropy_K"))),
     Claim("Selecting a varied training set improves the images", "second paper",
-          tuple(Check("FID_K", arm, "below", "cfg7.5") for arm in ("greedy", "threshold_decay"))),
+          tuple(Check("FID_K", arm, "below", "random") for arm in ("greedy", "threshold_decay"))),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from docs.claims import CLAIMS, Claim, judge
 from pipeline.compare.colours import standalone
@@ -65,7 +66,8 @@ def first_screen() -> np.ndarray:
     grids = [load_image(picture(arm)) for arm in ("cfg7.5", "redifine")]
     halves = [grid[: grid.shape[0] * FIRST_SCREEN_ROWS // 8] for grid in grids]
     gap = np.full((10, halves[0].shape[1], 3), 255, np.uint8)
-    return np.concatenate([halves[0], gap, halves[1]], axis=0)
+    picture = Image.fromarray(np.concatenate([halves[0], gap, halves[1]], axis=0))
+    return np.asarray(picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS))
 
 
 def picture(arm: str) -> Path:

@@ -8,6 +8,14 @@
     analyse   D_k, traces                -> analysis/k.json, analysis/k.safetensors
     report    everything                 -> report/index.html, report/summary.json
 
-Stage = command = folder of this package. Beside the chain stand compare/ (runs side by side), sweep/ (many chains), theory/ (section 4's
-model) and miniature/ (the built-in Stable Diffusion). Only `cli` reads params.yaml and picks the device.
+Stage = command = folder of this package. Below the command line no stage reads params.yaml or picks a device: it is given
+values. Beside the chain stand
+
+    datasets/, captions/   raw sets as people get them -> images with captions, for `dataset: folder`
+    compare/, sweep/       runs side by side; many chains
+    verify/, lineage/      is everything what was recorded, and where does it come from
+    share/                 iterations through a DVC remote
+    doctor/, status/       what this machine lacks; where the chain is
+    theory/                section 4's model
+    miniature/             the built-in Stable Diffusion
 """

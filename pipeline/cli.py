@@ -12,13 +12,23 @@ from typing import Any
 import click
 
 from pipeline import params as parameters
+from pipeline.captions.commands import caption
 from pipeline.compare.commands import compare
-from pipeline.errors import UserError, is_out_of_memory
+from pipeline.completion import completion
+from pipeline.convert import convert
+from pipeline.datasets.commands import dataset
+from pipeline.doctor.commands import doctor
+from pipeline.errors import UserError, is_out_of_memory, printable
+from pipeline.lineage.commands import lineage
 from pipeline.options import CHAIN_DEFAULTS, FiniteRange, drawing, refuse_others
 from pipeline.paths import Layout
 from pipeline.process import die_with_parent
+from pipeline.share.commands import COMMANDS as SHARING
+from pipeline.status.commands import status
+from pipeline.status.times import timed
 from pipeline.sweep.commands import figure, sweep
 from pipeline.theory.commands import theory
+from pipeline.verify.commands import verify
 
 _DVC_STAGE = "DVC_STAGE"
 MINIATURE_PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")
@@ -29,9 +39,10 @@ class _Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with timed(os.environ.get(_DVC_STAGE)):
+                return super().invoke(context)
         except UserError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {printable(str(error))}", err=True)
             context.exit(2)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -253,5 +264,19 @@ def draw(folder: Path, count: int, seed: int, style: str | None) -> None:
     write_folder(folder, count, seed, style)
 
 
-for command in (compare, sweep, figure, theory):
+for command in (
+    caption,
+    compare,
+    completion,
+    convert,
+    dataset,
+    doctor,
+    figure,
+    lineage,
+    status,
+    sweep,
+    theory,
+    verify,
+    *SHARING,
+):
     main.add_command(command)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 
 class UserError(Exception):
     """What is wrong, where, and what to do about it, in one sentence; `cli` prints it and exits with 2."""
+
+
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """`text` on one line: characters that would steer a terminal, and what is no UTF-8, become escapes such as \\x1b."""
+    return _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.errors import UserError
+from pipeline.guards import refuse_pickles
 
 LATENT_SCALE = 0.18215
 """Latents are multiplied by this before diffusion, in sd-scripts whatever the VAE's config says, and so here."""
@@ -57,6 +58,9 @@ def load_base(model: str | Path, vae: str | Path | None = None) -> StableDiffusi
 
     Raises UserError when a part is missing or damaged.
     """
+    refuse_pickles(Path(model), ("text_encoder", "unet", *(() if vae else ("vae",))))
+    if vae:
+        refuse_pickles(Path(vae))
     for folder in (model, vae):
         if folder and not Path(folder).is_dir():
             raise UserError(f"there is no folder {folder}; name one that holds a model in diffusers layout")

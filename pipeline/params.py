@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, printable
+from pipeline.guards import fault_of_text, shown
 
 FILE = Path("params.yaml")
 
@@ -35,7 +36,7 @@ class Params(BaseModel):
 
     # Data (prepare)
     dataset: Literal["creatures", "folder"] = "creatures"
-    folder: str | None = None
+    folder: str | None = "data/raw"
     prompts: int | None = Field(100, ge=2)
     prompt_form: Literal["full", "tags", "short", "long"] = "full"
     creature_styles: list[str] = Field(["inkpress"], min_length=1)
@@ -45,7 +46,7 @@ class Params(BaseModel):
     # Training set (curate)
     training_set: Literal["replace", "mix", "accumulate", "select"] = "replace"
     real_fraction: float = Field(0.5, ge=0.0, le=1.0)
-    selection: Literal["greedy", "threshold_decay"] = "greedy"
+    selection: Literal["greedy", "threshold_decay", "random"] = "greedy"
     pool: Literal["replace", "accumulate", "accumulate_subsample"] = "replace"
     selection_threshold: float | None = Field(None, gt=0.0)
     selection_quantile: float = Field(0.5, gt=0.0, le=1.0)
@@ -57,11 +58,11 @@ class Params(BaseModel):
     condition_drop: float = Field(0.0, ge=0.0, le=1.0)
     rank: int = Field(16, ge=1, le=4096)
     alpha: float = Field(4.0, gt=0.0, le=1e6)
-    unet_lr: float = Field(1e-4, ge=0.0)
-    text_encoder_lr: float = Field(5e-5, ge=0.0)
+    unet_lr: float = Field(3e-3, ge=0.0)
+    text_encoder_lr: float = Field(1.5e-3, ge=0.0)
     train_parts: Literal["both", "unet", "text_encoder"] = "both"
-    batch_size: int = Field(6, ge=1)
-    epochs: int = Field(100, ge=1, le=1_000_000)
+    batch_size: int = Field(8, ge=1)
+    epochs: int = Field(16, ge=1, le=1_000_000)
     updates: int | None = Field(None, ge=1, le=100_000_000)
     clip_skip: int = Field(2, ge=1, le=12)
     max_token_length: Literal[75, 150, 225] = 75
@@ -101,6 +102,15 @@ class Params(BaseModel):
     # Report
     title: str = "Chain of Diffusion"
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _plain_text(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and printable(text) != text:
+                fault = fault_of_text(text) or "a line break or another character that does not show"
+                raise ValueError(f"{shown(text)} holds {fault}; remove it")
+        return value
+
     @model_validator(mode="after")
     def _whole(self) -> Params:
         expected = {str(k): k - 1 for k in range(1, len(self.iterations) + 1)}
@@ -109,6 +119,8 @@ class Params(BaseModel):
             raise ValueError('iterations must count "1": {prev: 0}, "2": {prev: 1}, ... without a gap, keys quoted')
         if self.dataset == "folder" and not self.folder:
             raise ValueError("dataset is folder, so folder must name the folder that holds the images")
+        if self.denoiser == "dncnn" and not self.denoiser_weights:
+            raise ValueError("denoiser is dncnn, so denoiser_weights must name its safetensors file")
         if self.interval_low >= self.interval_high:
             raise ValueError(f"interval_low must be below interval_high, got {self.interval_low} and {self.interval_high}")
         return self
@@ -140,7 +152,7 @@ STAGE_PARAMS: dict[str, tuple[str, ...]] = {
     "analyse": ("frequency_cutoff", "denoiser", "denoiser_weights"),
     "report": tuple(Params.model_fields),
 }  # fmt: skip
-"""What each stage reads; dvc.yaml lists the same, and `view` lets a stage see nothing else."""
+"""What each stage reads; dvc.yaml lists the same, and `View` lets a stage see nothing else."""
 
 
 class View:
@@ -166,7 +178,7 @@ def load(path: Path = FILE) -> Params:
         raise UserError(
             f"{path} does not exist; run in the project's folder, or restore it with 'git checkout {path}'"
         ) from error
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
+    except (YAMLError, ValueError, RecursionError, OSError) as error:
         reason = str(error).partition("To suppress this check")[0]
         raise UserError(f"{path} cannot be read as YAML: {' '.join(reason.split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -196,7 +208,7 @@ def _sentence(detail: Any) -> str:
     if kind == "missing":
         return f"{key} is missing"
     if kind == "value_error":
-        return str(context["error"])
+        return f"{key}: {context['error']}" if key else str(context["error"])
     bounds = {
         "greater_than_equal": f">= {context.get('ge')}", "greater_than": f"> {context.get('gt')}",
         "less_than_equal": f"<= {context.get('le')}", "less_than": f"< {context.get('lt')}",
@@ -205,7 +217,7 @@ def _sentence(detail: Any) -> str:
         "finite_number": "a finite number", "string_type": "text", "bool_type": "true or false",
         "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping {prev: k-1}",
     }  # fmt: skip
-    return f"{key} must be {bounds.get(kind, detail['msg'])}, got {got!r}"
+    return f"{key} must be {bounds.get(kind, detail['msg'])}, got {shown(got)}"
 
 
 def _did_you_mean(key: str) -> str:

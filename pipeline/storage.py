@@ -14,10 +14,11 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipeline.errors import UserError
+from pipeline.guards import fits, image_errors, is_a, parsed_json, refused_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,11 +78,11 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def read_json(path: Path, required: Mapping[str, type | UnionType] | None = None) -> Any:
     """Content of a JSON file. Raises UserError when it is damaged, or no mapping with the `required` keys and types."""
     try:
-        value = json.loads(read_text(path))
+        value = parsed_json(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
     found = value if isinstance(value, dict) else {}
-    if missing := [key for key, kind in (required or {}).items() if not isinstance(found.get(key), kind)]:
+    if missing := [key for key, kind in (required or {}).items() if not is_a(found.get(key), kind)]:
         raise UserError(
             f"{path} lacks {', '.join(missing)}, or has another kind of value there; "
             "restore it with 'dvc checkout', or make it again with 'dvc repro -f'"
@@ -98,18 +99,16 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]
         if not line:
             continue
         try:
-            row = json.loads(line)
-        except ValueError as error:
+            row = parsed_json(line)
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
-        if not isinstance(row, dict) or not all(isinstance(row.get(key), _kind(key)) for key in required):
-            raise UserError(f"{path}, line {number} must have {', '.join(required)}; restore it with 'dvc checkout'")
+        if not isinstance(row, dict) or not all(fits(key, row.get(key)) for key in required):
+            raise UserError(
+                f"{path}, line {number} must have {', '.join(required)}, with plain text, numbers and paths inside the set; "
+                "restore it with 'dvc checkout'"
+            )
         rows.append(row)
     return rows
-
-
-def _kind(key: str) -> type:
-    """The type of a key's values, which is the same in every list of the chain."""
-    return int if key in ("index", "prompt_index", "image_index", "k") else str
 
 
 def read_text(path: Path) -> str:
@@ -204,7 +203,7 @@ def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, to
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}); fetch or make it again") from error
+        raise refused_weights(path, error) from error
     if missing := sorted(set(required) - tensors.keys()):
         raise UserError(f"{path} has no tensor {', '.join(missing)}; restore it with 'dvc checkout' or make it again")
     return tensors, metadata
@@ -231,11 +230,11 @@ def load_image(path: Path) -> np.ndarray:
     import numpy as np
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except image_errors() as error:
         raise UserError(
             f"{path} is damaged or no image; restore {path.parent.name} with 'dvc checkout {path.parent.as_posix()}'"
         ) from error

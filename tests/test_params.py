@@ -42,6 +42,7 @@ def edit(file: Path, old: str, new: str) -> None:
         ("resolution: 64", "resolution: 100", "resolution must be a multiple of 8, got 100"),
         ('  "2": {prev: 1}\n', "", "iterations must count"),
         ("rank: 16\n", "", "lacks rank; restore"),
+        ("denoiser: wavelet", "denoiser: dncnn", "denoiser is dncnn, so denoiser_weights must name"),
         ("interval_low: 0.28", "interval_low: 9.0", "interval_low must be below interval_high, got 9.0 and 5.42"),
     ],
 )
@@ -51,6 +52,11 @@ def test_a_mistake_is_named(file: Path, old: str, new: str, sentence: str) -> No
         params.load(file)
     assert sentence in str(error.value)
     assert str(file) in str(error.value)
+
+
+def test_the_defaults_are_what_params_yaml_says() -> None:
+    written = params.load(ROOT / "params.yaml").model_dump()
+    assert Params(iterations=written["iterations"]).model_dump() == written
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compare.runs import Run
 from pipeline.errors import UserError
+from pipeline.guards import fits, parsed_json
 from pipeline.paths import Layout
 from pipeline.storage import sha256_bytes
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _LAYOUT = Layout()
+_ROW = ("file", "prompt_index", "image_index", "prompt", "sha256")
 
 
 def read_features(run: Run) -> list[np.ndarray]:
@@ -36,9 +37,12 @@ def read_manifest(run: Run, k: int) -> list[dict[str, Any]]:
     """Rows of D_k: file, prompt_index, image_index, prompt, sha256. Raises UserError when it is missing or damaged."""
     path = _LAYOUT.manifest(k)
     try:
-        return [json.loads(line) for line in _read(run, path).decode().split("\n") if line]
-    except ValueError as error:
+        rows = [parsed_json(line) for line in _read(run, path).decode().split("\n") if line]
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} of {run.name} is not valid JSON lines; run its stage again") from error
+    if not all(isinstance(row, dict) and all(fits(key, row.get(key)) for key in _ROW) for row in rows):
+        raise UserError(f"{path} of {run.name} has a row without {', '.join(_ROW)} of the right kind; run its stage again")
+    return rows
 
 
 def read_image(run: Run, k: int, row: Mapping[str, Any]) -> bytes:

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.compare.colours import colour
 from pipeline.compare.contents import read_image, read_manifest
 from pipeline.compare.groups import Setting
 from pipeline.compare.runs import Run
 from pipeline.errors import UserError
+from pipeline.guards import image_errors
 from pipeline.report.pictures import SMALL_SIDE, THUMBNAIL_SIDE
 
 PROMPTS = 8
@@ -102,11 +103,11 @@ def _uri(run: Run, k: int, row: dict[str, Any] | None) -> str | None:
 def thumbnail(content: bytes, name: str) -> str:
     """An image file as a data URI: as it is stored when it is small, else as a JPEG. Raises UserError when it is no image."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.format == "PNG" and max(image.size) <= SMALL_SIDE:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            if max(image.size) <= SMALL_SIDE:
                 return f"data:image/png;base64,{base64.b64encode(content).decode()}"
             shrunk = image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except image_errors() as error:
         raise UserError(f"{name} is not a readable image ({error}); make D_k again") from error
     shrunk.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -32,5 +32,5 @@ def mix(latest: Sequence[Record], real: Sequence[Record], real_fraction: float, 
 
 
 def accumulate(previous: Sequence[Record], latest: Sequence[Record]) -> list[Record]:
-    """T_k = T_{k-1} + D_{k-1}: everything made so far, with D_0 (appendix E.1)."""
+    """T_k = T_{k-1} + D_{k-1}: everything made so far, with D_0 (appendix C.12)."""
     return [*previous, *latest]

@@ -48,8 +48,13 @@ def split(pool: str, k: int, layout: Layout) -> tuple[list[Record], list[Record]
 
 
 def pick(params: View, k: int, features: np.ndarray, count: int, chosen: np.ndarray) -> np.ndarray:
-    """[N,d] -> indices [count] by the rule `params.selection`, far also from `chosen` [M,d]."""
+    """[N,d] -> indices [count] by the rule `params.selection`, far also from `chosen` [M,d].
+
+    "random" looks at no feature: it is what the other two have to beat with a pool of the same size.
+    """
     rng = np.random.default_rng(derive_seed("select", params.seed, k))
+    if params.selection == "random":
+        return rng.choice(len(features), count, replace=False)
     if params.selection == "greedy":
         return greedy(features, count, rng, chosen)
     tau = params.selection_threshold

@@ -26,6 +26,9 @@ def greedy(features: np.ndarray, count: int, rng: np.random.Generator, chosen: n
         _take(points, nearest, np.array(picks))
     size = BLOCK
     while len(picks) < count:
+        if nearest.max() <= 0.0:  # only copies are left, and each would cost a pass over the pool
+            picks += np.flatnonzero(nearest != _TAKEN)[: count - len(picks)].tolist()
+            break
         new = _farthest(points, nearest, size, count - len(picks))
         _take(points, nearest, new)
         picks += new.tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pipeline.compat  # noqa: F401  (before transformers)
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from pipeline.errors import UserError
+from pipeline.guards import refuse_pickles
 from pipeline.text import tokenize
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
@@ -116,6 +118,7 @@ def _describe(processor: Any) -> str:
 
 def _load_weights(kind: Any, model: str) -> Any:
     """Load a model and refuse a folder of another kind, whose missing weights transformers would draw at random."""
+    refuse_pickles(Path(model))
     network, report = _load(kind, model, output_loading_info=True)
     if report["missing_keys"]:
         raise _cannot_load(kind, model, f"it lacks {len(report['missing_keys'])} weights, {report['missing_keys'][0]} for one")

@@ -17,7 +17,7 @@ BATCH = 32
 
 def read_manifest(layout: Layout, k: int) -> list[dict[str, Any]]:
     """D_k's rows: file, prompt_index, image_index, prompt, seed, sha256. Raises UserError when there are none."""
-    rows = read_jsonl(layout.manifest(k), ("file", "prompt_index", "prompt", "sha256"))
+    rows = read_jsonl(layout.manifest(k), ("file", "prompt_index", "image_index", "prompt", "sha256"))
     if not rows:
         raise UserError(f"{layout.manifest(k)} lists no images; make D_{k} again with 'dvc repro'")
     return rows

@@ -11,6 +11,7 @@ from scipy.special import digamma, gammaln
 from pipeline.measure.neighbours import squared_distances
 
 _BLOCK = 1024
+_COPY_SHARE = 1e-3
 
 
 def generalisation_score(generated: np.ndarray, training: np.ndarray) -> float:
@@ -23,24 +24,30 @@ def generalisation_score(generated: np.ndarray, training: np.ndarray) -> float:
     return float(_nearest(generated, training, 1, same=False).mean())
 
 
-def entropy(features: np.ndarray, gamma: int = 1) -> float | None:
+def copy_distance(real: np.ndarray) -> float:
+    """[M,d] of the real images -> the distance below which two images count as copies: 1/1000 of the median distance of
+    a real image to its nearest neighbour. Raises ValueError below two images."""
+    if len(real) < 2:
+        raise ValueError(f"the nearest neighbour needs at least 2 images, got {len(real)}")
+    return _COPY_SHARE * float(np.median(_nearest(real, real, 1, same=True)))
+
+
+def entropy(features: np.ndarray, copy: float = 0.0, *, gamma: int = 1) -> float | None:
     """[N,d] -> differential entropy in nats by Kozachenko and Leonenko: psi(N) - psi(gamma) + log c_d + d mean(log eps).
 
     eps is the distance to the `gamma`-th neighbour, c_d the volume of the unit ball. Where images coincide eps is 0 and
-    the logarithm has no bound: such an image counts with the smallest positive eps of the set instead, so that copies
-    lower the entropy as much as the set's closest pair does. None when all eps are 0: the set has collapsed.
-    Raises ValueError unless there are more than `gamma` rows.
+    the logarithm has no bound: eps is at least `copy`, one distance for a whole chain, so that each copy lowers the
+    entropy by as much. None where eps is 0 all the same, because `copy` is. Raises ValueError unless there are more
+    than `gamma` rows.
     """
     count, dimension = features.shape
     if count <= gamma:
         raise ValueError(f"neighbour {gamma} needs more images than that, got {count}")
-    eps = _nearest(features, features, gamma, same=True)
-    positive = eps[eps > 0]
-    if len(positive) == 0:
+    eps = np.maximum(_nearest(features, features, gamma, same=True), copy)
+    if not eps.all():
         return None
-    log_eps = np.log(np.maximum(eps, positive.min()))
     log_ball = dimension / 2 * np.log(np.pi) - gammaln(dimension / 2 + 1)
-    return float(digamma(count) - digamma(gamma) + log_ball + dimension * log_eps.mean())
+    return float(digamma(count) - digamma(gamma) + log_ball + dimension * np.log(eps).mean())
 
 
 def _nearest(points: np.ndarray, others: np.ndarray, gamma: int, same: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ from pipeline.measure.collapse import collapse_rate
 from pipeline.measure.features import Clip, load_extractor
 from pipeline.measure.frechet import frechet_distance, real_floor
 from pipeline.measure.images import batches, read_manifest
-from pipeline.measure.memorisation import entropy, generalisation_score
+from pipeline.measure.memorisation import copy_distance, entropy, generalisation_score
 from pipeline.measure.neighbours import precision_recall
 from pipeline.measure.power import high_frequency_power, saturation
 from pipeline.measure.sfd import sfd
@@ -24,6 +24,7 @@ from pipeline.progress import Progress
 from pipeline.storage import load_tensors, read_json, save_tensors, write_json
 
 _NUMBER = int | float
+_OF_REAL = {"fid_floor": _NUMBER, "power": _NUMBER, "copy_distance": _NUMBER}
 
 
 class Observed(NamedTuple):
@@ -32,6 +33,7 @@ class Observed(NamedTuple):
     image: np.ndarray
     clip_image: np.ndarray
     power: float
+    power_spread: float
     saturation: float
     feature: dict[str, Any]
 
@@ -69,12 +71,18 @@ def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], c
             progress.advance(len(images))
     feature = {"name": extractor.name, "dimension": extractor.dimension, "preprocessing": extractor.preprocessing}
     return Observed(
-        np.concatenate(features), np.concatenate(embeddings), float(np.mean(powers)), float(np.mean(saturations)), feature
+        image=np.concatenate(features),
+        clip_image=np.concatenate(embeddings),
+        power=float(np.mean(powers)),
+        power_spread=float(np.std(powers, ddof=1)),
+        saturation=float(np.mean(saturations)),
+        feature=feature,
     )
 
 
 def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, text: np.ndarray) -> None:
     floor, half = real_floor(real.image)
+    copy = copy_distance(real.image)
     tensors = {"image": real.image, "clip_image": real.clip_image, "text": text}
     save_tensors(layout.features(0), {name: torch.from_numpy(value) for name, value in tensors.items()})
     write_json(
@@ -85,8 +93,10 @@ def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, te
             "fid_floor": floor,
             "fid_floor_n": half,
             "clip_score": clip_score(real.clip_image, text),
-            "entropy": entropy(real.image),
+            "copy_distance": copy,
+            "entropy": entropy(real.image, copy),
             "power": real.power,
+            "power_spread": real.power_spread,
             "saturation": real.saturation,
             "feature": real.feature,
         },
@@ -95,23 +105,27 @@ def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, te
 
 def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: Observed) -> None:
     """Compare with features/0 and metrics/0; FID_1 is carried on from metrics/{k-1}."""
-    real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0), {"fid_floor": _NUMBER, "power": _NUMBER})
+    real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0), _OF_REAL)
     real = {name: tensor.numpy() for name, tensor in load_tensors(layout.features(0), ("image", "text"))[0].items()}
     prompts, real_prompts = _prompt_indices(rows), _prompt_indices(real_rows)
     _check_prompts(k, prompts, real_prompts)
     row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
     if drawn.image.shape[1:] != real["image"].shape[1:]:
         raise UserError(f"{layout.features(0)} is of another feature model; measure D_0 again with 'dvc repro reference'")
-    fid = frechet_distance(drawn.image, real["image"])
+    # Measures of a set depend on its size: one image a prompt, as D_0 has, however many there are.
+    one_each = drawn.image[[row["image_index"] == 0 for row in rows]]
+    fid = frechet_distance(one_each, real["image"])
     fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1), {"fid_1": _NUMBER})["fid_1"]
-    precision, recall = precision_recall(drawn.image, real["image"], params.neighbours)
+    precision, recall = precision_recall(one_each, real["image"], params.neighbours)
+    copy = real_metrics["copy_distance"]
     training = training_features(layout, k, drawn.image.shape[1])
     save_tensors(layout.features(k), {"image": torch.from_numpy(drawn.image)})
     write_json(
         layout.metrics(k),
         {
             "k": k,
-            "n": len(rows),
+            "n": len(one_each),
+            "images": len(rows),
             "fid": fid,
             "fid_1": fid_1,
             "fid_floor": real_metrics["fid_floor"],
@@ -121,11 +135,12 @@ def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str
             "clip_score": clip_score(drawn.clip_image, real["text"][[row_of[prompt] for prompt in prompts]]),
             "sfd": sfd(drawn.image, real["image"], prompts, real_prompts),
             "power": drawn.power,
+            "power_spread": drawn.power_spread,
             "power_ratio": drawn.power / real_metrics["power"] if real_metrics["power"] > 0 else None,
             "saturation": drawn.saturation,
             "generalisation_score": generalisation_score(drawn.image, training),
-            "entropy": entropy(drawn.image),
-            "entropy_training": entropy(training),
+            "entropy": entropy(one_each, copy),
+            "entropy_training": entropy(training, copy),
             "feature": drawn.feature,
         },
     )

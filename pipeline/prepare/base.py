@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.guards import refuse_pickles
 from pipeline.storage import sha256_bytes, sha256_file
 
 PARTS = ("tokenizer", "text_encoder", "vae", "unet")
@@ -13,9 +14,12 @@ PARTS = ("tokenizer", "text_encoder", "vae", "unet")
 def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
     """{path below the model's folder: sha256} of every file that M_0 is made of; empty when the model has none.
 
-    Raises UserError when the model has some of its parts but not all, or `vae` names no folder with files.
+    Raises UserError when the model has some of its parts but not all, `vae` names no folder with files, or weights are pickles.
     """
     folder = Path(model)
+    refuse_pickles(folder, [part for part in PARTS if not (part == "vae" and vae)])
+    if vae:
+        refuse_pickles(Path(vae))
     files = sorted(p for part in PARTS if not (part == "vae" and vae) for p in (folder / part).rglob("*") if p.is_file())
     found = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
     missing = [part for part in PARTS if not (part == "vae" and vae) and not any(name.startswith(f"{part}/") for name in found)]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, printable
+from pipeline.guards import fault_of_text
+from pipeline.prepare.pictures import BadFile, read_pixels
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_IGNORED_NAMES = frozenset({"readme.md", ".gitignore", ".ds_store", "thumbs.db"})
+_IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", ".gitignore", ".ds_store", "thumbs.db"})
 _SHOWN_PROBLEMS = 20
+LONGEST_CAPTION = 5_000
+"""Characters. A text encoder reads 225 tokens at most; what is longer than this is no caption."""
+
+_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+"""Where the links of a folder lead that DVC has checked out by linking."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +40,14 @@ def read_folder(folder: Path, resolution: int, limit: int | None = None) -> list
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
-    paths, problems = _pair_up(folder)
+    pairs, problems = _pair_up(folder)
     if not problems:
-        _check_count(folder, len(paths), limit)
+        _check_count(folder, len(pairs), limit)
     chosen: list[RawImage] = []
-    for path in paths[:limit]:
+    for image, caption in list(pairs.items())[:limit]:
         try:
-            chosen.append(RawImage(path.stem, _read_pixels(path, resolution), _read_caption(path.with_suffix(".txt"))))
-        except _BadFile as problem:
+            chosen.append(RawImage(image.stem, read_pixels(image, resolution), _read_caption(caption)))
+        except BadFile as problem:
             problems.append(str(problem))
     if problems:
         shown = "; ".join(sorted(problems)[:_SHOWN_PROBLEMS])
@@ -57,54 +65,75 @@ def _check_count(folder: Path, count: int, limit: int | None) -> None:
         raise UserError(f"{folder} holds {count} images, but prompts is {limit}; set prompts to null or at most {count}")
 
 
-class _BadFile(Exception):
-    """What is wrong with one file."""
-
-
-def _pair_up(folder: Path) -> tuple[list[Path], list[str]]:
-    """Image paths in order of name, and what is wrong with the folder's list of names."""
+def _pair_up(folder: Path) -> tuple[dict[Path, Path], list[str]]:
+    """{image: its caption} in order of name, and what is wrong with the folder's list of names."""
     problems: list[str] = []
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    captions: list[Path] = []
+    images: dict[str, list[Path]] = defaultdict(list)
+    captions: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.name.lower() in _IGNORED_NAMES:
             continue
-        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
-            by_stem[path.stem].append(path)
-        elif path.is_file() and path.suffix.lower() == ".txt":
-            captions.append(path)
-        else:
-            problems.append(f"{path.name} is neither an image ({', '.join(sorted(IMAGE_SUFFIXES))}) nor a .txt caption")
-    for same in by_stem.values():
+        kind = _kind(path)
+        if problem := _problem_of_name(path, folder, kind):
+            problems.append(problem)
+        elif kind:
+            {"image": images, "caption": captions}[kind][path.stem].append(path)
+    for same in (*images.values(), *captions.values()):
         if len(same) > 1:
-            problems.append(f"duplicate name: {' and '.join(path.name for path in same)} would share one caption")
-    problems += [f"{path.name} has no image beside it" for path in captions if path.stem not in by_stem]
-    return [same[0] for same in by_stem.values()], problems
+            problems.append(f"duplicate name: {' and '.join(printable(path.name) for path in same)} would be one pair")
+    problems += [f"{printable(same[0].name)} has no image beside it" for stem, same in captions.items() if stem not in images]
+    return {same[0]: captions.get(stem, [same[0].with_suffix(".txt")])[0] for stem, same in images.items()}, problems
+
+
+def _kind(path: Path) -> str | None:
+    """What a file's name says that it is; None for a folder, a device, and a link that leads nowhere."""
+    if not path.is_file():
+        return None
+    suffix = path.suffix.lower()
+    return "image" if suffix in IMAGE_SUFFIXES else "caption" if suffix == ".txt" else None
+
+
+def _problem_of_name(path: Path, folder: Path, kind: str | None) -> str | None:
+    name = printable(path.name)
+    if any("\ud800" <= character <= "\udfff" for character in path.name):
+        return f"{name} has a name that is not UTF-8; rename it"
+    if path.is_symlink() and not path.exists():
+        return f"{name} is a link that leads nowhere"
+    if _leads_out(path, folder):
+        return f"{name} is a link out of {folder}; put the file itself there"
+    if kind is None:
+        return f"{name} is neither an image ({', '.join(sorted(IMAGE_SUFFIXES))}) nor a .txt caption"
+    return None
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether a link shows a file from elsewhere: of DVC's cache, whose links are its own, or of anywhere at all."""
+    if not path.is_symlink():
+        return False
+    target = os.path.realpath(path)
+    return not Path(target).is_relative_to(os.path.realpath(folder)) and not _DVC_CACHE.search(Path(target).as_posix())
 
 
 def _read_caption(path: Path) -> str:
+    name = printable(path.name)
     try:
-        caption = " ".join(path.read_text(encoding="utf-8-sig").split())
+        if path.stat().st_size > 4 * LONGEST_CAPTION:
+            raise BadFile(f"{name} is longer than the {LONGEST_CAPTION:,} characters that a caption may have")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise _BadFile(f"{path.name} is missing: every image needs a caption") from error
+        raise BadFile(f"{name} is missing: every image needs a caption") from error
     except UnicodeDecodeError as error:
-        raise _BadFile(f"{path.name} is not UTF-8 text") from error
+        raise BadFile(f"{name} is not UTF-8 text") from error
     except OSError as error:
-        raise _BadFile(f"{path.name} cannot be read: {error.strerror}") from error
+        raise BadFile(f"{name} cannot be read: {error.strerror}") from error
+    return _checked_caption(name, " ".join(text.split()))
+
+
+def _checked_caption(name: str, caption: str) -> str:
     if not caption:
-        raise _BadFile(f"{path.name} is empty: every image needs a caption")
+        raise BadFile(f"{name} is empty: every image needs a caption")
+    if fault := fault_of_text(caption):
+        raise BadFile(f"{name} holds {fault}; remove it")
+    if len(caption) > LONGEST_CAPTION:
+        raise BadFile(f"{name} is longer than the {LONGEST_CAPTION:,} characters that a caption may have")
     return caption
-
-
-def _read_pixels(path: Path, resolution: int) -> np.ndarray:
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGBA")
-    except Image.DecompressionBombError as error:
-        raise _BadFile(f"{path.name} is too large to be opened safely") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise _BadFile(f"{path.name} cannot be read as an image (truncated, or not an image)") from error
-    if min(image.size) < resolution:
-        raise _BadFile(f"{path.name} is {image.width}x{image.height}, smaller than the resolution {resolution}x{resolution}")
-    flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return np.asarray(ImageOps.fit(flat, (resolution, resolution), Image.Resampling.LANCZOS))

@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.guards import fault_of_text, refused_weights, shown
 from pipeline.storage import read_json
+
+_IN_WORDS = frozenset({"feature", "fingerprint.denoiser"})
+"""The keys that are read whose values are no numbers."""
+
+_NEVER_NULL = frozenset({"fid", "fid_1", "fid_floor", "fid_floor_n", "recall", "precision"})
+
+_REMEDY = "restore it with 'dvc checkout', or make it again with 'dvc repro'"
 
 
 def read_keys(path: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object that has every one of `keys`, where "a.b" is b in a. Raises UserError when it is missing or lacks one."""
     value = read_json(path)
+    keys = tuple(keys)
     if missing := [key for key in keys if not _has(value, key)]:
         raise UserError(f"{path} lacks {', '.join(missing)}: an older version made it; make it again with 'dvc repro'")
+    for key in keys:
+        found = reduce(lambda inner, name: inner[name], key.split("."), value)
+        if not _fits(key, found):
+            raise UserError(
+                f"{path}: {key} must be {'text' if key in _IN_WORDS else 'a number'}, got {shown(found)}; {_REMEDY}"
+            )
     return value
+
+
+def _fits(key: str, value: Any) -> bool:
+    if key in _IN_WORDS:
+        return _is_words(value)
+    return _is_numbers(value) or (value is None and key not in _NEVER_NULL)
+
+
+def _is_numbers(value: Any) -> bool:
+    """A finite number, or lists and mappings of such."""
+    if isinstance(value, list):
+        return all(map(_is_numbers, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_numbers, value.values()))
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _is_words(value: Any) -> bool:
+    """Text that can be shown, or a mapping to such, with whole numbers among it."""
+    if isinstance(value, Mapping):
+        return all(isinstance(part, int) or _is_words(part) for part in value.values())
+    return isinstance(value, str) and fault_of_text(value) is None
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
@@ -30,8 +69,8 @@ def read_array(path: Path, name: str) -> np.ndarray:
         with safe_open(path, framework="np") as file:
             names = set(file.keys())
             array: np.ndarray | None = file.get_tensor(name) if name in names else None
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}); fetch or make it again") from error
+    except (SafetensorError, OSError, TypeError) as error:
+        raise refused_weights(path, error) from error
     if array is None:
         raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
     return array

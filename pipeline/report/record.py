@@ -19,8 +19,8 @@ LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""
 
 REAL_METRICS = ("fid_floor", "fid_floor_n", "clip_score", "entropy")
-METRICS = ("fid", "fid_1", "collapse_rate", "recall", "precision", "clip_score", "sfd", "power_ratio", "feature",
-           "generalisation_score", "entropy", "entropy_training")  # fmt: skip
+METRICS = ("fid", "fid_1", "collapse_rate", "recall", "precision", "clip_score", "sfd", "power_ratio", "power_spread",
+           "feature", "generalisation_score", "entropy", "entropy_training")  # fmt: skip
 REAL_ANALYSIS = (
     *(f"spectrum.{name}" for name in ("frequencies", "radial", "angular", "power")),
     *(f"fingerprint.{name}" for name in ("denoiser", "power", "frequencies", "radial")),
@@ -124,7 +124,7 @@ def read_losses(layout: Layout, k: int) -> list[tuple[float, float]]:
         return points
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; run 'dvc repro' or fetch it with 'dvc pull'") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(f"{path} must have the columns step and loss, both numbers; restore it with 'dvc checkout'") from error
 
 

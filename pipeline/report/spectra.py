@@ -15,7 +15,8 @@ FIT_COLOUR = "var(--fit)"
 
 def spectra(record: Record) -> list[Figure]:
     """Radial and angular densities, the high-frequency power, and the residuals' radial profile."""
-    return [_radial(record), _angular(record), power_figure(powers(record)), _residual(record)]
+    power = power_figure(powers(record), record.iterations[0].metrics["power_spread"])
+    return [_radial(record), _angular(record), power, _residual(record)]
 
 
 def powers(record: Record) -> list[float]:
@@ -23,13 +24,15 @@ def powers(record: Record) -> list[float]:
     return [analysis["spectrum"]["power"] for analysis in _analyses(record)]
 
 
-def power_figure(measured: list[float]) -> Figure:
+def power_figure(measured: list[float], spread: float | None = None) -> Figure:
     """S_k / S_0, with the fitted model and its band where there are enough iterations; S_k itself where S_0 is 0.
 
-    The fit begins at k = 1: the step from real images to the first generated ones is no selection among generated images.
+    `spread` is the deviation of S over the images of D_1. The fit begins at k = 1: the step from real images to the first
+    generated ones is no selection among generated images.
     """
     unit = measured[0] if measured[0] > 0 else 1.0
-    fit = fit_power(measured[1:]) if len(measured) > FEWEST_ITERATIONS + 1 and min(measured) > 0 else None
+    fitted = len(measured) > FEWEST_ITERATIONS + 1 and min(measured) > 0
+    fit = fit_power(measured[1:], spread or None) if fitted else None
     series = [Series("measured", list(enumerate(power / unit for power in measured)), ACCENT, markers=True)]
     bands = []
     if fit:

@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.sample.sampler import Settings
+if TYPE_CHECKING:
+    from pipeline.sample.sampler import Settings
 
 KEY = "parameters"
 """The text chunk's keyword."""

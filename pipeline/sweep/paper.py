@@ -29,14 +29,16 @@ class Figure(NamedTuple):
     where: str = ""
 
 
+_ALL_FACTORS = "for file in sweeps/fig2-*.yaml; do redifine sweep run $file; done"
+
 FIGURES = (
     Figure("Fig. 1a", "the loop", command="dvc dag", where="README.md, dvc.yaml"),
     Figure("Fig. 1b", "one prompt over k, guidance 7.5", "fig6-cfg", where=_PICTURES),
-    Figure("Fig. 2", "collapse rate against FID_1: ten factors and guidance", "fig6-cfg", where=_PLANE),
+    Figure("Fig. 2", "collapse rate against FID_1: ten factors and guidance", "fig6-cfg", _ALL_FACTORS, _PLANE),
     Figure("Fig. 3a", "prompts over k at three guidance scales", "fig6-cfg", where=_PICTURES),
     Figure("Fig. 3b", "t-SNE of D_0..D_K of several chains", "fig6-cfg", where="compare: map of the features"),
     Figure("Fig. 3c", "FID over k", "fig6-cfg", where=_CURVES),
-    Figure("Fig. 4a", "selection by two-sided truncation", command=_SIMULATE, where="pipeline/theory/truncation.py"),
+    Figure("Fig. 4a", "selection by two-sided truncation (a sketch)", command=_SIMULATE, where="docs/theory.md"),
     Figure("Fig. 4b", "power over k and the model", "fig6-cfg", f"{_SIMULATE}; redifine theory fit", "theory/cfg.svg, fit.svg"),
     Figure("Fig. 5", "ReDiFine over k", "fig6-cfg", where=_PICTURES),
     Figure("Fig. 6", "ReDiFine and its halves on the trade-off", "fig6-cfg", where=_PLANE),

@@ -15,10 +15,12 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _out = click.option("--out", type=_FOLDER, default=Path("theory"), show_default=True, help="Folder for figures and tables.")
 _run = click.option("--run", "root", type=_FOLDER, default=Path(), help="Folder of the chain; default: this one.")
 _start = click.option(
-    "--start", type=click.IntRange(min=0), default=0, show_default=True, metavar="K", help="First iteration that counts."
+    "--start", type=click.IntRange(min=0), default=1, show_default=True, metavar="K", help="First iteration that counts."
 )
 _genetic = click.option(
-    "--sigma-g0", type=click.FloatRange(min=0, min_open=True), help="Spread of S over the first images; default: 2.07 S."
+    "--sigma-g0",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Spread of S over the first images; default: the measured one.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 _seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -54,10 +56,10 @@ def simulate(out: Path, iterations: int, size: int, replicates: int, seed: int) 
 def fit(root: Path, start: int, sigma_g0: float | None, out: Path, as_json: bool) -> None:
     """Fit (r1, r2, sigma_E) to the power S_k of a run, by least squares, with 95 % bands (delta method).
 
-    Writes fit.svg and fit.json. --start 1 leaves the real images out: from them to the first generated ones the power often
+    Writes fit.svg and fit.json. --start 0 counts the real images, too: from them to the first generated ones the power often
     jumps for reasons that have nothing to do with selection.
 
-    Example: redifine theory fit --start 1
+    Example: redifine theory fit
     """
     from pipeline.theory import studies
 
@@ -80,7 +82,7 @@ def forecast(
 
     Writes forecast.svg and forecast.json. The error stands beside that of "the power stays as it is at J".
 
-    Example: redifine theory forecast --from 4 --start 1 --until 12
+    Example: redifine theory forecast --from 4 --until 12
     """
     from pipeline.theory import studies
 

@@ -4,7 +4,7 @@ What so few points can tell. The curve depends on the shares only through the sh
 
 - well: the direction (the sign of r1 - r2), the drift per iteration, and the curve itself;
 - less well, and only from the bend of the first iterations: c2 and sigma_E apart from the shift, given sigma_G0. Sigma_G0 is
-  not in the metrics; it is assumed, and a wrong value goes into sigma_E and the shares;
+  taken as the spread of S over the first images, as the paper takes it; a wrong value goes into sigma_E and the shares;
 - hardly: the smaller of r1 and r2, and, when the power barely moves, everything but the drift: a balanced selection, a
   weak one and a small sigma_E then look the same.
 

@@ -20,3 +20,9 @@ def read_powers(layout: Layout, start: int = 0) -> list[float]:
     if not powers:
         raise UserError(f"{layout.metrics(start)} does not exist; run the chain ('dvc repro') or fetch it ('dvc pull')")
     return powers
+
+
+def read_spread(layout: Layout, k: int) -> float | None:
+    """Standard deviation of S over the images of D_k; None where the metrics, of an older version, have none."""
+    spread = read_json(layout.metrics(k)).get("power_spread")
+    return float(spread) if isinstance(spread, int | float) and spread > 0 else None

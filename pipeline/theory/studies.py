@@ -16,7 +16,7 @@ from pipeline.theory import asymptotics, figures
 from pipeline.theory.drift import half_life, variance_left, wright_fisher
 from pipeline.theory.fit import PowerFit, fit_power
 from pipeline.theory.forecast import Forecast, Score, forecast_power, score
-from pipeline.theory.measured import read_powers
+from pipeline.theory.measured import read_powers, read_spread
 from pipeline.theory.population import simulate
 from pipeline.theory.recursion import Trait, trajectory
 from pipeline.theory.settings import PAPER_SELECTION, PAPER_TRAIT, REDIFINE_SELECTION, REDIFINE_TRAIT
@@ -101,7 +101,7 @@ def _setting_line(name: str, selection: Selection, trait: Trait) -> str:
 def fit_run(layout: Layout, start: int, sigma_G0: float | None, out: Path) -> PowerFit:
     """Fit the power of iterations `start`..K; writes fit.svg and fit.json."""
     powers = read_powers(layout, start)
-    fit = fit_power(powers, sigma_G0)
+    fit = fit_power(powers, sigma_G0 or read_spread(layout, start))
     write_text(out / "fit.svg", figures.fitted(powers, fit, start))
     write_json(out / "fit.json", {"start": start, "powers": powers, **asdict(fit)})
     return fit
@@ -124,7 +124,8 @@ def forecast_run(layout: Layout, start: int, known: int, until: int | None, sigm
     last = start + len(powers) - 1
     if known > last:
         raise UserError(f"--from {known} lies beyond the run's last measured iteration, {last}; choose at most {last}")
-    forecast = forecast_power(powers[: max(known - start + 1, 0)], (last if until is None else until) - start, sigma_G0)
+    spread = sigma_G0 or read_spread(layout, start)
+    forecast = forecast_power(powers[: max(known - start + 1, 0)], (last if until is None else until) - start, spread)
     prediction = _prediction(forecast, powers, start, known)
     write_text(out / "forecast.svg", figures.forecasted(powers, forecast, start))
     write_json(out / "forecast.json", asdict(prediction))

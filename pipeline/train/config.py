@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import toml
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.guards import image_errors
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
@@ -82,11 +84,11 @@ def check_images(examples: tuple[Example, ...], root: Path, resolution: int) -> 
     """Raise UserError for the first image that is missing, unreadable or not resolution x resolution pixels."""
     for path in {example.path: None for example in examples}:
         try:
-            with Image.open(root / path) as image:
+            with Image.open(root / path, formats=("PNG",)) as image:
                 size = image.size
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist, but T_k lists it; fetch it with 'dvc checkout'") from error
-        except (UnidentifiedImageError, OSError) as error:
+        except image_errors() as error:
             raise UserError(f"{path} is damaged or no image; restore it with 'dvc checkout'") from error
         if size != (resolution, resolution):
             raise UserError(
@@ -223,10 +225,25 @@ def copy_tokenizer(job: Job, root: Path) -> None:
 
 
 def _dumps(values: dict[str, Any]) -> str:
-    """TOML with strings quoted as JSON's, which TOML reads too: the library's own quoting breaks on a backslash and an x."""
+    """TOML that the library which sd-scripts reads it with reads back as `values`; it gets some quoted strings wrong.
+
+    Raises UserError when no way of quoting does it.
+    """
     encoder = toml.TomlEncoder()
-    encoder.dump_funcs[str] = lambda text: json.dumps(text, ensure_ascii=False)
-    return toml.dumps(values, encoder=encoder)
+    encoder.dump_funcs[str] = _quoted
+    text = toml.dumps(values, encoder=encoder)
+    with suppress(toml.TomlDecodeError, IndexError, ValueError):
+        if toml.loads(text) == values:
+            return text
+    names = [value for value in values.get("model", {}).values() if isinstance(value, str)]
+    raise UserError(f"sd-scripts cannot read one of the names {', '.join(map(repr, names))}; rename the folder")
+
+
+def _quoted(text: str) -> str:
+    """A literal string where there is no apostrophe, else a basic one, whose escapes are JSON's."""
+    if "'" not in text and text.isprintable():
+        return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -94,7 +94,7 @@ def test_images_of_two_sizes_are_refused(own_chain: Layout) -> None:
 
 
 def test_dncnn_without_weights_is_told(own_chain: Layout) -> None:
-    with pytest.raises(UserError, match="denoiser_weights must name a safetensors file"):
+    with pytest.raises(UserError, match="denoiser_weights must name its safetensors file"):
         stage.run(View(parameters(1, denoiser="dncnn"), "analyse"), 0, own_chain)
 
 

@@ -56,6 +56,13 @@ RULES = pytest.mark.parametrize("rule", ["greedy", "threshold_decay"])
 POOLS = pytest.mark.parametrize("pool", ["replace", "accumulate", "accumulate_subsample"])
 
 
+def test_a_random_selection_takes_every_image_as_often(layout: Layout) -> None:
+    taken = [sha for seed in range(200) for sha in images(curate(layout, 2, selection="random", seed=seed))]
+    counts = [taken.count(f"1.{p}.{i}") for p in range(PROMPTS) for i in (0, 1)]
+    assert sum(counts) == 200 * PROMPTS
+    assert all(70 <= count <= 130 for count in counts)  # 4 standard deviations around 100
+
+
 @RULES
 @POOLS
 def test_the_first_training_set_is_all_of_the_real_images(

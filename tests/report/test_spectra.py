@@ -33,7 +33,9 @@ def test_the_power_is_relative_to_that_of_the_real_images() -> None:
     assert readout is not None and '"points":[[0.0,1.0],[1.0,0.5]]' in str(readout.get("data-chart"))
 
 
-@pytest.mark.parametrize("powers", [[0.5, 0.6], [0.5, 0.6, 0.7], [0.5, 0.6, 0.7, 0.8], [0.5, 0.0, 0.4, 0.3, 0.2], [0.0, 0.0, 0.0, 0.0]])
+@pytest.mark.parametrize(
+    "powers", [[0.5, 0.6], [0.5, 0.6, 0.7], [0.5, 0.6, 0.7, 0.8], [0.5, 0.0, 0.4, 0.3, 0.2], [0.0, 0.0, 0.0, 0.0]]
+)
 def test_what_cannot_be_fitted_is_shown_alone(powers: list[float]) -> None:
     figure = power_figure(powers)
     assert "fitted model" not in figure.key

@@ -63,7 +63,7 @@ def test_fit_prints_parameters_and_writes_curve_and_figure(chain: Path, tmp_path
 
 
 def test_fit_and_forecast_print_json_on_demand(chain: Path, tmp_path: Path) -> None:
-    fit = json.loads(_run("fit", "--run", chain, "--json", "--out", tmp_path).output)
+    fit = json.loads(_run("fit", "--run", chain, "--start", 0, "--json", "--out", tmp_path).output)
     assert len(fit["curve"]) == len(fit["low"]) == len(POWERS)
     forecast = json.loads(_run("forecast", "--run", chain, "--from", 4, "--json", "--out", tmp_path).output)
     assert forecast["iterations"] == [5, 6]

@@ -1,0 +1,83 @@
+"""parts.jsonl: what each caption is made of, so that another prompt set, rule or threshold asks no model again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.guards import is_file_name
+from pipeline.storage import read_jsonl, write_jsonl
+
+NAME = "parts.jsonl"
+Tag = tuple[str, float, str]
+"""Name, score of 0..1, and general or character."""
+
+
+@dataclass
+class Parts:
+    """All that is known of one picture."""
+
+    name: str
+    file: str
+    """The picture's file name in the folder."""
+    sha256: str
+    """Of the raw file."""
+    prepared: str = ""
+    """How the picture was made of the raw file: "512 crop", or "" for a copy."""
+    title: str = ""
+    species: str = ""
+    description: str = ""
+    attributes: tuple[str, ...] = ()
+    blip: dict[str, str] = field(default_factory=dict)
+    """Text of each window, by its label."""
+    tags: tuple[Tag, ...] | None = None
+    """In the order of the tagger's list, most frequent first; None: never tagged."""
+    made_by: dict[str, str] = field(default_factory=dict)
+    """Which model made the part: blip, tagger."""
+    caption: str = ""
+    """What was last written beside the picture."""
+
+    def row(self) -> dict[str, Any]:
+        tags = None if self.tags is None else [list(tag) for tag in self.tags]
+        return vars(self) | {"attributes": list(self.attributes), "tags": tags}
+
+
+_TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description", "caption")
+
+
+def load(folder: Path) -> dict[str, Parts]:
+    """{name: parts} of a folder; empty when it has none. Raises UserError for a damaged file."""
+    path = folder / NAME
+    if not path.is_file():
+        return {}
+    return {row["name"]: _parts(path, row) for row in read_jsonl(path, ("name", "file", "sha256"))}
+
+
+def save(folder: Path, rows: Iterable[Parts]) -> None:
+    write_jsonl(folder / NAME, (parts.row() for parts in rows))
+
+
+def _parts(path: Path, row: dict[str, Any]) -> Parts:
+    texts = {key: row.get(key, "") for key in _TEXTS}
+    blip, made_by, attributes = row.get("blip", {}), row.get("made_by", {}), row.get("attributes", [])
+    tags = row.get("tags")
+    whole = (
+        all(isinstance(text, str) for text in (*texts.values(), *attributes))
+        and isinstance(attributes, list)
+        and all(isinstance(found, dict) and all(isinstance(v, str) for v in found.values()) for found in (blip, made_by))
+        and (tags is None or (isinstance(tags, list) and all(_is_tag(tag) for tag in tags)))
+        and is_file_name(texts["file"])
+    )
+    if not whole:
+        raise UserError(f"{path} has a damaged row for {row['name']!r}; delete the row, and its parts are made again")
+    found = None if tags is None else tuple((name, float(score), kind) for name, score, kind in tags)
+    return Parts(**texts, attributes=tuple(attributes), blip=blip, tags=found, made_by=made_by)
+
+
+def _is_tag(tag: Any) -> bool:
+    if not isinstance(tag, list) or len(tag) != 3:
+        return False
+    return isinstance(tag[0], str) and isinstance(tag[1], int | float) and isinstance(tag[2], str)

@@ -1,0 +1,44 @@
+"""One result of a check: what was found, how bad it is, and what to do."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`subject` was looked at and `found`; `remedy` is empty when nothing is to be done.
+
+    A problem keeps `dvc repro` from running with the present params.yaml; a note does not.
+    """
+
+    subject: str
+    level: Level
+    found: str
+    remedy: str = ""
+
+
+def ok(subject: str, found: str) -> Finding:
+    return Finding(subject, "ok", found)
+
+
+def note(subject: str, found: str, remedy: str = "") -> Finding:
+    return Finding(subject, "note", found, remedy)
+
+
+def problem(subject: str, found: str, remedy: str) -> Finding:
+    return Finding(subject, "problem", found, remedy)
+
+
+def output_of(command: Sequence[str]) -> str | None:
+    """What a command prints; None when it is not there, fails, or does not end within ten seconds."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,55 @@
+"""Where an exported D_k or M_k comes from, as dvc.lock, Git and the metrics have it: the content of its lineage.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.paths import Layout
+from pipeline.share.record import FILE, Record
+from pipeline.storage import read_json
+from pipeline.sweep.worktree import git
+
+
+def read_lineage(root: Path, record: Record, k: int) -> dict[str, Any]:
+    """Generation k, its ancestors D_j and M_j by their DVC hashes, base model, parameters, code commit and metrics.
+
+    Deterministic: no time, no host, no absolute path. Raises UserError when a file of the iteration is missing.
+    """
+    layout = Layout(root)
+    base = read_json(layout.base_record(), {"model": str, "sha256": str})
+    metrics = read_json(layout.metrics(k), {}) if layout.metrics(k).is_file() else {}
+    stages = ["prepare", *(f"{stage}@{k}" for stage in ("curate", "train", "sample") if k)]
+    return {
+        "generation": k,
+        "base_model": {"name": base["model"], "sha256": base["sha256"]},
+        "parameters": record.stage_parameters(*stages),
+        "code_commit": _recording_commit(root),
+        "data": {f"D_{j}": _hash(record, Layout().images(j)) for j in range(k + 1)},
+        "models": {f"M_{j}": _hash(record, Layout().model(j)) for j in range(1, k + 1)},
+        "metrics": {key: value for key, value in metrics.items() if isinstance(value, int | float)},
+    }
+
+
+def _hash(record: Record, path: Path) -> str | None:
+    found = record.outputs.get(path.as_posix())
+    return found.md5 if found else None
+
+
+def _recording_commit(root: Path) -> str | None:
+    """The commit that recorded the run: the last one that changed dvc.lock; None before the first."""
+    try:
+        return git(root, "log", "-1", "--format=%H", "--", FILE.as_posix()) or None
+    except UserError:
+        return None
+
+
+def ancestry(lineage: Mapping[str, Any]) -> str:
+    """One sentence on how this generation was made."""
+    k = lineage["generation"]
+    if k == 0:
+        return "D_0: the real images that the chain starts from."
+    steps = " -> ".join(f"M_{j} -> D_{j}" for j in range(1, k + 1))
+    return f"D_0 (real images) -> {steps}, each M_j finetuned from {lineage['base_model']['name']} on the data before it."

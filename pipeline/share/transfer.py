@@ -1,0 +1,162 @@
+"""Outputs to and from the DVC remote. What has arrived stays, so a transfer that broke off goes on at the next try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc_data.hashfile.db import HashFileDB
+
+_BACKENDS = frozenset({"aiobotocore", "aiohttp", "asyncssh", "botocore", "gcsfs", "google", "s3fs", "sshfs", "dvc_http"})
+"""Libraries behind the remotes: each has exceptions of its own family."""
+
+
+def push(root: Path, hashes: Sequence[str], remote: str | None) -> int:
+    """Send the outputs with these DVC hashes from the cache. Returns how many files went; what is there already does not.
+
+    By hash and not by revision: given a revision, DVC takes a remote's relative path as one from the file system's root.
+    Raises UserError when a file is missing here, or when the remote is read only or cannot be reached.
+    """
+    from dvc.fs.callbacks import TqdmCallback
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import transfer
+
+    with opened(root) as repo:
+        name = remote_name(repo, remote)
+        check_writable(repo, remote)
+        cache, there = repo.cache.local, existing(repo, hashes, remote)
+        # What another clone has sent need not be here; what is here is compared file by file.
+        wanted = sorted(md5 for md5 in set(hashes) if md5 not in there or cache.exists(md5))
+        with _as_sentences(name):
+            store = repo.cloud.get_remote_odb(remote)
+            # Not shallow: a folder's files go first and its list last, so that a list stands for a whole folder.
+            with TqdmCallback(desc=f"Sending to {name}", unit="file") as progress:
+                objects = [HashInfo("md5", md5) for md5 in wanted]
+                done = transfer(cache, store, objects, cache_odb=cache, shallow=False, callback=progress)
+        if done.failed:
+            raise UserError(
+                f"{len(done.failed)} file(s) could not be sent to {name}; the rest stays, mend the cause and run this again"
+            )
+        if left := set(wanted) - existing(repo, wanted, remote):
+            raise UserError(
+                f"{len(left)} output(s) are not whole in the cache here; see 'dvc status', mend them with 'dvc repro'"
+            )
+        return len(done.transferred)
+
+
+def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool) -> int:
+    """Fetch `targets` (everything, when empty), as dvc.lock has them, into the work tree. Returns how many files came.
+
+    Raises UserError when the remote lacks one, cannot be reached, or a file here would be lost (unless `force`).
+    """
+    with opened(root) as repo, _as_sentences(remote_name(repo, remote)):
+        check_reachable(repo, remote)
+        fetched = int(repo.fetch(targets=list(targets) or None, remote=remote))
+        repo.checkout(targets=list(targets) or None, force=force)
+        return fetched
+
+
+def check_out_what_is_here(root: Path, force: bool) -> None:
+    """Make every output what dvc.lock says, from the cache; one whose content is not in the cache is removed.
+
+    Raises UserError when a file here is in no cache and would be lost (unless `force`).
+    """
+    with opened(root) as repo, _as_sentences("the cache"):
+        repo.checkout(force=force, allow_missing=True)
+
+
+def existing(repo: Repo, hashes: Sequence[str], remote: str | None) -> set[str]:
+    """Those of the DVC hashes that the remote has. A folder's is sent last, so where it is, all of its files are."""
+    with _as_sentences(remote_name(repo, remote)):
+        return set(check_reachable(repo, remote).oids_exist(list(hashes))) if hashes else set()
+
+
+def read_object(repo: Repo, md5: str, remote: str | None) -> bytes:
+    """The content of one file by its hash: from the cache, else from the remote."""
+    with _as_sentences(remote_name(repo, remote)):
+        cache = repo.cache.local
+        store = cache if cache.exists(md5) else repo.cloud.get_remote_odb(remote)
+        return bytes(store.fs.cat_file(store.oid_to_path(md5)))
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[Repo]:
+    """The DVC project at `root`. Raises UserError where there is none."""
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(root))
+    except NotDvcRepoError as error:
+        raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
+    with repo:
+        yield repo
+
+
+def remote_name(repo: Repo, remote: str | None) -> str:
+    """The remote's name and address, for messages. Raises UserError when there is no such remote, or no default one."""
+    name = remote or repo.config["core"].get("remote")
+    if not name:
+        raise UserError("no DVC remote is set, so there is nowhere to share; run 'make remote URL=...'")
+    if name not in repo.config["remote"]:
+        known = ", ".join(sorted(repo.config["remote"])) or "none"
+        raise UserError(f"there is no DVC remote {name!r} (known: {known}); run 'make remote URL=...'")
+    return f"{name} ({repo.config['remote'][name]['url']})"
+
+
+def check_writable(repo: Repo, remote: str | None) -> None:
+    """Raise UserError for a remote that is only read from: plain HTTP."""
+    name = remote_name(repo, remote)
+    if repo.config["remote"][name.partition(" ")[0]]["url"].startswith(("http://", "https://")):
+        raise UserError(f"the remote {name} is read only; share through another one, set by 'make remote URL=...'")
+
+
+def check_reachable(repo: Repo, remote: str | None) -> HashFileDB:
+    """The remote's store of files. Raises UserError when a local folder's place is gone; others fail as they are asked."""
+    store = repo.cloud.get_remote_odb(remote)
+    place = Path(repo.cloud.get_remote(remote).path).parent if store.fs.protocol == "local" else None
+    if place is not None and not place.is_dir():
+        raise UserError(
+            f"the remote {remote_name(repo, remote)} cannot be reached: there is no folder {place}; mount or make it"
+        )
+    return store
+
+
+@contextmanager
+def _as_sentences(remote: str) -> Iterator[None]:
+    """Turn what DVC and the libraries behind a remote raise into a UserError."""
+    from dvc.exceptions import CheckoutError, ConfirmRemoveError, DownloadError, DvcException
+    from dvc.fs import RemoteMissingDepsError
+    from dvc_data.index import DataIndexError
+
+    try:
+        yield
+    except (DownloadError, CheckoutError, DataIndexError) as error:
+        raise UserError(
+            f"{remote} lacks files of what you asked for, or broke off; what has arrived stays, run this again, "
+            "or ask for 'redifine share' where the files were made ('redifine ls' shows what is there)"
+        ) from error
+    except ConfirmRemoveError as error:
+        raise UserError(f"a file here is in no cache and would be lost: {error}; move it away, or give --force") from error
+    except RemoteMissingDepsError as error:
+        raise UserError(
+            f"{remote} needs a library that is not installed; run 'make remote URL=...' with its address"
+        ) from error
+    except (DvcException, OSError) as error:
+        raise UserError(f"{remote} cannot be used: {_first_line(error)}; check the address and the connection") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _BACKENDS:
+            raise
+        raise UserError(
+            f"{remote} cannot be reached: {_first_line(error)}; check the address, the connection and the credentials"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

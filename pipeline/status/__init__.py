@@ -1,0 +1,6 @@
+"""Where the chain is, what is stale and why, and how long the rest will take.
+
+times    stage -> logs/times.jsonl, as it ends; logs/times.jsonl -> seconds that a stage takes
+chain    DVC's own status -> the state of every stage, with reasons
+words    states, FIDs, times -> text
+"""

@@ -1,0 +1,113 @@
+"""Audit a whole chain: every file's hash against every record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.verify import consistency
+from pipeline.verify.findings import Finding
+from pipeline.verify.hashes import Digest, digest_files, files_below
+from pipeline.verify.locked import FILE, Stage, cache_folder, read_lock
+from pipeline.verify.outputs import (
+    Expected,
+    expected_files,
+    extra_findings,
+    file_findings,
+    folder_findings,
+    lock_findings,
+    sound_files,
+)
+from pipeline.verify.records import LINEAGE, Records, iterations, read_records
+
+_OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
+            "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
+_LISTS = (".jsonl", ".json", FILE)
+"""Files of which a second finding says more: which line, which key."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit read and found."""
+
+    findings: tuple[Finding, ...]
+    files: int
+    size: int
+    """Bytes."""
+    unrecorded: tuple[str, ...]
+    """Files of which no record holds a hash."""
+
+
+def audit(root: Path) -> Audit:
+    """Hash every file of the chain below `root`. Raises UserError where there is no chain."""
+    stages, damaged = _lock(root)
+    outputs = _outputs(root)
+    if not outputs and not stages:
+        raise UserError(f"{root} holds no chain: no data/, models/M_k or {FILE}; run in the project's folder, or 'dvc pull'")
+    expected = expected_files(stages, cache_folder(root) if stages else None)
+    records, unreadable = read_records(root, iterations([*outputs, *expected.files, *expected.folders]))
+    present = list(dict.fromkeys([*outputs, *_inputs(root, expected, records)]))
+    digests = digest_files(root, present)
+    sound = sound_files(expected, digests)
+    found = [*damaged, *unreadable, *file_findings(expected, digests, present), *folder_findings(expected, digests, root)]
+    found += lock_findings(stages, expected)
+    if stages:
+        found += extra_findings(expected, outputs)
+    found += own_findings(records, digests, sound, stages)
+    known = _recorded(records)
+    unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
+    return Audit(_without_echoes(found), len(digests), sum(digest.size for digest in digests.values()), unrecorded)
+
+
+def _lock(root: Path) -> tuple[dict[str, Stage], list[Finding]]:
+    try:
+        return read_lock(root), []
+    except UserError as error:
+        return {}, [Finding(FILE, "damaged", str(error))]
+
+
+def _outputs(root: Path) -> list[str]:
+    """Every file in the places where stages write, but for DVC's own .gitignore beside its outputs."""
+    tops = (path.relative_to(root).as_posix() for pattern in _OUTPUTS for path in sorted(root.glob(pattern)))
+    return [path for top in tops for path in files_below(root, top) if not path.endswith("/.gitignore")]
+
+
+def _inputs(root: Path, expected: Expected, records: Records) -> Iterator[str]:
+    """Files that the chain started from: recorded ones that are there, and M_0's."""
+    for path in (*expected.files, *(consistency.base_paths(records.base) if records.base else ())):
+        if (root / path).exists():
+            yield path
+    for folder in expected.folders:
+        yield from files_below(root, folder)
+
+
+def own_findings(
+    records: Records, digests: Mapping[str, Digest], sound: Mapping[str, bool], stages: Mapping[str, Stage]
+) -> Iterator[Finding]:
+    """Whatever the chain's own records, without dvc.lock, tell."""
+    seeds = {stage.params["seed"] for name, stage in stages.items() if name.startswith("sample@") and "seed" in stage.params}
+    yield from consistency.image_findings(records, digests, sound)
+    yield from consistency.prompt_findings(records, sound)
+    yield from consistency.row_findings(records, seeds.pop() if len(seeds) == 1 else None)
+    yield from consistency.model_findings(records, digests, sound)
+
+
+def _recorded(records: Records) -> set[str]:
+    """Files whose sha256 one of the chain's own records holds."""
+    layout = records.layout
+    images = {f"data/D_{k}/{row['file']}" for k, rows in records.manifests.items() for row in rows}
+    trained = {records.name(path) for k in records.lineages for path in (layout.lora(k), layout.training_set(k))}
+    lists = {records.name(path) for k in records.manifests for path in (layout.manifest(k), layout.model(k) / LINEAGE)}
+    return images | trained | lists | {records.name(layout.prompts), records.name(layout.base_record())}
+
+
+def _without_echoes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each file's first finding, and of lists the further ones too; in the order of their paths."""
+    kept: dict[str, list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        others = kept.setdefault(finding.path, [])
+        if not others or finding.path.endswith(_LISTS):
+            others.append(finding)
+    return tuple(finding for path in sorted(kept) for finding in kept[path])

@@ -1,0 +1,119 @@
+"""Compute iteration k again in a scratch copy, and compare it with the record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.params import FILE, Params, check, load
+from pipeline.paths import Layout
+from pipeline.storage import load_image, read_jsonl
+from pipeline.verify.code import changed_code
+from pipeline.verify.difference import Comparison, Tolerance, compare_file, relative_distance, with_features
+from pipeline.verify.hashes import files_below
+from pipeline.verify.locked import Stage, read_lock
+from pipeline.verify.scratch import package_root, run_stages, scratch_project
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared, and what a reader must know about it."""
+
+    k: int
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        return all(comparison.holds for comparison in self.comparisons)
+
+
+def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tolerance: Tolerance) -> Verification:
+    """Compute T_k, M_k and D_k again (for k = 0 what prepare makes), or only the images of `prompts` with the recorded M_k.
+
+    The work tree is only read. Raises UserError when the record is not all here, or a stage fails.
+    """
+    stages = _stages_of(read_lock(root), k)
+    params, notes = recorded_params(root, stages)
+    if changed := changed_code(package_root(), stages):
+        notes.append(f"the record was made with another version of {', '.join(changed)}")
+    made = outputs(k, bool(prompts))
+    _require(root, made[:1] if prompts else made, k)
+    with scratch_project(root, params, made, prompts) as scratch:
+        run_stages(scratch, _commands(k, bool(prompts), device))
+        files = _files(root, scratch, made, k, prompts)
+        found = [compare_file(path, root / path, scratch / path, tolerance) for path in files]
+        distances = _feature_distances(root, scratch, found, params)
+    return Verification(k, tuple(with_features(found, distances, tolerance)), tuple(notes))
+
+
+def outputs(k: int, images_only: bool) -> tuple[str, ...]:
+    """What is made again: files and folders, relative to the root."""
+    if k == 0:
+        return "data/D_0", "data/prompts.jsonl", "data/T_0.jsonl", "models/M_0"
+    if images_only:
+        return (f"data/D_{k}", f"traces/{k}.safetensors")
+    return f"data/T_{k}.jsonl", f"models/M_{k}", f"data/D_{k}", f"traces/{k}.safetensors"
+
+
+def _commands(k: int, images_only: bool, device: str | None) -> list[list[str]]:
+    if k == 0:
+        return [["prepare"]]
+    where = ["--device", device] if device else []
+    sample = ["sample", "--k", str(k), *where]
+    return [sample] if images_only else [["curate", "--k", str(k)], ["train", "--k", str(k), *where], sample]
+
+
+def _require(root: Path, made: Sequence[str], k: int) -> None:
+    for path in made:
+        if not (root / path).exists():
+            raise UserError(f"{path} is not here, so there is nothing to compare iteration {k} with; 'dvc pull {path}'")
+
+
+def _files(root: Path, scratch: Path, made: Sequence[str], k: int, prompts: Collection[int]) -> list[str]:
+    """Paths to compare: all recorded or made ones, or the images of `prompts` alone."""
+    if not prompts:
+        both = [
+            path for top in made for folder in (root, scratch) if (folder / top).exists() for path in files_below(folder, top)
+        ]
+        return list(dict.fromkeys(both))
+    rows = read_jsonl(Layout(root).manifest(k), ("file", "prompt_index"))
+    return [f"data/D_{k}/{row['file']}" for row in rows if row["prompt_index"] in prompts]
+
+
+def _stages_of(stages: Mapping[str, Stage], k: int) -> dict[str, Stage]:
+    """The stages of dvc.lock that made iteration k."""
+    names = ["prepare"] if k == 0 else [f"{stage}@{k}" for stage in ("curate", "train", "sample")]
+    return {name: stages[name] for name in names if name in stages}
+
+
+def recorded_params(root: Path, stages: Mapping[str, Stage]) -> tuple[Params, list[str]]:
+    """params.yaml, with the values that the stages ran with by dvc.lock's record -> Params, and notes on differences."""
+    present = load(root / FILE).model_dump()
+    recorded = {key: value for stage in stages.values() for key, value in stage.params.items() if key in present}
+    notes = [
+        f"{FILE} has {key}: {present[key]}, and the record was made with {value}, which is used"
+        for key, value in sorted(recorded.items())
+        if present[key] != value
+    ]
+    return check(present | recorded, root / FILE), notes
+
+
+def _feature_distances(root: Path, scratch: Path, found: Sequence[Comparison], params: Params) -> dict[str, float]:
+    """{path: relative distance of the features} of the images whose pixels differ; no model is loaded when none do."""
+    differing = [comparison.path for comparison in found if comparison.measured.get("max_level")]
+    if not differing:
+        return {}
+    from pipeline.measure.features import load_extractor
+
+    model = root / params.feature_model
+    extractor = load_extractor(params.features, str(model) if model.exists() else params.feature_model)
+    distances = {}
+    for path in differing:
+        recorded, again = extractor([load_image(root / path), load_image(scratch / path)])
+        distances[path] = relative_distance(np.asarray(again), np.asarray(recorded))
+    return distances

@@ -1,0 +1,74 @@
+"""Read the chain's own records: P, manifests, T_k, lineage.json, base.json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.paths import Layout
+from pipeline.storage import read_json, read_jsonl
+from pipeline.verify.findings import Finding
+
+LINEAGE = "lineage.json"
+
+_PROMPT = ("index", "prompt")
+_IMAGE = ("file", "prompt_index", "image_index", "prompt", "sha256")
+_EXAMPLE = ("path", "caption", "prompt_index", "image_index", "k", "sha256")
+_BASE = {"model": str, "sha256": str, "files": dict}
+_LORA = {"lora_sha256": str, "base_sha256": str, "training_set_sha256": str}
+_ITERATION = re.compile(r"(?:data/D_|data/T_|models/M_|traces/|features/|metrics/|analysis/)(\d+)(?=[./])")
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass
+class Records:
+    """What could be read; a file that is missing or damaged is left out."""
+
+    layout: Layout
+    prompts: Rows = field(default_factory=list)
+    manifests: dict[int, Rows] = field(default_factory=dict)
+    training_sets: dict[int, Rows] = field(default_factory=dict)
+    lineages: dict[int, dict[str, Any]] = field(default_factory=dict)
+    base: dict[str, Any] | None = None
+
+    def name(self, path: Path) -> str:
+        """A path as findings name it: relative to the project's root."""
+        return path.relative_to(self.layout.root).as_posix()
+
+
+def iterations(paths: Iterable[str]) -> list[int]:
+    """Every k of which there is, or should be, a file."""
+    return sorted({int(found[1]) for path in paths if (found := _ITERATION.match(path))})
+
+
+def read_records(root: Path, ks: Iterable[int]) -> tuple[Records, list[Finding]]:
+    """The records of the iterations `ks`, and findings about those that cannot be read."""
+    layout, damaged = Layout(root), []
+    records = Records(layout)
+
+    def read(path: Path, reader: Any, required: Any) -> Any:
+        if not path.is_file():
+            return None
+        try:
+            return reader(path, required)
+        except UserError as error:
+            sentence = str(error).removeprefix(str(path)).lstrip(", ")
+            damaged.append(Finding(records.name(path), "damaged", sentence))
+            return None
+
+    records.prompts = read(layout.prompts, read_jsonl, _PROMPT) or []
+    records.base = read(layout.base_record(), read_json, _BASE)
+    for k in ks:
+        for kind, path, reader, required in (
+            (records.manifests, layout.manifest(k), read_jsonl, _IMAGE),
+            (records.training_sets, layout.training_set(k), read_jsonl, _EXAMPLE),
+            (records.lineages, layout.model(k) / LINEAGE, read_json, _LORA),
+        ):
+            if (content := read(path, reader, required)) is not None:
+                kind[k] = content
+    return records, damaged
