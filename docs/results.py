@@ -66,8 +66,8 @@ def first_screen() -> np.ndarray:
     grids = [load_image(picture(arm)) for arm in ("cfg7.5", "redifine")]
     halves = [grid[: grid.shape[0] * FIRST_SCREEN_ROWS // 8] for grid in grids]
     gap = np.full((10, halves[0].shape[1], 3), 255, np.uint8)
-    picture = Image.fromarray(np.concatenate([halves[0], gap, halves[1]], axis=0))
-    return np.asarray(picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS))
+    whole = Image.fromarray(np.concatenate([halves[0], gap, halves[1]], axis=0))
+    return np.asarray(whole.resize((2 * whole.width, 2 * whole.height), Image.Resampling.LANCZOS))
 
 
 def picture(arm: str) -> Path:
@@ -83,6 +83,11 @@ def page(study: Sequence[Setting], default: Sequence[Setting], notes: str) -> st
         f"[{table_of(DEFAULT).name}]({table_of(DEFAULT).relative_to('docs')}). Values are means over seeds with 95 % intervals "
         "(Student's t); a value without an interval is one seed.",
         notes.strip(),
+        "## The default preset",
+        f"{counted(len(default), 'setting').capitalize()}, {_seeds(default)}: what `make repro` runs, with trainer: builtin.",
+        _table(default),
+        _figures(DEFAULT),
+        *(_pictures(setting.name) for setting in default),
         "## The papers' claims",
         *(_claim(claim, study) for claim in CLAIMS),
         "## The study: every arm",
@@ -92,11 +97,6 @@ def page(study: Sequence[Setting], default: Sequence[Setting], notes: str) -> st
         _table(study),
         _figures(STUDY),
         *_entropy(study),
-        "## The default preset",
-        f"{counted(len(default), 'setting').capitalize()}, {_seeds(default)}: what `make repro` runs, with trainer: builtin.",
-        _table(default),
-        _figures(DEFAULT),
-        *(_pictures(setting.name) for setting in default),
     ]
     return "\n\n".join(parts) + "\n"
 
