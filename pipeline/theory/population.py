@@ -1,4 +1,8 @@
-"""Monte-Carlo simulation of the model with individuals: knows how they are drawn and chosen, none of the closed forms."""
+"""Monte-Carlo simulation of the model with individuals: knows how they are drawn and chosen, none of the closed forms.
+
+Mutation is the exception: the paper gives no mechanism for it, only the weaker regression of eq. 16, which is put in as it
+is. With sigma_M the simulation confirms the selection and the recursion, not eq. 16.
+"""
 
 from __future__ import annotations
 

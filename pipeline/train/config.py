@@ -18,7 +18,7 @@ from pipeline.guards import image_errors
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
-from pipeline.storage import read_json, read_jsonl, replacing_folder
+from pipeline.storage import read_json, read_jsonl, replacing_folder, sha256_file
 from pipeline.text import CHUNK
 
 TOKENIZER_FOLDER = "openai_clip-vit-large-patch14"
@@ -51,10 +51,12 @@ class Job:
 
 def read_job(params: View, k: int, layout: Layout) -> Job:
     """Collect the inputs of iteration k. Raises UserError when one is missing or an image does not fit."""
-    examples = tuple(_example(row) for row in read_jsonl(layout.training_set(k), ("path", "caption")))
+    rows = read_jsonl(layout.training_set(k), ("path", "caption"))
+    examples = tuple(_example(row) for row in rows)
     if not examples:
         raise UserError(f"{layout.training_set(k)} is empty, so there is nothing to train on; run curate again")
     check_images(examples, layout.root, params.resolution)
+    check_hashes({row["path"]: row["sha256"] for row in rows if "sha256" in row}, layout.root)
     base = read_json(layout.base_record(), {"model": str, "sha256": str})
     local = (layout.root / base["model"]).is_dir()
     previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
@@ -94,6 +96,13 @@ def check_images(examples: tuple[Example, ...], root: Path, resolution: int) -> 
             raise UserError(
                 f"{path} has {size[0]}x{size[1]} pixels, but resolution is {resolution} in params.yaml; make it again"
             )
+
+
+def check_hashes(recorded: dict[str, str], root: Path) -> None:
+    """Raise UserError for the first image that is not the one T_k lists: DVC watches D_{k-1} alone, T_k may hold older ones."""
+    for path, sha256 in recorded.items():
+        if sha256_file(root / path) != sha256:
+            raise UserError(f"{path} is not the image that T_k lists (sha256 differs); restore it with 'dvc checkout'")
 
 
 def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 0) -> str:

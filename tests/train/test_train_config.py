@@ -119,6 +119,13 @@ def test_images_that_do_not_fit_are_named(project: Layout) -> None:
             config.read_job(view(), 1, project)
 
 
+def test_an_image_of_an_earlier_iteration_that_was_exchanged_is_named(project: Layout) -> None:
+    path = project.images(0) / "00000.png"
+    path.write_bytes(encode_png(255 - load_image(path)))
+    with pytest.raises(UserError, match=r"data/D_0/00000\.png is not the image that T_k lists"):
+        config.read_job(view(), 1, project)
+
+
 def test_metadata_is_what_sd_scripts_calls_fine_tuning_metadata(project: Layout) -> None:
     job = config.read_job(view(), 1, project)
     texts = config.texts(view(), job, project.model(1), project.root)

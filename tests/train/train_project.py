@@ -11,7 +11,7 @@ import pytest
 from pipeline import paths
 from pipeline.params import Params, View, check
 from pipeline.paths import Layout
-from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl
+from pipeline.storage import encode_png, sha256_file, write_bytes, write_json, write_jsonl
 
 RESOLUTION = 64
 CAPTIONS = [
@@ -54,7 +54,8 @@ def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: in
     for index, caption in enumerate(captions):
         path = layout.images(1 if index % 3 == 2 else 0) / f"{index:05d}.png"
         write_bytes(path, encode_png(noise.integers(0, 256, (RESOLUTION, RESOLUTION, 3), dtype=np.uint8)))
-        row = {"path": path.relative_to(root).as_posix(), "prompt_index": index, "caption": caption, "k": 0, "sha256": ""}
+        row = {"path": path.relative_to(root).as_posix(), "prompt_index": index, "caption": caption, "k": 0,
+               "sha256": sha256_file(path)}  # fmt: skip
         rows.append(row)
     write_jsonl(layout.training_set(k), rows)
     write_jsonl(layout.prompts, [{"index": i, "name": str(i), "prompt": caption} for i, caption in enumerate(captions)])
