@@ -53,7 +53,8 @@ def write_iteration(layout: Layout, images: int) -> None:
     for index in range(images):
         content = contents[index % PICTURES]
         write_bytes(layout.images(1) / image_name(index), content)
-        rows.append({"file": image_name(index), "prompt_index": index, "sha256": sha256_bytes(content)})
+        name = image_name(index)
+        rows.append({"file": name, "prompt_index": index, "image_index": 0, "prompt": "", "sha256": sha256_bytes(content)})
     write_jsonl(layout.manifest(1), rows)
     rng = np.random.default_rng(0)
     tensors = {
