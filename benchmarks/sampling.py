@@ -119,7 +119,7 @@ def write_lora(model: StableDiffusion, path: Path) -> Path:
     """A random LoRA of rank 4 that fits the model."""
     noise = generator(0)
     weights = {}
-    for name, layer in lora.target_modules(model.unet, model.text_encoder).items():
+    for name, layer in lora.target_modules(model).items():
         out, into, *kernel = layer.weight.shape
         down, up = (0.02 * torch.randn(*shape, *kernel, generator=noise) for shape in ((4, into), (out, 4)))
         weights[name] = lora.LowRank(down, up, 4.0)

@@ -94,7 +94,7 @@ def write_project(layout: Layout, model: Path, steps: int) -> View:
     write_jsonl(layout.prompts, rows[:BATCH])
     write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": "0" * 64, "files": {}})
     job = config.read_job(params, 1, layout)
-    config.copy_tokenizer(job, layout.root)
+    config.copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)
     return params

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
+from pipeline.process import die_with_parent
 from pipeline.warm import run_warm
+
+if "DVC_STAGE" in os.environ:
+    die_with_parent()  # first of all: a DVC that is killed while this imports must not leave it behind
 
 if (status := run_warm(sys.argv[1:])) is not None:
     sys.exit(status)
 
 try:
     from pipeline.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
 except ModuleNotFoundError as error:
     if error.name and error.name.startswith("pipeline"):
         raise

@@ -12,17 +12,21 @@ from typing import Any
 import click
 
 from pipeline import params as parameters
+from pipeline.base.commands import base
+from pipeline.base.names import not_here
 from pipeline.captions.commands import caption
 from pipeline.compare.commands import compare
 from pipeline.completion import completion
 from pipeline.convert import convert
 from pipeline.datasets.commands import dataset
 from pipeline.doctor.commands import doctor
-from pipeline.errors import UserError, is_out_of_memory, printable
+from pipeline.errors import UserError, disk_sentence, is_out_of_memory, printable
 from pipeline.lineage.commands import lineage
 from pipeline.options import CHAIN_DEFAULTS, FiniteRange, drawing, refuse_others
 from pipeline.paths import Layout
 from pipeline.process import die_with_parent
+from pipeline.repro import repro
+from pipeline.results.commands import results
 from pipeline.share.commands import COMMANDS as SHARING
 from pipeline.status.commands import status
 from pipeline.status.times import timed
@@ -43,6 +47,14 @@ class _Group(click.Group):
                 return super().invoke(context)
         except UserError as error:
             click.echo(f"Error: {printable(str(error))}", err=True)
+            context.exit(2)
+        except KeyboardInterrupt:
+            click.echo("Stopped: what is finished is kept; the same command goes on from there", err=True)
+            context.exit(130)
+        except OSError as error:
+            if (sentence := disk_sentence(error)) is None:
+                raise
+            click.echo(f"Error: {printable(sentence)}", err=True)
             context.exit(2)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -68,6 +80,17 @@ def _k(minimum: int) -> Callable[[Any], Any]:
 
 def _device(function: Any) -> Any:
     return click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")(function)
+
+
+def _processes(function: Any) -> Any:
+    return click.option(
+        "--processes",
+        type=click.IntRange(1, 64),
+        default=1,
+        envvar="REDIFINE_PROCESSES",
+        metavar="N",
+        help="Share the work among N processes, on as many GPUs; also by the variable REDIFINE_PROCESSES.",
+    )(function)
 
 
 def _pick_device(name: str | None) -> str:
@@ -107,8 +130,9 @@ def curate(k: int) -> None:
 @main.command(short_help="Finetune: T_k, M_0 -> M_k, a LoRA.")
 @_k(1)
 @_device
+@_processes
 @click.option("--dry-run", is_flag=True, help="Print the generated TOML pair and train nothing.")
-def train(k: int, device: str | None, dry_run: bool) -> None:
+def train(k: int, device: str | None, processes: int, dry_run: bool) -> None:
     """T_k, M_0 (or M_{k-1}) -> M_k, a LoRA in kohya's format.
 
     Example: redifine train --k 1 --dry-run
@@ -119,26 +143,27 @@ def train(k: int, device: str | None, dry_run: bool) -> None:
         for text in stage.dry_run(_view("train"), k, Layout()):
             click.echo(text)
     else:
-        stage.run(_view("train"), k, Layout(), _pick_device(device))
+        stage.run(_view("train"), k, Layout(), _pick_device(device), processes)
 
 
 @main.command(short_help="Draw D_k with M_k, or prompts of your own.")
 @click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.")
 @_device
+@_processes
 @drawing
 @click.pass_context
-def sample(context: click.Context, k: int | None, device: str | None, **options: Any) -> None:
+def sample(context: click.Context, k: int | None, device: str | None, processes: int, **options: Any) -> None:
     """M_k, P -> D_k; or, with --prompts, any LoRA and prompts through the same sampler.
 
-    All options but --k and --device belong to the second form.
+    --processes belongs to the first form; all options but --k, --device and --processes to the second.
 
     Example: redifine sample --lora x.safetensors --prompts p.txt --schedule exponential
     """
     if k is not None:
         from pipeline.sample import stage
 
-        refuse_others(context, "k", "device")
-        stage.run(_view("sample"), k, Layout(), _pick_device(device))
+        refuse_others(context, "k", "device", "processes")
+        stage.run(_view("sample"), k, Layout(), _pick_device(device), processes)
         return
     if options["prompts"] is None:
         raise click.UsageError("give --k for an iteration of the chain, or --prompts for prompts of your own")
@@ -180,30 +205,38 @@ def report() -> None:
     stage.run(_view("report"), Layout())
 
 
-@main.command(short_help="Write a named set of values into params.yaml.")
-@click.argument("name", required=False)
-def preset(name: str | None) -> None:
-    """Write the preset NAME into params.yaml, keeping its comments; without NAME, list the presets.
+@main.command(short_help="Write named sets of values into params.yaml.")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+def preset(names: tuple[str, ...]) -> None:
+    """Write the defaults with the presets NAME... on top into params.yaml, keeping its comments; without NAME, list them.
 
-    Example: redifine preset redifine
+    A later preset wins over an earlier one. What params.yaml held before does not count: `redifine preset baseline` undoes
+    every other preset. Prints what changed.
+
+    Example: redifine preset pokemon redifine
     """
     from pipeline import presets
 
-    if name is None:
+    if not names:
         for found, purpose in presets.available().items():
             click.echo(f"{found:24} {purpose}")
         return
-    for key, (before, after) in presets.apply(name).items():
-        click.echo(f"{key}: {before} -> {after}")
+    changes = presets.apply(names)
+    for line in [*presets.told(changes), *not_here({key: after for key, (_, after) in changes.items()}, Path())]:
+        click.echo(line)
 
 
-@main.command(name="set", hidden=True)
-@click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
+@main.command(name="set", short_help="Write single values into params.yaml.")
+@click.argument("assignments", nargs=-1, required=True, metavar="KEY=VALUE...")
 def set_values(assignments: tuple[str, ...]) -> None:
-    """Write single values into params.yaml, keeping its comments."""
+    """Write single values into params.yaml, keeping its comments and every other value. Prints what changed.
+
+    Example: redifine set cfg=2.5 seed=1
+    """
     from pipeline import presets
 
-    presets.assign(presets.parse_assignments(assignments))
+    for line in presets.told(presets.assign(presets.parse_assignments(assignments))):
+        click.echo(line)
 
 
 @main.command(
@@ -265,6 +298,7 @@ def draw(folder: Path, count: int, seed: int, style: str | None) -> None:
 
 
 for command in (
+    base,
     caption,
     compare,
     completion,
@@ -273,6 +307,8 @@ for command in (
     doctor,
     figure,
     lineage,
+    repro,
+    results,
     status,
     sweep,
     theory,

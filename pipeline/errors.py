@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 
@@ -15,6 +17,21 @@ _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\ud
 def printable(text: str) -> str:
     """`text` on one line: characters that would steer a terminal, and what is no UTF-8, become escapes such as \\x1b."""
     return _STEERING.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+"""Only a write fails for these reasons."""
+
+_DISK = FULL | {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EPERM, errno.ESTALE}
+
+
+def disk_sentence(error: OSError) -> str | None:
+    """What the machine's disk, or its rights, has refused, in one sentence; None for another kind of failure."""
+    if error.errno not in _DISK:
+        return None
+    where = f" {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
+    reason = os.strerror(error.errno)
+    return f"cannot read or write{where}: {reason}; no half-written output was left, mend the cause and run again"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import params
+from pipeline.base.names import not_here
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
     settings = [text for given in options.set_param if (text := _of_params(given, file)) is not None]
     choices = {override.key_or_group: _values(override, options.queue) for override in map(_parsed, settings)}
     for values in itertools.product(*choices.values()):
-        params.check(current | dict(zip(choices, values, strict=True)), Path("-S"))
+        setting = current | dict(zip(choices, values, strict=True))
+        params.check(setting, Path("-S"))
+        # A dependency that is not there would be DVC's "No such file or directory".
+        for sentence in not_here({key: setting[key] for key in choices}, file.parent):
+            raise UserError(sentence)
 
 
 def _options() -> argparse.ArgumentParser:

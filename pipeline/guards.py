@@ -84,7 +84,7 @@ def refused_weights(path: Path, error: Exception) -> UserError:
 def refuse_pickles(model: Path, parts: Iterable[str] = ("",)) -> None:
     """Raise UserError for weights in a model's folder, or in its `parts`, that are a pickle without a safetensors twin.
 
-    A model that is one file is refused, too, with the command that makes a folder of it.
+    A model (or VAE) that is one file is refused, too, with the command that makes a folder of it.
     """
     if model.is_file():
         raise _one_file(model)
@@ -97,11 +97,22 @@ def refuse_pickles(model: Path, parts: Iterable[str] = ("",)) -> None:
 def _one_file(model: Path) -> UserError:
     if is_pickle(model):
         return refused_weights(model, ValueError())
-    load = f"from_single_file({str(model)!r}).save_pretrained('models/mine')"
-    code = shlex.quote(f"from diffusers import StableDiffusionPipeline as P; P.{load}")
     return UserError(
-        f"{model} is one file, and a model in diffusers layout is a folder; "
-        f"make one with python -c {code}, and name models/mine"
+        f"{model} is one file, and a chain needs a folder in diffusers layout; "
+        f"run 'redifine base fetch {shlex.quote(str(model))}', and set the folder that it names"
+    )
+
+
+def no_model(model: str | Path, key: str = "model") -> UserError:
+    """Why `key` (params.yaml) cannot be `model`, which is no folder here."""
+    wish = str(model)
+    if Path(model).parent.as_posix() == "models/base":
+        wish = Path(model).name
+    elif wish.startswith(("models/", "/", ".")):
+        wish = "MODEL"
+    return UserError(
+        f"there is no folder {model}; bring the model here with 'redifine base fetch {shlex.quote(wish)}', "
+        f"and set {key} (params.yaml) to the folder that it names"
     )
 
 

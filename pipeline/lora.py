@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,14 +11,16 @@ import torch
 from torch import nn
 
 from pipeline.errors import UserError
-from pipeline.models import StableDiffusion
+from pipeline.models import StableDiffusion, StableDiffusionXL
 from pipeline.storage import load_tensors, save_tensors
 
 TrainParts = Literal["both", "unet", "text_encoder"]
 
-_UNET_PREFIX, _TEXT_PREFIX = "lora_unet", "lora_te"
+_UNET_PREFIX = "lora_unet"
 _UNET_BLOCKS = frozenset({"Transformer2DModel"})
 _TEXT_BLOCKS = frozenset({"CLIPAttention", "CLIPMLP"})
+_XL_NAME = re.compile(r"lora_te[12]_|lora_unet_(input_blocks|middle_block|output_blocks)_")
+_FIRST_NAME = re.compile(r"lora_te_|lora_unet_(down_blocks|mid_block|up_blocks)_")
 _SUFFIXES = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}
 
 
@@ -40,18 +43,38 @@ class LowRank(NamedTuple):
         return self.alpha / self.rank
 
 
-def target_modules(unet: nn.Module, text_encoder: nn.Module, train_parts: TrainParts = "both") -> dict[str, nn.Module]:
-    """{kohya's name: layer} of every Linear and 1x1 Conv2d that a LoRA changes, text encoder first, as sd-scripts orders them.
+def target_modules(model: StableDiffusion, train_parts: TrainParts = "both") -> dict[str, nn.Module]:
+    """{kohya's name: layer} of every Linear and 1x1 Conv2d that a LoRA changes, text encoders first, as sd-scripts orders them.
 
-    In the U-Net those are all inside the transformer blocks, proj_in and proj_out included; in the text encoder q, k, v,
-    out, fc1 and fc2 of each layer. The names equal those of sd-scripts' networks/lora.py for Stable Diffusion 1.x.
+    In the U-Net those are all inside the transformer blocks, proj_in and proj_out included; in a text encoder q, k, v, out,
+    fc1 and fc2 of each layer. The names equal those of sd-scripts' networks/lora.py.
     """
     found: dict[str, nn.Module] = {}
     if train_parts != "unet":
-        found.update(_layers(text_encoder, _TEXT_PREFIX, _TEXT_BLOCKS))
+        for prefix, text_encoder in _text_encoders(model).items():
+            found.update(_layers(text_encoder, prefix, _TEXT_BLOCKS))
     if train_parts != "text_encoder":
-        found.update(_layers(unet, _UNET_PREFIX, _UNET_BLOCKS))
+        layers = _layers(model.unet, _UNET_PREFIX, _UNET_BLOCKS)
+        found.update(((_xl_name(name), layer) for name, layer in layers) if isinstance(model, StableDiffusionXL) else layers)
     return found
+
+
+def _text_encoders(model: StableDiffusion) -> dict[str, nn.Module]:
+    if isinstance(model, StableDiffusionXL):
+        return {"lora_te1": model.text_encoder, "lora_te2": model.text_encoder_2}
+    return {"lora_te": model.text_encoder}
+
+
+def _xl_name(name: str) -> str:
+    """A layer of diffusers' U-Net in the words of the original SDXL code, which kohya's files use: its blocks are numbered
+    through, a level has 2 on the way down and 3 on the way up, and the down-sampling between two levels counts as one."""
+    found = re.fullmatch(r"lora_unet_(down_blocks|mid_block|up_blocks)(?:_(\d+))?_attentions_(\d+)_(.+)", name)
+    if found is None:
+        raise ValueError(f"{name} is no layer of a transformer block of SDXL's U-Net")
+    side, level, number, rest = found.groups()
+    index = 3 * int(level or 0) + int(number)
+    blocks = {"down_blocks": f"input_blocks_{index + 1}", "mid_block": "middle_block", "up_blocks": f"output_blocks_{index}"}
+    return f"lora_unet_{blocks[side]}_1_{rest}"
 
 
 def _layers(root: nn.Module, prefix: str, blocks: frozenset[str]) -> Iterator[tuple[str, nn.Module]]:
@@ -123,27 +146,42 @@ def save(path: Path, weights: Mapping[str, LowRank], metadata: Mapping[str, str]
 
 
 @torch.no_grad()
-def merge(model: StableDiffusion, lora_path: Path, multiplier: float = 1.0) -> None:
-    """Add a LoRA to the model's weights in place, the sum taken in float32: weight + multiplier * alpha / rank * up @ down.
+def merge(model: StableDiffusion, lora_path: Path, multiplier: float = 1.0, dtype: torch.dtype | None = None) -> None:
+    """Add a LoRA to the model's weights in place: weight + multiplier * alpha / rank * up @ down.
 
-    Raises UserError, before anything is changed, when the file does not fit the model.
+    The sum is taken in float32 and rounded once, to `dtype`, or to the weight's own for None. Raises UserError, before
+    anything is changed, when the file does not fit the model.
     """
-    modules = target_modules(model.unet, model.text_encoder)
+    modules = target_modules(model)
     weights = load(lora_path)
     check_fits(weights, modules, lora_path)
     for name, layer in weights.items():
         weight = modules[name].get_parameter("weight")
         change = (layer.up.flatten(1) @ layer.down.flatten(1)) * (multiplier * layer.scale)
-        weight.copy_(weight.float() + change.reshape(weight.shape).to(weight.device))
+        merged = weight.float() + change.reshape(weight.shape).to(weight.device)
+        if dtype in (None, weight.dtype):
+            weight.copy_(merged)
+        else:
+            weight.data = merged.to(dtype)
 
 
 def check_fits(weights: Mapping[str, LowRank], modules: Mapping[str, nn.Module], path: Path) -> None:
     """Raise UserError unless every layer of the LoRA read from `path` exists in the model and has its shape."""
     for name, layer in weights.items():
         if name not in modules:
-            raise UserError(f"{path} changes {name!r}, which the model does not have; it belongs to another kind of model")
+            raise UserError(_of_another_model(name, modules, path))
         shape = modules[name].get_parameter("weight").shape
         expected = ((layer.rank, *shape[1:]), (shape[0], layer.rank, *shape[2:]))
         got = (tuple(layer.down.shape), tuple(layer.up.shape))
         if got != expected:
             raise UserError(f"{path} is a LoRA of another shape: {name!r} has down and up {got}, the model needs {expected}")
+
+
+def _of_another_model(name: str, modules: Mapping[str, nn.Module], path: Path) -> str:
+    """What to tell of a layer that the model does not have."""
+    families = {StableDiffusion.family: _FIRST_NAME, StableDiffusionXL.family: _XL_NAME}
+    for family, names in families.items():
+        if names.match(name) and not any(map(names.match, modules)):
+            other = next(other for other in families if other != family)
+            return f"{path} is a LoRA of {family}, and the model is {other}; use a LoRA that was made for it"
+    return f"{path} changes {name!r}, which the model does not have; it belongs to another kind of model"

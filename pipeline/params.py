@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.base.names import fault_of_setting
 from pipeline.errors import UserError, printable
 from pipeline.guards import fault_of_text, shown
 
@@ -36,11 +37,13 @@ class Params(BaseModel):
 
     # Data (prepare)
     dataset: Literal["creatures", "folder"] = "creatures"
-    folder: str | None = "data/raw"
+    folder: str | None = "raw"
     prompts: int | None = Field(100, ge=2)
     prompt_form: Literal["full", "tags", "short", "long"] = "full"
     creature_styles: list[str] = Field(["inkpress"], min_length=1)
     resolution: int = Field(64, ge=64, multiple_of=8)
+    fit: Literal["crop", "pad", "squash"] = "crop"
+    strict: bool = False
     real_noise: float = Field(0.0, ge=0.0, le=1.0)
 
     # Training set (curate)
@@ -71,10 +74,11 @@ class Params(BaseModel):
     caption_dropout: float = Field(0.0, ge=0.0, le=1.0)
     flip: bool = True
     max_grad_norm: float = Field(1.0, ge=0.0)
-    optimizer: Literal["AdamW", "AdamW8bit"] = "AdamW"
+    optimizer: Literal["AdamW", "FusedAdamW", "AdamW8bit"] = "AdamW"
     lr_scheduler: Literal["constant", "cosine", "linear"] = "constant"
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     cache_latents: bool = False
+    gradient_checkpointing: bool = False
     attention: Literal["sdpa", "xformers"] = "sdpa"
 
     # Sampling (sample)
@@ -93,9 +97,9 @@ class Params(BaseModel):
     feature_model: str = "models/miniature/clip"
     clip_model: str = "models/miniature/clip"
     neighbours: int = Field(5, ge=1)
+    frequency_cutoff: float = Field(0.02, ge=0.0, lt=0.5)
 
     # Analyses (analyse)
-    frequency_cutoff: float = Field(0.02, ge=0.0, lt=0.5)
     denoiser: Literal["wavelet", "nlm", "dncnn"] = "wavelet"
     denoiser_weights: str | None = None
 
@@ -109,6 +113,13 @@ class Params(BaseModel):
             if isinstance(text, str) and printable(text) != text:
                 fault = fault_of_text(text) or "a line break or another character that does not show"
                 raise ValueError(f"{shown(text)} holds {fault}; remove it")
+        return value
+
+    @field_validator("model", "vae", mode="after")
+    @classmethod
+    def _folder(cls, value: str | None) -> str | None:
+        if fault := fault_of_setting(value):
+            raise ValueError(fault)
         return value
 
     @model_validator(mode="after")
@@ -136,20 +147,21 @@ _PROMPT_ENCODING = ("clip_skip", "max_token_length")
 
 STAGE_PARAMS: dict[str, tuple[str, ...]] = {
     "prepare": ("seed", *_MODEL, "dataset", "folder", "prompts", "prompt_form", "creature_styles",
-                "resolution", "real_noise"),
+                "resolution", "fit", "strict", "real_noise"),
     "curate": ("seed", "training_set", "real_fraction", "selection", "pool", "selection_threshold", "selection_quantile",
                "selection_decay"),
     "train": (
         "seed", *_MODEL, *_PROMPT_ENCODING, "resolution", "trainer", "start_from", "condition_drop", "rank", "alpha",
         "unet_lr", "text_encoder_lr", "train_parts", "batch_size", "epochs", "updates", "min_snr_gamma", "noise_offset",
-        "caption_dropout", "flip", "max_grad_norm", "optimizer", "lr_scheduler", "precision", "cache_latents", "attention",
+        "caption_dropout", "flip", "max_grad_norm", "optimizer", "lr_scheduler", "precision", "cache_latents",
+        "gradient_checkpointing", "attention",
     ),
     "sample": (
         "seed", *_MODEL, *_PROMPT_ENCODING, "resolution", "precision", "cfg", "schedule", "cfg_decay",
         "cfg_end", "interval_low", "interval_high", "steps", "images_per_prompt", "sample_batch",
     ),
     "measure": ("features", "feature_model", "clip_model", "neighbours", "frequency_cutoff"),
-    "analyse": ("frequency_cutoff", "denoiser", "denoiser_weights"),
+    "analyse": ("denoiser", "denoiser_weights"),
     "report": tuple(Params.model_fields),
 }  # fmt: skip
 """What each stage reads; dvc.yaml lists the same, and `View` lets a stage see nothing else."""
@@ -183,6 +195,9 @@ def load(path: Path = FILE) -> Params:
         raise UserError(f"{path} cannot be read as YAML: {' '.join(reason.split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"{path} must hold 'key: value' lines with words as keys")
+    if isinstance(values.get("iterations"), dict) and not all(isinstance(key, str) for key in values["iterations"]):
+        # DVC itself would find no stages, say that all is up to date, and end well.
+        raise UserError(f'{path}: the keys of iterations must be in quotes, "1": {{prev: 0}}')
     checked = check(values, path)
     # A line that is gone would change the run silently.
     if missing := [name for name in Params.model_fields if name not in values]:

@@ -20,6 +20,7 @@ class Progress:
         self.name, self.total, self.done = name, total, 0
         self._detail = ""
         self._started = self._last = time.monotonic()
+        self._said_all = False
         self._bar: RichProgress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -35,7 +36,7 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif kind is None:
+        elif kind is None and not self._said_all:
             self._log()
 
     def note(self, detail: str) -> None:
@@ -53,6 +54,7 @@ class Progress:
 
     def _log(self) -> None:
         self._last = time.monotonic()
+        self._said_all = self.done == self.total
         elapsed = self._last - self._started
         left = elapsed / self.done * (self.total - self.done) if self.done else 0.0
         detail = f", {self._detail}" if self._detail else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pipeline.errors import UserError
+from pipeline.errors import FULL, UserError
 from pipeline.guards import fits, image_errors, is_a, parsed_json, refused_weights
 
 if TYPE_CHECKING:
@@ -25,27 +24,29 @@ if TYPE_CHECKING:
     import torch
 
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
-"""Only a write fails for these reasons."""
-
-
 def sha256_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Hash of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hash of a file's content, in hexadecimal. An OSError names the file, which Python's own leaves out while reading."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        error.filename = os.fspath(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write all of `content` or nothing: to a temporary name first. A full disk is a UserError."""
+    """Write all of `content` or nothing, even when the power fails: to a temporary name first. A full disk is a UserError."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):
@@ -120,7 +121,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text; save it as UTF-8, or restore it with 'dvc checkout'") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; mend the cause and run again") from error
 
 
 @contextmanager
@@ -132,6 +133,8 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file where a folder must be; move it away and run again")
     partial, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
+    if old.is_dir() and not target.exists():
+        old.replace(target)  # the last run was killed between its two renames
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
@@ -158,7 +161,7 @@ def _writing(target: Path) -> Iterator[None]:
 def _explained(error: OSError, partial: Path, target: Path) -> Exception:
     """What a failure inside `replacing_folder` means: a write below `partial`, a full disk, a read, or neither."""
     name = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
-    if error.errno in _FULL or (name is not None and partial.absolute() in name.absolute().parents):
+    if error.errno in FULL or (name is not None and partial.absolute() in name.absolute().parents):
         return _cannot_write(target, error)
     if name is not None:
         return UserError(f"cannot read {name}: {error.strerror}; {target} was left as it was")
@@ -176,6 +179,15 @@ def _take_place(new: Path, target: Path, aside: Path) -> None:
             aside.replace(target)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, under another name first: killed on the way, it leaves no part that could be taken for the whole."""
+    gone = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(OSError):
+        folder.replace(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -207,6 +219,23 @@ def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, to
     if missing := sorted(set(required) - tensors.keys()):
         raise UserError(f"{path} has no tensor {', '.join(missing)}; restore it with 'dvc checkout' or make it again")
     return tensors, metadata
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """One tensor of a safetensors file. Raises UserError when the file is missing or damaged, or lacks the tensor."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
+    try:
+        with safe_open(path, framework="np") as file:
+            names = set(file.keys())
+            array: np.ndarray | None = file.get_tensor(name) if name in names else None
+    except (SafetensorError, OSError, TypeError) as error:
+        raise refused_weights(path, error) from error
+    if array is None:
+        raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
+    return array
 
 
 def encode_png(pixels: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:

@@ -61,7 +61,7 @@ def new_project(folder: Path, model: Path, iterations: int = 2) -> Path:
     folder.mkdir()
     for name in ("pipeline", "presets"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "data/raw/README.md", ".dvc/config", ".dvc/.gitignore"):
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "raw/README.md", ".dvc/config", ".dvc/.gitignore"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(model, folder / "models/miniature")

@@ -1,8 +1,8 @@
 """What the paper's appendix G looks at: spectra, fingerprints and colours of the images, last latents, guidance differences.
 
-data/D_k -> images.py, per image: spectrum.py     power densities, S
+data/D_k -> images.py, per image: spectrum.py     power densities
                                   fingerprint.py  what a denoiser takes away (denoise.py, dncnn.py): its spectrum
-                                  colour.py       saturation, mean and spread
+                                  colour.py       mean and spread of R, G, B
 traces/k -> latents.py            density, moments and Gaussian fit of the last latents
 stage.py -> analysis/k.json, analysis/k.safetensors
 

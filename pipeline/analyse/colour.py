@@ -1,4 +1,4 @@
-"""Colour statistics: images of a chain at a high guidance scale grow more and more saturated (section 3.3)."""
+"""Colour statistics of a set: mean and spread of each channel (saturation is a metric: measure/power.py)."""
 
 from __future__ import annotations
 

@@ -15,8 +15,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.analyse.colour import colour_moments
 from pipeline.analyse.denoise import Denoiser
 from pipeline.analyse.fingerprint import residual_power
-from pipeline.analyse.spectrum import power_above, standard_spectrum
-from pipeline.measure.power import saturation
+from pipeline.analyse.spectrum import standard_spectrum
 
 _AT_ONCE = 64
 
@@ -25,25 +24,17 @@ Item = TypeVar("Item")
 
 class Observation(NamedTuple):
     """What an image shows, or the mean of that over images: power of the standardised image [S, S/2 + 1] and of the
-    residual [R, R/2 + 1], S, saturation, and the mean of R, G, B and of their squares, each [3]."""
+    residual [R, R/2 + 1], and the mean of R, G, B and of their squares, each [3]."""
 
     spectrum: np.ndarray
     residual: np.ndarray
-    power: np.ndarray
-    saturation: np.ndarray
     colour: np.ndarray
     colour_square: np.ndarray
 
 
-def observe(image: np.ndarray, denoiser: Denoiser, cutoff: float) -> Observation:
-    """[H,W,3] uint8 -> its observation; S counts the power above `cutoff` cycles per pixel."""
-    return Observation(
-        standard_spectrum(image),
-        residual_power(image, denoiser),
-        np.asarray(power_above(image, cutoff)),
-        np.asarray(saturation(image)),
-        *colour_moments(image),
-    )
+def observe(image: np.ndarray, denoiser: Denoiser) -> Observation:
+    """[H,W,3] uint8 -> its observation."""
+    return Observation(standard_spectrum(image), residual_power(image, denoiser), *colour_moments(image))
 
 
 def mean_observation(

@@ -1,13 +1,11 @@
-"""Radial and angular power densities of images (section G.3; formulas of Corvi et al. 2023), and S (eq. 14)."""
+"""Radial and angular power densities of images (section G.3; formulas of Corvi et al. 2023)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
-import scipy.fft
 
 from pipeline.measure.power import half_plane, power_spectrum
 
@@ -79,32 +77,3 @@ def radial_mean(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _rings(side: int) -> np.ndarray:
     u, v, _ = half_plane(side, side)
     return np.rint(np.hypot(u, v) * side).astype(int).ravel()
-
-
-def power_above(image: np.ndarray, cutoff: float) -> float:
-    """[H,W,3] uint8 -> S_i (eq. 14), the same number as `measure.power.high_frequency_power`.
-
-    By Parseval S_i is the variance of the pixels less the power at 0 < r <= cutoff. At the paper's cutoff those are a
-    few hundred frequencies, which cost less than the whole transform.
-    """
-    variance = np.square(cv2.meanStdDev(image)[1]).mean() / 255**2
-    rows, columns, weight = _low_frequencies(*image.shape[:2], cutoff)
-    pixels = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
-    low = rows @ (pixels @ columns).view(np.complex64)
-    power = np.square(np.abs(low), dtype=np.float64).mean(axis=0)
-    return max(float(variance - np.vdot(weight, power) / 255**2), 0.0)
-
-
-@lru_cache(maxsize=8)
-def _low_frequencies(height: int, width: int, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of the Fourier matrices up to `cutoff`: [U,H] complex64 and [W,2V] float32 (real and imaginary parts by
-    turns, since real times real is cheaper), divided by H and W; and the weight [U,V] of each frequency: 0 outside
-    0 < r <= cutoff, 2 where the conjugate half counts too."""
-    u, v = (
-        frequencies[np.abs(frequencies) <= cutoff] for frequencies in (scipy.fft.fftfreq(height), scipy.fft.rfftfreq(width))
-    )
-    rows = np.exp(-2j * np.pi * np.outer(u, np.arange(height))) / height
-    columns = np.exp(-2j * np.pi * np.outer(np.arange(width), v)) / width
-    radius = np.hypot(u[:, None], v)
-    weight = np.where((radius > 0) & (radius <= cutoff), np.where(v > 0, 2.0, 1.0), 0.0)
-    return rows.astype(np.complex64), columns.astype(np.complex64).view(np.float32), weight

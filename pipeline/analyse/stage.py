@@ -17,10 +17,10 @@ from pipeline.analyse.images import Observation, default_workers, mean_observati
 from pipeline.analyse.latents import distribution
 from pipeline.analyse.spectrum import densities
 from pipeline.errors import UserError
-from pipeline.measure.images import load_checked, read_manifest
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.progress import Progress
+from pipeline.sets import load_checked, read_manifest
 from pipeline.storage import write_bytes, write_json
 
 _ROWS = 64
@@ -41,7 +41,6 @@ def run(params: View, k: int, layout: Layout, workers: int | None = None) -> Non
         "spectrum": _spectrum(seen),
         "fingerprint": _fingerprint(mark, params.denoiser),
         "colour": {
-            "saturation": float(seen.saturation),
             "mean": _rounded(seen.colour),
             "spread": _rounded(spread(seen.colour, seen.colour_square)),
         },
@@ -55,7 +54,7 @@ def _look(params: View, k: int, layout: Layout, workers: int) -> Observation:
     denoiser = load_denoiser(params.denoiser, params.denoiser_weights)
 
     def look(row: dict[str, Any]) -> Observation:
-        return observe(load_checked(folder / row["file"], row["sha256"]), denoiser, params.frequency_cutoff)
+        return observe(load_checked(folder / row["file"], row["sha256"]), denoiser)
 
     try:
         with Progress(f"analyse {k}", len(rows)) as progress:
@@ -70,7 +69,6 @@ def _spectrum(seen: Observation) -> dict[str, Any]:
         "frequencies": _rounded(found.frequencies),
         "radial": _rounded(found.radial),
         "angular": _rounded(found.angular),
-        "power": float(seen.power),
     }
 
 
@@ -130,7 +128,7 @@ def _opened(path: Path, name: str) -> Any:
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
     try:
         file = safe_open(path, framework="np")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}); fetch or make it again") from error
     if name not in file.keys():  # noqa: SIM118  (not a mapping)
         raise UserError(f"{path} has no tensor {name!r}; sample again with 'dvc repro'")

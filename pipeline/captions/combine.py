@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
-from pipeline.captions.parts import Parts
-from pipeline.captions.rules import Rule, Thresholds
+from pipeline.captions.parts import Parts, Tag
+from pipeline.captions.rules import Rule, Thresholds, Window
 
 _KIND = re.compile(r"\b(butterfly|butterflies|moth|moths)\b", re.IGNORECASE)
 
@@ -44,3 +46,26 @@ def with_species(text: str, species: str) -> str:
     if _KIND.search(text):
         return _KIND.sub(lambda found: f"{species} {found.group()}", text, count=1)
     return f"a {species} butterfly, {text}"
+
+
+def corrected(parts: Parts, correction: Mapping[str, str], window: Window) -> Parts:
+    """Parts with the corrections of one picture (captions.overrides); its `caption` is left to the caller."""
+    blip = parts.blip | ({window.label: correction["blip"]} if "blip" in correction else {})
+    tags = tuple(_tags(correction["tags"])) if "tags" in correction else parts.tags
+    if "add_tags" in correction:
+        tags = (*(tags or ()), *_tags(correction["add_tags"]))
+    if "remove_tags" in correction:
+        removed = {name.casefold() for name, _, _ in _tags(correction["remove_tags"])}
+        tags = tuple(tag for tag in tags or () if tag[0].casefold() not in removed)
+    return replace(
+        parts,
+        blip=blip,
+        tags=tags,
+        title=correction.get("title", parts.title),
+        species=correction.get("species", parts.species),
+        description=correction.get("description", parts.description),
+    )
+
+
+def _tags(text: str) -> list[Tag]:
+    return [(name.strip(), 1.0, "general") for name in text.split(",") if name.strip()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.captions.options import captioning
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from pipeline.captions.rules import Rule
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_SCORE = click.FloatRange(0.1, 1.0)
 
 
 @click.command(short_help="A raw data set -> pictures, captions, their parts.")
@@ -23,50 +23,30 @@ _SCORE = click.FloatRange(0.1, 1.0)
     "--dataset", "name", default="folder", show_default=True, metavar="NAME", help="`redifine dataset list` has them."
 )
 @click.option("--out", type=_FOLDER, help="Folder for pictures, captions and parts.jsonl; default: RAW itself (folder only).")
-@click.option("--blip", type=_FOLDER, help="A BLIP in transformers' layout.")
-@click.option("--tagger", type=_FOLDER, help="A WD v1.4 tagger: model.onnx and selected_tags.csv.")
-@click.option(
-    "--form", type=click.Choice(["full", "tags", "short", "long"]), default="full", show_default=True, help="Prompt set."
-)
-@click.option("--all-forms", is_flag=True, help="Also ask BLIP for the short and long texts, for prompt sets to come.")
-@click.option("--parts", metavar="LIST", help="Parts in order, of blip,style,tags,name,description,attributes.")
-@click.option("--style", metavar="TEXT", help="Words that name the style; default: the data set's.")
-@click.option("--window", metavar="LEAST-MOST", help="Length of BLIP's text; default: the data set's.")
-@click.option("--unit", type=click.Choice(["words", "tokens"]), default="words", show_default=True, help="Of the window.")
-@click.option("--threshold", type=_SCORE, default=0.35, show_default=True, help="Score from which a general tag counts.")
-@click.option("--character-threshold", type=_SCORE, default=0.85, show_default=True, help="The same, for characters.")
-@click.option("--overrides", type=click.Path(path_type=Path, dir_okay=False), help="CSV of corrections by hand.")
-@click.option("--size", type=click.IntRange(0, 4096), help="Pictures become squares of this size; 0: copied as they are.")
-@click.option(
-    "--fit", type=click.Choice(["crop", "pad", "squash"]), default="crop", show_default=True, help="How, with --size."
-)
-@click.option("--count", type=click.IntRange(min=1), help="Draw this many pictures; default for celeba: 1000.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
-@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures captioned at a time.")
-@click.option("--strict", is_flag=True, help="Write nothing when any file has a problem.")
-@click.option("--overwrite", is_flag=True, help="Also captions that were edited by hand.")
-@click.option(
-    "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True
-)
-@click.option("--tokenizer", type=_FOLDER, help="CLIP tokenizer that counts tokens; default: that of params.yaml's model.")
-@click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")
-def caption(raw: Path, sheet: Path, tokenizer: Path | None, device: str | None, **options: Any) -> None:
+@captioning
+def caption(raw: Path, **options: Any) -> None:
     """Read the raw data set in RAW, caption its pictures, and write the folder that `dataset: folder` takes.
 
     What BLIP and the tagger said is kept in parts.jsonl: another --form, --style, --threshold or a stopped run asks no
     model again for what is there.
 
-    Example: redifine caption downloads/leedsbutterfly --dataset butterfly --out data/raw --blip models/blip
+    Example: redifine caption downloads/leedsbutterfly --dataset butterfly --out raw --blip models/blip
     """
+    caption_set(raw, options)
+
+
+def caption_set(raw: Path, options: dict[str, Any]) -> Outcome:
+    """Caption the data set `name` in `raw`, write the page and tell what came of it; `options` as the commands have them."""
     from pipeline.captions import stage
     from pipeline.captions.sheet import clip_counter, write_sheet
 
     job = _job(raw, options)
-    folder = tokenizer or _models_tokenizer()
+    folder = options["tokenizer"] or _models_tokenizer()
     count = clip_counter(folder) if folder else None
-    outcome = stage.run(job, *_models(options["blip"], options["tagger"], device))
-    write_sheet(sheet, f"{job.dataset.name}, {options['form']}", job.out, outcome.rows, outcome.captions, count)
-    _tell(job, outcome, sheet)
+    outcome = stage.run(job, *_models(options["blip"], options["tagger"], options["device"]))
+    write_sheet(options["sheet"], f"{job.dataset.name}, {options['form']}", job.out, outcome.rows, outcome.captions, count)
+    _tell(job, outcome, options["sheet"])
+    return outcome
 
 
 def _job(raw: Path, options: dict[str, Any]) -> Job:

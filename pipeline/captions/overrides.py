@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from pipeline.captions.parts import Parts, Tag
-from pipeline.captions.rules import Window
 from pipeline.datasets.items import Problem
 from pipeline.datasets.layouts.files import read_table
 from pipeline.errors import UserError
@@ -40,26 +37,3 @@ def load(path: Path, names: Iterable[str]) -> tuple[dict[str, Override], list[Pr
         else:
             found[name] = {key: value.strip() for key, value in row.items() if key != "name" and value.strip()}
     return found, problems
-
-
-def apply(parts: Parts, override: Override, window: Window) -> Parts:
-    """Parts with the corrections of one row; what the models said stays in parts.jsonl. `caption` is left to the caller."""
-    blip = parts.blip | ({window.label: override["blip"]} if "blip" in override else {})
-    tags = tuple(_tags(override["tags"])) if "tags" in override else parts.tags
-    if "add_tags" in override:
-        tags = (*(tags or ()), *_tags(override["add_tags"]))
-    if "remove_tags" in override:
-        removed = {name.casefold() for name, _, _ in _tags(override["remove_tags"])}
-        tags = tuple(tag for tag in tags or () if tag[0].casefold() not in removed)
-    return replace(
-        parts,
-        blip=blip,
-        tags=tags,
-        title=override.get("title", parts.title),
-        species=override.get("species", parts.species),
-        description=override.get("description", parts.description),
-    )
-
-
-def _tags(text: str) -> list[Tag]:
-    return [(name.strip(), 1.0, "general") for name in text.split(",") if name.strip()]

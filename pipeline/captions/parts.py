@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.guards import is_file_name
+from pipeline.guards import is_a, is_file_name
 from pipeline.storage import read_jsonl, write_jsonl
 
 NAME = "parts.jsonl"
@@ -37,12 +37,17 @@ class Parts:
     """In the order of the tagger's list, most frequent first; None: never tagged."""
     made_by: dict[str, str] = field(default_factory=dict)
     """Which model made the part: blip, tagger."""
+    corrections: dict[str, str] = field(default_factory=dict)
+    """By hand (--overrides), of what holds for every caption: tags, add_tags, remove_tags, title, species, description."""
+    thresholds: tuple[float, float] | None = None
+    """Scores from which a general tag and a character's counted when `caption` was made."""
     caption: str = ""
     """What was last written beside the picture."""
 
     def row(self) -> dict[str, Any]:
         tags = None if self.tags is None else [list(tag) for tag in self.tags]
-        return vars(self) | {"attributes": list(self.attributes), "tags": tags}
+        thresholds = None if self.thresholds is None else list(self.thresholds)
+        return vars(self) | {"attributes": list(self.attributes), "tags": tags, "thresholds": thresholds}
 
 
 _TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description", "caption")
@@ -63,18 +68,30 @@ def save(folder: Path, rows: Iterable[Parts]) -> None:
 def _parts(path: Path, row: dict[str, Any]) -> Parts:
     texts = {key: row.get(key, "") for key in _TEXTS}
     blip, made_by, attributes = row.get("blip", {}), row.get("made_by", {}), row.get("attributes", [])
-    tags = row.get("tags")
+    tags, corrections, thresholds = row.get("tags"), row.get("corrections", {}), row.get("thresholds")
     whole = (
         all(isinstance(text, str) for text in (*texts.values(), *attributes))
         and isinstance(attributes, list)
-        and all(isinstance(found, dict) and all(isinstance(v, str) for v in found.values()) for found in (blip, made_by))
+        and all(_is_text_by_key(found) for found in (blip, made_by, corrections))
+        and (thresholds is None or _are_two_scores(thresholds))
         and (tags is None or (isinstance(tags, list) and all(_is_tag(tag) for tag in tags)))
         and is_file_name(texts["file"])
     )
     if not whole:
         raise UserError(f"{path} has a damaged row for {row['name']!r}; delete the row, and its parts are made again")
     found = None if tags is None else tuple((name, float(score), kind) for name, score, kind in tags)
-    return Parts(**texts, attributes=tuple(attributes), blip=blip, tags=found, made_by=made_by)
+    least = None if thresholds is None else (float(thresholds[0]), float(thresholds[1]))
+    return Parts(
+        **texts, attributes=tuple(attributes), blip=blip, tags=found, made_by=made_by, corrections=corrections, thresholds=least
+    )
+
+
+def _is_text_by_key(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+def _are_two_scores(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(is_a(score, int | float) for score in value)
 
 
 def _is_tag(tag: Any) -> bool:

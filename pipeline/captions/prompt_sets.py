@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.captions import parts
-from pipeline.captions.combine import compose
+from pipeline.captions.combine import compose, corrected
+from pipeline.captions.parts import Parts
 from pipeline.captions.rules import RULES, Thresholds, prompt_set
 from pipeline.errors import UserError
 
 _OPTION = {"tags": "--form tags", "short": "--all-forms", "long": "--all-forms"}
 
 
-def captions_of(folder: Path, form: str, thresholds: Thresholds | None = None) -> dict[str, str]:
-    """{picture's name without suffix: caption} of the prompt set `form`: tags, short or long.
+def captions_of(folder: Path, form: str) -> dict[str, str]:
+    """{picture's name without suffix: caption} of the prompt set `form`: tags, short or long; pictures that lack the part
+    are not in it.
 
-    Raises UserError when parts.jsonl is missing, or lacks the part for some picture.
+    Thresholds and corrections by hand are those of the last `redifine caption`. Raises UserError when parts.jsonl is
+    missing, or lacks the part for every picture.
     """
     rows = parts.load(folder)
     if not rows:
         raise UserError(f"prompt_form {form} needs {folder / parts.NAME}; make it with 'redifine caption' (docs/datasets.md)")
-    rule = prompt_set(RULES["folder"], form)
-    found = {name: compose(row, rule, thresholds or Thresholds()) for name, row in rows.items()}
-    lacking = sorted(name for name, caption in found.items() if not caption)
-    if lacking:
+    found = {name: caption for name, row in rows.items() if (caption := _caption(row, form))}
+    if not found:
         raise UserError(
-            f"prompt_form {form}: {len(lacking)} pictures of {folder} have no such part ({lacking[0]}, ...); "
+            f"prompt_form {form}: no picture of {folder} has such a part in {parts.NAME}; "
             f"run 'redifine caption' again with {_OPTION.get(form, '--form full')}"
         )
     return found
+
+
+def _caption(row: Parts, form: str) -> str:
+    """The caption of one picture, "" without its part; a window in words goes before one in tokens."""
+    thresholds = Thresholds(*row.thresholds) if row.thresholds else Thresholds()
+    for unit in ("words", "tokens"):
+        window = replace(RULES["folder"].window, unit=unit)
+        rule = prompt_set(replace(RULES["folder"], window=window), form)
+        if caption := compose(corrected(row, row.corrections, rule.window), rule, thresholds):
+            return caption
+    return ""

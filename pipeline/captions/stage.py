@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.captions import overrides, parts
 from pipeline.captions.ask import ask_models
-from pipeline.captions.combine import compose
+from pipeline.captions.combine import compose, corrected
 from pipeline.captions.job import Captioner, Job, Model, Outcome, TagsPictures
 from pipeline.captions.overrides import Override
 from pipeline.captions.parts import Parts
@@ -21,6 +21,9 @@ from pipeline.errors import UserError
 from pipeline.guards import fault_of_text
 from pipeline.progress import Progress
 from pipeline.storage import encode_png, write_bytes, write_text
+
+_LASTING = ("tags", "add_tags", "remove_tags", "title", "species", "description")
+"""Corrections that hold for every prompt set; a text or a caption by hand belongs to the one that it was written for."""
 
 
 def run(job: Job, blip: Model[Captioner] | None, tagger: Model[TagsPictures] | None) -> Outcome:
@@ -128,6 +131,8 @@ def _by_hand(job: Job, outcome: Outcome, corrections: Mapping[str, Override]) ->
 def _write_captions(job: Job, outcome: Outcome, by_hand: Mapping[str, str], corrections: Mapping[str, Override]) -> None:
     outcome.kept = len(by_hand)
     for row in outcome.rows:
+        row.thresholds = (job.thresholds.general, job.thresholds.character)
+        row.corrections = {key: value for key, value in corrections.get(row.name, {}).items() if key in _LASTING}
         if row.name in by_hand:
             if by_hand[row.name]:
                 outcome.captions[row.name] = by_hand[row.name]
@@ -144,5 +149,5 @@ def _write_captions(job: Job, outcome: Outcome, by_hand: Mapping[str, str], corr
 def _caption(job: Job, row: Parts, corrections: Mapping[str, Override]) -> str:
     """What the rule makes of the parts as they are, with the picture's corrections."""
     correction = corrections.get(row.name, {})
-    corrected = overrides.apply(row, correction, job.rule.window)
-    return " ".join(correction.get("caption", compose(corrected, job.rule, job.thresholds)).split())
+    parts = corrected(row, correction, job.rule.window)
+    return " ".join(correction.get("caption", compose(parts, job.rule, job.thresholds)).split())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.compare.runs import Run
+from pipeline.compare.runs import ComparedRun
 from pipeline.errors import UserError
 from pipeline.report.words import counted
 
 
-def check_features(runs: Sequence[Run]) -> None:
+def check_features(runs: Sequence[ComparedRun]) -> None:
     """Raises UserError when two runs were measured in different feature spaces: their FIDs share no scale."""
     known = [run for run in runs if run.features_of is not None]
     for run in known[1:]:
@@ -21,7 +21,7 @@ def check_features(runs: Sequence[Run]) -> None:
             )
 
 
-def warnings(runs: Sequence[Run]) -> list[str]:
+def warnings(runs: Sequence[ComparedRun]) -> list[str]:
     """Sentences on chains that ended early, and on different numbers of images and iterations."""
     early = [
         f"{run.name} ended early: {counted(run.last, 'iteration')} of {run.planned} measured; its curves stop there."
@@ -31,7 +31,7 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     return early + _different_n(runs) + _different_last(runs)
 
 
-def _different_n(runs: Sequence[Run]) -> list[str]:
+def _different_n(runs: Sequence[ComparedRun]) -> list[str]:
     sizes = {run.name: int(n) for run in runs if (n := run.value("n", 1)) is not None}
     if len(set(sizes.values())) < 2:
         return []
@@ -39,7 +39,7 @@ def _different_n(runs: Sequence[Run]) -> list[str]:
     return [f"The runs have different numbers of images ({told}): FID falls with that number, so compare them with care."]
 
 
-def _different_last(runs: Sequence[Run]) -> list[str]:
+def _different_last(runs: Sequence[ComparedRun]) -> list[str]:
     reached = sorted({run.last for run in runs})
     if len(reached) < 2:
         return []

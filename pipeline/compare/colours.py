@@ -19,7 +19,7 @@ text { font: 12px system-ui, sans-serif; fill: var(--soft); } .y { text-anchor: 
 .mark { fill: var(--ink); } .rule { stroke: var(--line); } .line { fill: none; stroke: var(--c); stroke-width: 2; }
 .dashed { stroke-dasharray: 2 5; } circle { fill: var(--c); stroke: var(--card); stroke-width: 1.5; }
 .band { fill: var(--c); fill-opacity: .14; } .error { stroke: var(--c); stroke-opacity: .55; stroke-width: 1.4; }
-.front { fill: none; stroke: var(--quiet); stroke-dasharray: 5 4; }
+.front { fill: none; stroke: var(--quiet); stroke-dasharray: 5 4; } circle.dot-mark { stroke: none; fill-opacity: .5; }
 """
 
 

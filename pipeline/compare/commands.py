@@ -50,11 +50,12 @@ def compare(
 
 
 def collect(
-    names: tuple[str, ...], experiments: bool, averaged: tuple[str, ...], root: Path
+    names: tuple[str, ...], experiments: bool, averaged: tuple[str, ...], root: Path, one_scale: bool = True
 ) -> tuple[list[Setting], list[str]]:
     """Settings of the revisions `names` of the project at `root`, and what a reader must know.
 
-    Raises UserError for no or unknown revisions, runs without metrics, and runs that cannot be compared.
+    Raises UserError for no or unknown revisions, runs without metrics, and, where FIDs must share `one_scale`, runs measured
+    with different features.
     """
     from pipeline.compare.checks import check_features, warnings
     from pipeline.compare.groups import settings_of, without_doubles
@@ -72,7 +73,8 @@ def collect(
         )
     found = [read_run(revision, str(revision)) for revision in open_revisions(wanted, root)]
     runs, doubles = without_doubles(found, averaged)
-    check_features(runs)
+    if one_scale:
+        check_features(runs)
     return settings_of(runs, averaged, _presets(root)), doubles + warnings(runs)
 
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.compare.runs import Run
+from pipeline.compare.runs import ComparedRun
 from pipeline.errors import UserError
 from pipeline.guards import fits, parsed_json
 from pipeline.paths import Layout
+from pipeline.sets import MANIFEST_KEYS, check_features
 from pipeline.storage import sha256_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
 _LAYOUT = Layout()
-_ROW = ("file", "prompt_index", "image_index", "prompt", "sha256")
 
 
-def read_features(run: Run) -> list[np.ndarray]:
+def read_features(run: ComparedRun) -> list[np.ndarray]:
     """Features of D_0..D_K, each [N,d] float32. Raises UserError when one is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -27,25 +27,27 @@ def read_features(run: Run) -> list[np.ndarray]:
     sets = []
     for k in range(run.last + 1):
         try:
-            sets.append(load(_read(run, _LAYOUT.features(k)))["image"])
+            found = load(_read(run, _LAYOUT.features(k)))["image"]
         except (SafetensorError, KeyError) as error:
             raise UserError(f"{_LAYOUT.features(k)} of {run.name} holds no features; run its stage again") from error
+        sets.append(check_features(found, f"{_LAYOUT.features(k)} of {run.name}", k))
     return sets
 
 
-def read_manifest(run: Run, k: int) -> list[dict[str, Any]]:
+def read_manifest(run: ComparedRun, k: int) -> list[dict[str, Any]]:
     """Rows of D_k: file, prompt_index, image_index, prompt, sha256. Raises UserError when it is missing or damaged."""
     path = _LAYOUT.manifest(k)
     try:
         rows = [parsed_json(line) for line in _read(run, path).decode().split("\n") if line]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} of {run.name} is not valid JSON lines; run its stage again") from error
-    if not all(isinstance(row, dict) and all(fits(key, row.get(key)) for key in _ROW) for row in rows):
-        raise UserError(f"{path} of {run.name} has a row without {', '.join(_ROW)} of the right kind; run its stage again")
+    if not all(isinstance(row, dict) and all(fits(key, row.get(key)) for key in MANIFEST_KEYS) for row in rows):
+        keys = ", ".join(MANIFEST_KEYS)
+        raise UserError(f"{path} of {run.name} has a row without {keys} of the right kind; run its stage again")
     return rows
 
 
-def read_image(run: Run, k: int, row: Mapping[str, Any]) -> bytes:
+def read_image(run: ComparedRun, k: int, row: Mapping[str, Any]) -> bytes:
     """An image file of D_k. Raises UserError when it is missing or not the one that the manifest records."""
     path = _LAYOUT.images(k) / row["file"]
     content = _read(run, path)
@@ -54,7 +56,7 @@ def read_image(run: Run, k: int, row: Mapping[str, Any]) -> bytes:
     return content
 
 
-def _read(run: Run, path: Path) -> bytes:
+def _read(run: ComparedRun, path: Path) -> bytes:
     if run.source is None:
         raise UserError(f"{run.name} comes from a table, which holds no {path}; name a revision instead")
     return run.source.read(path)

@@ -11,7 +11,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SeedMean:
     """Mean of `n` values; the interval is mean - half .. mean + half, and `half` is None for a single value."""
 
     mean: float
@@ -27,16 +27,16 @@ class Estimate:
         return self.mean + (self.half or 0.0)
 
 
-def estimate(values: Iterable[float | None], confidence: float = CONFIDENCE) -> Estimate | None:
+def estimate(values: Iterable[float | None], confidence: float = CONFIDENCE) -> SeedMean | None:
     """Mean and half the width of Student's t interval, t_{n-1} s / sqrt(n); None where nothing finite was measured."""
     known = [float(value) for value in values if value is not None and math.isfinite(value)]
     if not known:
         return None
     if len(known) == 1:
-        return Estimate(known[0], None, 1)
+        return SeedMean(known[0], None, 1)
     n = len(known)
     half = student_quantile(n - 1, confidence) * statistics.stdev(known) / math.sqrt(n)
-    return Estimate(statistics.fmean(known), half, n)
+    return SeedMean(statistics.fmean(known), half, n)
 
 
 def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from pipeline.compare.colours import colour
-from pipeline.compare.estimate import Estimate
+from pipeline.compare.estimate import SeedMean
 from pipeline.compare.groups import Setting
 from pipeline.compare.pareto import pareto_front
 from pipeline.compare.plane import Mark, Plane, draw
+from pipeline.compare.runs import DERIVED
 from pipeline.errors import UserError
-from pipeline.report.chart import Band, Chart, Series, legend, render
+from pipeline.report.chart import Band, Chart, Dots, Series, legend, render
 from pipeline.report.figures import Figure
+from pipeline.report.memory import pearson
 from pipeline.report.words import short
 
 METRICS = {
@@ -29,6 +31,10 @@ METRICS = {
     "sfd": ("SFD", "How far an image has moved, in feature space, from the real image of its own prompt."),
     "power_ratio": ("High-frequency power", "S_k / S_0: rising means noise and hard edges, falling means blur."),
     "saturation": ("Colour saturation", "Mean over all pixels, from 0 (grey) to 1 (pure colour)."),
+    "saturation_growth": (
+        "Saturation growth",
+        "Saturation of D_k over that of the real images: above 1 is oversaturated.",
+    ),
     "generalisation_score": (
         "Generalisation score",
         "Mean distance of an image from the nearest one that was trained on: low is memory.",
@@ -38,11 +44,13 @@ METRICS = {
 }
 """Title and note of each metric that has its own; any other number in metrics/k.json can be drawn, too."""
 
-DEFAULT_METRICS = ("fid", "recall", "clip_score", "sfd", "power_ratio", "saturation", "generalisation_score", "entropy")
+DEFAULT_METRICS = ("fid", "recall", "clip_score", "sfd", "power_ratio", "saturation_growth", "generalisation_score", "entropy")
 LONGEST_LABEL = 34
+SAME_FLOOR = 1e-5
+"""Floors that differ by less than this share are one: tables keep six digits."""
 
 
-def told(value: Estimate | None) -> str:
+def told(value: SeedMean | None) -> str:
     """ "24.4 ± 1.2", with as many decimals as the mean; "24.4" for one seed, a dash for nothing."""
     if value is None:
         return "–"
@@ -54,15 +62,25 @@ def told(value: Estimate | None) -> str:
 
 
 def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520) -> Markup:
-    """Collapse rate against FID_1, with intervals and the Pareto front of the means (Fig. 2, 6)."""
+    """Collapse rate against FID_1, with intervals, the runs as thin marks, and the Pareto front of the means (Fig. 2, 6)."""
     placed = [(i, s, first, rate) for i, s in enumerate(settings) if (first := s.at("fid", 1)) and (rate := s.collapse_rate)]
     means = [(first.mean, rate.mean) for _, _, first, rate in placed]
-    marks = [_mark(index, setting, first, rate) for index, setting, first, rate in placed]
+    marks = [mark for index, setting, _, _ in placed for mark in _single_runs(index, setting)]
+    marks += [_mark(index, setting, first, rate) for index, setting, first, rate in placed]
     front = [means[i] for i in pareto_front(means)]
     return draw(Plane("FID₁", "collapse rate (FID per iteration)", marks, front, width=width, height=height))
 
 
-def _mark(index: int, setting: Setting, first: Estimate, rate: Estimate) -> Mark:
+def _single_runs(index: int, setting: Setting) -> list[Mark]:
+    """A thin mark for each run that counts, where there are several."""
+    if len(setting.finished) < 2:
+        return []
+    shade = colour(index)
+    found = [(run.name, run.value("fid", 1), run.collapse_rate) for run in setting.finished]
+    return [Mark(x, y, shade, tip=name, radius=2.2, faint=True) for name, x, y in found if x is not None and y is not None]
+
+
+def _mark(index: int, setting: Setting, first: SeedMean, rate: SeedMean) -> Mark:
     name = setting.name if len(setting.name) <= LONGEST_LABEL else setting.name[: LONGEST_LABEL - 1] + "…"
     tip = f"{setting.name}: FID_1 {told(first)}, collapse rate {told(rate)}, {rate.n} seed{'s' if rate.n > 1 else ''}"
     return Mark(first.mean, rate.mean, colour(index), name, tip, first.half or 0.0, rate.half or 0.0, radius=5.5)
@@ -70,7 +88,7 @@ def _mark(index: int, setting: Setting, first: Estimate, rate: Estimate) -> Mark
 
 def available_metrics(settings: Sequence[Setting]) -> list[str]:
     """Numbers that some run has at some k, sorted."""
-    found = {name for s in settings for run in s.runs for k in range(run.last + 1) for name in run.metrics[k]}
+    found = {name for s in settings for run in s.runs for k in range(run.last + 1) for name in run.metrics[k]} | set(DERIVED)
     return sorted(name for name in found - {"k", "n"} if any(s.at(name, k) for s in settings for k in range(s.last + 1)))
 
 
@@ -92,7 +110,8 @@ def _figure(settings: Sequence[Setting], metric: str) -> Figure:
 
 
 def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: int = 290) -> Markup:
-    """A metric over k: a line for each setting, and the 95 % interval around it where there are several seeds."""
+    """A metric over k: for each setting its mean as a line, and where there are several seeds the 95 % interval around it and
+    the runs as thin marks."""
     found = [[(k, value) for k in range(s.last + 1) if (value := s.at(metric, k))] for s in settings]
     lines = [
         Series(setting.name, [(k, value.mean) for k, value in points], colour(i), markers=True)
@@ -100,16 +119,33 @@ def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: i
     ]
     intervals = [[(k, value.low, value.high) for k, value in points if value.half is not None] for points in found]
     bands = [Band(points, colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
+    dots = [Dots(_of_runs(setting, metric), colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
     from_zero = metric in ("fid", "sfd", "recall", "power_ratio", "saturation")
-    lines += _floor(settings) if metric == "fid" else []
-    return render(Chart("iteration k", lines, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands))
+    lines += _floors(settings) if metric == "fid" else []
+    return render(
+        Chart("iteration k", lines, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands, dots=dots)
+    )
 
 
-def _floor(settings: Sequence[Setting]) -> list[Series]:
-    """The distance of two halves of the real images, where it was recorded."""
-    found = next((value for s in settings if (value := s.at("fid_floor", 1))), None)
-    last = max(s.last for s in settings)
-    return [Series("real vs real", [(1, found.mean), (last, found.mean)], "var(--quiet)", dashed=True)] if found else []
+def _of_runs(setting: Setting, metric: str) -> list[tuple[float, float]]:
+    """(k, value) of every run."""
+    values = [(k, run.value(metric, k)) for run in setting.runs for k in range(run.last + 1)]
+    return [(float(k), value) for k, value in values if value is not None and math.isfinite(value)]
+
+
+def _floors(settings: Sequence[Setting]) -> list[Series]:
+    """The distance of two halves of the real images: one line where the settings share it, else one for each in its colour."""
+    found = [(i, setting, floor.mean) for i, setting in enumerate(settings) if (floor := setting.at("fid_floor", 1))]
+    if not found:
+        return []
+    low, high = min(floor for _, _, floor in found), max(floor for _, _, floor in found)
+    if high - low <= SAME_FLOOR * high:
+        last = max(setting.last for setting in settings)
+        return [Series("real vs real", [(1, found[0][2]), (last, found[0][2])], "var(--quiet)", dashed=True)]
+    return [
+        Series(f"real vs real, {setting.name}", [(1, floor), (setting.last, floor)], colour(i), dashed=True)
+        for i, setting, floor in found
+    ]
 
 
 def key(settings: Sequence[Setting]) -> Markup:
@@ -145,12 +181,3 @@ def entropy_figure(settings: Sequence[Setting], width: int = 1100, height: int =
     note = f"{found}: all runs and all k. A training set of low entropy goes with images that repeat it (a low score)."
     drawing = draw(Plane("entropy of T_k, nats", "ln generalisation score", marks, width=width, height=height))
     return Figure("Entropy and generalisation", note, drawing)
-
-
-def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Pearson's correlation; None for fewer than three points or a constant."""
-    if len(x) < 3 or len(set(x)) == 1 or len(set(y)) == 1:
-        return None
-    from scipy.stats import pearsonr
-
-    return float(pearsonr(x, y).statistic)

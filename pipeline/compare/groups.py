@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.compare.estimate import Estimate, estimate
-from pipeline.compare.runs import Run
+from pipeline.compare.estimate import SeedMean, estimate
+from pipeline.compare.runs import ComparedRun
 from pipeline.params import STAGE_PARAMS, Params
 
 NEVER_DIFFERS = ("title", "sample_batch")
@@ -17,7 +17,7 @@ NEVER_DIFFERS = ("title", "sample_batch")
 _ORDER = list(dict.fromkeys([*STAGE_PARAMS["sample"], *Params.model_fields]))
 """Parameters in the order in which a name lists them: the sampler's first, as in "cfg=7.5, condition_drop=0.2"."""
 
-Values = Mapping[str, Any]
+ParameterValues = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Setting:
     """Runs that are averaged, in the order of their seeds."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[ComparedRun, ...]
 
     @property
     def last(self) -> int:
@@ -33,31 +33,31 @@ class Setting:
         return max(run.last for run in self.runs)
 
     @property
-    def finished(self) -> tuple[Run, ...]:
+    def finished(self) -> tuple[ComparedRun, ...]:
         """The runs that reached that K: only these have a say in what the end of the chain is like."""
         return tuple(run for run in self.runs if run.last == self.last)
 
-    def at(self, metric: str, k: int) -> Estimate | None:
+    def at(self, metric: str, k: int) -> SeedMean | None:
         """Mean of a metric at k over the runs that have it."""
         return estimate(run.value(metric, k) for run in self.runs)
 
-    def at_end(self, metric: str) -> Estimate | None:
+    def at_end(self, metric: str) -> SeedMean | None:
         return estimate(run.value(metric, run.last) for run in self.finished)
 
     @property
-    def collapse_rate(self) -> Estimate | None:
+    def collapse_rate(self) -> SeedMean | None:
         return estimate(run.collapse_rate for run in self.finished)
 
 
 def settings_of(
-    runs: Sequence[Run], averaged: Iterable[str] = ("seed",), presets: Mapping[str, Values] | None = None
+    runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",), presets: Mapping[str, ParameterValues] | None = None
 ) -> list[Setting]:
     """Group runs that differ in the `averaged` parameters alone, in the order in which settings first appear.
 
     Runs that have an `arm` are grouped and named by it. `presets` maps a display name to the values that earn it.
     """
     left_out = {*averaged, *NEVER_DIFFERS}
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[ComparedRun]] = {}
     for run in runs:
         groups.setdefault(run.arm or _canonical(_telling(run, left_out)), []).append(run)
     values = [_telling(members[0], left_out) for members in groups.values()]
@@ -68,7 +68,7 @@ def settings_of(
     ]
 
 
-def _telling(run: Run, left_out: set[str]) -> dict[str, Any]:
+def _telling(run: ComparedRun, left_out: set[str]) -> dict[str, Any]:
     """The parameters that make a setting; `iterations` counts."""
     found = {key: value for key, value in run.params.items() if key not in left_out}
     return found | ({"iterations": run.planned} if "iterations" in found else {})
@@ -78,7 +78,7 @@ def _canonical(values: Any) -> str:
     return json.dumps(values, sort_keys=True, default=str)
 
 
-def setting_names(settings: Sequence[Values], presets: Mapping[str, Values]) -> list[str]:
+def setting_names(settings: Sequence[ParameterValues], presets: Mapping[str, ParameterValues]) -> list[str]:
     """A name for each: its preset's, then what differs between the settings and is not the default.
 
     cfg is listed whenever it differs, for it is what everyone asks first.
@@ -89,7 +89,7 @@ def setting_names(settings: Sequence[Values], presets: Mapping[str, Values]) -> 
     return [_name(values, differing, presets) for values in settings]
 
 
-def _name(values: Values, differing: Sequence[str], presets: Mapping[str, Values]) -> str:
+def _name(values: ParameterValues, differing: Sequence[str], presets: Mapping[str, ParameterValues]) -> str:
     preset = next((name for name, wanted in presets.items() if _matches(values, wanted)), None)
     covered = presets[preset] if preset else {}
     rest = [key for key in differing if key not in covered]
@@ -99,7 +99,7 @@ def _name(values: Values, differing: Sequence[str], presets: Mapping[str, Values
     return ", ".join(parts or [_part(key, values) for key in rest]) or _part("cfg", values)
 
 
-def _matches(values: Values, wanted: Values) -> bool:
+def _matches(values: ParameterValues, wanted: ParameterValues) -> bool:
     return all(key in values and values[key] == value for key, value in wanted.items())
 
 
@@ -108,7 +108,7 @@ def _default(key: str) -> Any:
     return entry.get_default(call_default_factory=True) if entry else None
 
 
-def _part(key: str, values: Values) -> str:
+def _part(key: str, values: ParameterValues) -> str:
     value = values.get(key)
     text = (
         str(value).lower()
@@ -120,9 +120,9 @@ def _part(key: str, values: Values) -> str:
     return f"{key}={text}"
 
 
-def without_doubles(runs: Sequence[Run], averaged: Iterable[str] = ("seed",)) -> tuple[list[Run], list[str]]:
+def without_doubles(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",)) -> tuple[list[ComparedRun], list[str]]:
     """Runs that differ in some parameter, and a sentence for each that was left out: one run counted twice is no sample."""
-    kept: dict[str, Run] = {}
+    kept: dict[str, ComparedRun] = {}
     notices = []
     for run in runs:
         key = _canonical([run.arm, _telling(run, set(NEVER_DIFFERS)), [run.params.get(key) for key in averaged]])
@@ -132,7 +132,7 @@ def without_doubles(runs: Sequence[Run], averaged: Iterable[str] = ("seed",)) ->
     return list(kept.values()), notices
 
 
-Measure = Callable[[Setting], Estimate | None]
+Measure = Callable[[Setting], SeedMean | None]
 
 COLUMNS: dict[str, Measure] = {
     "FID_1": lambda setting: setting.at("fid", 1),

@@ -12,7 +12,7 @@ from pipeline.analyse.embedding import tsne
 from pipeline.compare.contents import read_features
 from pipeline.compare.groups import Setting
 from pipeline.compare.plane import Mark, Plane, draw
-from pipeline.compare.runs import Run
+from pipeline.compare.runs import ComparedRun
 from pipeline.errors import UserError
 from pipeline.report.figures import Figure
 
@@ -23,7 +23,7 @@ POINTS = 2000
 """Points in all; t-SNE takes about their number squared, and nobody sees more."""
 
 
-def map_panels(settings: Sequence[Setting], runs: Sequence[Run]) -> list[Figure]:
+def map_panels(settings: Sequence[Setting], runs: Sequence[ComparedRun]) -> list[Figure]:
     """A panel for each setting, all in one map, colours by iteration, D_0 in ink.
 
     Raises UserError when features are missing, too few, or of different widths.

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Comparison:
+class RunsCompared:
     """What the page shows; `notices` are sentences that a reader must know. Pictures and the map may be missing."""
 
     settings: list[Setting]
@@ -40,9 +40,9 @@ class Comparison:
     panels: list[Figure] = field(default_factory=list)
 
 
-def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> Comparison:
+def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> RunsCompared:
     """Draw everything that can be drawn; what lacks its files becomes a notice. Raises UserError for an unknown metric."""
-    found = Comparison(settings, list(notices), over_k(settings, metrics), entropy_figure(settings))
+    found = RunsCompared(settings, list(notices), over_k(settings, metrics), entropy_figure(settings))
     if any(run.source is None for setting in settings for run in setting.runs):
         return found
     runs = representative(settings)
@@ -52,7 +52,7 @@ def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Seque
     return found
 
 
-def _or_notice(comparison: Comparison, what: str, make: Callable[[], T], instead: T) -> T:
+def _or_notice(comparison: RunsCompared, what: str, make: Callable[[], T], instead: T) -> T:
     try:
         return make()
     except UserError as error:
@@ -90,7 +90,7 @@ def _symbols(text: str) -> Markup:
     return Markup(re.sub(r"(?<=[A-Za-z])_([0-9Kk])(?![a-z])", r"<sub>\1</sub>", str(escape(text))))
 
 
-def page(comparison: Comparison, title: str = "Runs compared") -> str:
+def page(comparison: RunsCompared, title: str = "Runs compared") -> str:
     """The comparison as HTML. The same runs give the same text."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     settings = comparison.settings

@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.compare.colours import colour
 from pipeline.compare.contents import read_image, read_manifest
 from pipeline.compare.groups import Setting
-from pipeline.compare.runs import Run
+from pipeline.compare.runs import ComparedRun
 from pipeline.errors import UserError
 from pipeline.guards import image_errors
 from pipeline.report.pictures import SMALL_SIDE, THUMBNAIL_SIDE
@@ -31,7 +31,7 @@ class Block:
 
     name: str
     colour: str
-    run: Run
+    run: ComparedRun
     ks: tuple[int, ...]
 
 
@@ -43,7 +43,7 @@ class Line:
     cells: list[list[str | None]]
 
 
-def representative(settings: Sequence[Setting]) -> list[Run]:
+def representative(settings: Sequence[Setting]) -> list[ComparedRun]:
     """A run for each setting: of the smallest seed that all of them have, else of each one's smallest."""
     shared = set.intersection(*({run.seed for run in setting.runs} for setting in settings))
     seed = min(shared, default=None)
@@ -55,7 +55,9 @@ def shown_iterations(last: int) -> tuple[int, ...]:
     return tuple(sorted({0, 1, max(1, last // 2), last}))
 
 
-def side_by_side(settings: Sequence[Setting], runs: Sequence[Run], count: int = PROMPTS) -> tuple[list[Block], list[Line]]:
+def side_by_side(
+    settings: Sequence[Setting], runs: Sequence[ComparedRun], count: int = PROMPTS
+) -> tuple[list[Block], list[Line]]:
     """A block of columns for each setting, and a line for each of `count` prompts that all of `runs` have, evenly spread.
 
     D_0 has a block of its own when it is the same everywhere. Raises UserError when an image cannot be had.
@@ -74,7 +76,7 @@ def side_by_side(settings: Sequence[Setting], runs: Sequence[Run], count: int = 
     return blocks, lines
 
 
-def _blocks(settings: Sequence[Setting], runs: Sequence[Run], one_origin: bool) -> list[Block]:
+def _blocks(settings: Sequence[Setting], runs: Sequence[ComparedRun], one_origin: bool) -> list[Block]:
     real = [Block("real", "var(--k0)", runs[0], (0,))] if one_origin else []
     return real + [
         Block(setting.name, colour(i), run, shown_iterations(run.last)[1 if one_origin else 0 :])
@@ -82,7 +84,7 @@ def _blocks(settings: Sequence[Setting], runs: Sequence[Run], one_origin: bool) 
     ]
 
 
-def _by_prompt(run: Run, k: int) -> Manifest:
+def _by_prompt(run: ComparedRun, k: int) -> Manifest:
     """{prompt: row of its first image}"""
     found: Manifest = {}
     for row in sorted(read_manifest(run, k), key=lambda row: (row["prompt_index"], row["image_index"])):
@@ -96,7 +98,7 @@ def _spread(prompts: Sequence[str], count: int) -> list[str]:
     return [prompts[i * len(prompts) // take] for i in range(take)]
 
 
-def _uri(run: Run, k: int, row: dict[str, Any] | None) -> str | None:
+def _uri(run: ComparedRun, k: int, row: dict[str, Any] | None) -> str | None:
     return thumbnail(read_image(run, k, row), f"{row['file']} of D_{k} of {run.name}") if row else None
 
 

@@ -14,14 +14,17 @@ LEFT, TOP, RIGHT, BOTTOM = 52, 12, 14, 42
 CHARACTER, LINE = 6.3, 15.0
 """About the width of a character and the height of a line of the labels."""
 
-Scale = Callable[[float], float]
+ToPixels = Callable[[float], float]
 Box = tuple[float, float, float, float]
 """left, top, right, bottom"""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A point; `label` stands beside it, `tip` appears under the pointer; x and y errors are half widths of intervals."""
+    """A point; `label` stands beside it, `tip` appears under the pointer; x and y errors are half widths of intervals.
+
+    A `faint` one is a thin mark behind the others: a single run behind its setting's mean.
+    """
 
     x: float
     y: float
@@ -31,6 +34,7 @@ class Mark:
     x_error: float = 0.0
     y_error: float = 0.0
     radius: float = 4.5
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def _ticks(span: tuple[float, float]) -> list[float]:
     return [tick for tick in nice_ticks(*span, 9) if span[0] <= tick <= span[1]]
 
 
-def _scale(span: tuple[float, float], start: float, end: float) -> Scale:
+def _scale(span: tuple[float, float], start: float, end: float) -> ToPixels:
     low, high = span
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
@@ -92,7 +96,7 @@ def _number(value: float) -> str:
     return f"{value:,.10g}".replace("-", "−")
 
 
-def _frame(plane: Plane, x_ticks: list[float], y_ticks: list[float], to_x: Scale, to_y: Scale) -> list[Markup]:
+def _frame(plane: Plane, x_ticks: list[float], y_ticks: list[float], to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
     """Grid, numbers and titles of both axes."""
     _, _, right, bottom = plane.room
     row = Markup('<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="y" x="{}" y="{:.1f}">{}</text>')
@@ -107,26 +111,27 @@ def _frame(plane: Plane, x_ticks: list[float], y_ticks: list[float], to_x: Scale
     return [*rows, *columns, below, beside]
 
 
-def _front(corners: Sequence[tuple[float, float]], to_x: Scale, to_y: Scale) -> list[Markup]:
+def _front(corners: Sequence[tuple[float, float]], to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
     path = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in corners)
     return [Markup('<polyline class="front" points="{}"/>').format(path)] if len(corners) > 1 else []
 
 
-def _errors(mark: Mark, to_x: Scale, to_y: Scale) -> Markup:
+def _errors(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> Markup:
     bar = Markup('<line class="error" style="--c:{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
     across = (to_x(mark.x - mark.x_error), to_x(mark.x + mark.x_error), to_y(mark.y), to_y(mark.y))
     upright = (to_x(mark.x), to_x(mark.x), to_y(mark.y - mark.y_error), to_y(mark.y + mark.y_error))
     return bar.format(mark.colour, *across) + bar.format(mark.colour, *upright)
 
 
-def _mark(mark: Mark, to_x: Scale, to_y: Scale) -> Markup:
+def _mark(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> Markup:
     title = Markup("<title>{}</title>").format(mark.tip) if mark.tip else Markup("")
-    return Markup('<circle style="--c:{}" cx="{:.1f}" cy="{:.1f}" r="{:g}">{}</circle>').format(
-        mark.colour, to_x(mark.x), to_y(mark.y), mark.radius, title
+    kind = Markup('class="dot-mark" ') if mark.faint else Markup("")
+    return Markup('<circle {}style="--c:{}" cx="{:.1f}" cy="{:.1f}" r="{:g}">{}</circle>').format(
+        kind, mark.colour, to_x(mark.x), to_y(mark.y), mark.radius, title
     )
 
 
-def _labels(plane: Plane, to_x: Scale, to_y: Scale) -> list[Markup]:
+def _labels(plane: Plane, to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
     """Each label where it covers least: right, left, above or below its point, or in between."""
     taken = [box for mark in plane.marks for box in _occupied(mark, to_x, to_y)]
     drawn = []
@@ -138,7 +143,7 @@ def _labels(plane: Plane, to_x: Scale, to_y: Scale) -> list[Markup]:
     return drawn
 
 
-def _occupied(mark: Mark, to_x: Scale, to_y: Scale) -> list[Box]:
+def _occupied(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> list[Box]:
     """What a point and its error bars take up."""
     x, y, r = to_x(mark.x), to_y(mark.y), mark.radius
     across = (to_x(mark.x - mark.x_error), y - 1.0, to_x(mark.x + mark.x_error), y + 1.0)

@@ -75,7 +75,7 @@ def _as_sentences(root: Path) -> Iterator[None]:
     try:
         yield
     except NotDvcRepoError as error:
-        raise UserError(f"{root} is no DVC project; run 'redifine compare' in the project's folder") from error
+        raise UserError(f"{root} is no DVC project; run in the project's folder") from error
     except SCMError as error:
         raise UserError(f"revisions are kept in Git, and it says: {error}; run in a clone of the project") from error
     except DvcException as error:

@@ -19,8 +19,11 @@ from pipeline.paths import Layout
 
 _LAYOUT = Layout()
 
+DERIVED = {"saturation_growth": "saturation"}
+"""Metrics that are another one relative to the real images; metrics/k.json need not have them."""
 
-class Row(NamedTuple):
+
+class TableRow(NamedTuple):
     """One k of one chain, as a table has it; the seed tells the chains of an arm apart."""
 
     arm: str
@@ -30,7 +33,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Run:
+class ComparedRun:
     """A chain; `metrics`[k] stands for k = 0..K and may be empty at 0. `arm` names its setting where parameters do not.
 
     `planned` is K as the parameters have it. `features_of` says what the metrics were measured with, None where unknown.
@@ -54,7 +57,10 @@ class Run:
         return int(self.params.get("seed", 0))
 
     def value(self, metric: str, k: int) -> float | None:
-        """metrics[k][metric] where it is a number, else None."""
+        """metrics[k][metric] where it is a number, else None; of `DERIVED` its base over the base at 0."""
+        if metric in DERIVED:
+            start, now = self.value(DERIVED[metric], 0), self.value(DERIVED[metric], k)
+            return now / start if start and now is not None else None
         found = self.metrics[k].get(metric) if 0 <= k <= self.last else None
         return float(found) if isinstance(found, int | float) else None
 
@@ -65,7 +71,7 @@ class Run:
         return None if first is None or last is None else collapse_rate(first, last, self.last)
 
 
-def runs_from_rows(rows: Iterable[Row]) -> list[Run]:
+def runs_from_rows(rows: Iterable[TableRow]) -> list[ComparedRun]:
     """Runs without Git or DVC; each (arm, seed) is one. Raises UserError when one lacks an iteration 1..K or has one twice."""
     chains: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = {}
     for row in rows:
@@ -76,16 +82,16 @@ def runs_from_rows(rows: Iterable[Row]) -> list[Run]:
     return [_from_chain(arm, seed, chain) for (arm, seed), chain in chains.items()]
 
 
-def _from_chain(arm: str, seed: int, chain: dict[int, Mapping[str, Any]]) -> Run:
+def _from_chain(arm: str, seed: int, chain: dict[int, Mapping[str, Any]]) -> ComparedRun:
     last = max(chain)
     missing = [k for k in range(1, last + 1) if k not in chain]
     if missing or last < 1:
         raise UserError(f"the table lacks k = {missing[0] if missing else 1} of {arm}, seed {seed}; add the row")
     metrics = [chain.get(k, {}) for k in range(last + 1)]
-    return Run(f"{arm}, seed {seed}", {"seed": seed}, metrics, last, arm)
+    return ComparedRun(f"{arm}, seed {seed}", {"seed": seed}, metrics, last, arm)
 
 
-def read_run(source: Source, name: str) -> Run:
+def read_run(source: Source, name: str) -> ComparedRun:
     """A run from what `source` holds. Raises UserError when it has no parameters, no metrics, or a damaged file."""
     params = _params(source, name)
     planned = len(params["iterations"])
@@ -97,7 +103,7 @@ def read_run(source: Source, name: str) -> Run:
             f"{name} has no metrics (no {_LAYOUT.metrics(1)}): no chain ran there, or its dvc.lock was not committed; "
             f"run 'dvc repro' and commit dvc.lock, or name an experiment of 'dvc exp list'"
         )
-    return Run(name, params, metrics, planned, None, _features_of(source, params, metrics[1]), source)
+    return ComparedRun(name, params, metrics, planned, None, _features_of(source, params, metrics[1]), source)
 
 
 def _params(source: Source, name: str) -> dict[str, Any]:

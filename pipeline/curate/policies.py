@@ -8,16 +8,16 @@ from typing import Any
 
 from pipeline.randomness import derive_seed
 
-Record = dict[str, Any]
+TrainingImage = dict[str, Any]
 """One training image: path, prompt_index, image_index, caption, k (the iteration it comes from), sha256."""
 
 
-def replace(latest: Sequence[Record]) -> list[Record]:
+def replace(latest: Sequence[TrainingImage]) -> list[TrainingImage]:
     """T_k = D_{k-1}: the Chain of Diffusion itself (section 3.1)."""
     return list(latest)
 
 
-def mix(latest: Sequence[Record], real: Sequence[Record], real_fraction: float, seed: int) -> list[Record]:
+def mix(latest: Sequence[TrainingImage], real: Sequence[TrainingImage], real_fraction: float, seed: int) -> list[TrainingImage]:
     """D_{k-1} with each image replaced by its own real counterpart with probability `real_fraction` (appendix C.3).
 
     Whether an image is replaced depends on the seed, its prompt and its index alone, not on the others.
@@ -31,6 +31,6 @@ def mix(latest: Sequence[Record], real: Sequence[Record], real_fraction: float, 
     return mixed
 
 
-def accumulate(previous: Sequence[Record], latest: Sequence[Record]) -> list[Record]:
+def accumulate(previous: Sequence[TrainingImage], latest: Sequence[TrainingImage]) -> list[TrainingImage]:
     """T_k = T_{k-1} + D_{k-1}: everything made so far, with D_0 (appendix C.12)."""
     return [*previous, *latest]

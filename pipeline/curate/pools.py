@@ -6,41 +6,42 @@ import sys
 
 import numpy as np
 
-from pipeline.curate.policies import Record
-from pipeline.curate.records import features_of, place, records
-from pipeline.curate.selection import greedy, nearest_neighbour_quantile, threshold_decay
+from pipeline.curate.policies import TrainingImage
+from pipeline.curate.records import training_images
+from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
 from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
+from pipeline.sets import features_of, identity
 from pipeline.storage import read_jsonl
 
 
-def select(params: View, k: int, layout: Layout) -> list[Record]:
+def select(params: View, k: int, layout: Layout) -> list[TrainingImage]:
     """N images out of `params.pool`, N the number of prompts, after those that T_{k-1} passes on (pool accumulate).
 
     T_1's pool is D_0, which has just N images: all are kept, whatever the rule. Ordered by k, prompt and image.
     Raises UserError when the pool is smaller than N or the features do not fit it.
     """
-    count = len(records(layout, 0))
+    count = len(training_images(layout, 0))
     passed_on, pool = split(params.pool, k, layout)
     _check_size(params, k, len(pool), count)
     # One call, so that what is passed on and the pool have the same number of dimensions.
     features = features_of(layout, [*passed_on, *pool])
     chosen, candidates = features[: len(passed_on)], features[len(passed_on) :]
     picks = pick(params, k, candidates, count, chosen)
-    return sorted([*passed_on, *(pool[i] for i in picks)], key=place)
+    return sorted([*passed_on, *(pool[i] for i in picks)], key=identity)
 
 
-def split(pool: str, k: int, layout: Layout) -> tuple[list[Record], list[Record]]:
+def split(pool: str, k: int, layout: Layout) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """(what T_k takes over whole, what it chooses from).
 
     replace: nothing, D_{k-1} (2N images with images_per_prompt: 2); accumulate: T_{k-1}, D_{k-1};
     accumulate_subsample: nothing, D_0..D_{k-1}.
     """
     if pool == "accumulate_subsample":
-        return [], [row for j in range(k) for row in records(layout, j)]
-    latest = records(layout, k - 1)
+        return [], [row for j in range(k) for row in training_images(layout, j)]
+    latest = training_images(layout, k - 1)
     if pool == "accumulate":
         needed = ("path", "prompt_index", "image_index", "caption", "k", "sha256")
         return read_jsonl(layout.training_set(k - 1), needed), latest
@@ -59,7 +60,7 @@ def pick(params: View, k: int, features: np.ndarray, count: int, chosen: np.ndar
         return greedy(features, count, rng, chosen)
     tau = params.selection_threshold
     if tau is None:
-        tau = nearest_neighbour_quantile(features, params.selection_quantile)
+        tau = starting_threshold(features, params.selection_quantile, chosen)
     return threshold_decay(features, count, tau, params.selection_decay, rng, chosen)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.curate.distances import BLOCK, Points, blocks, lower, nearest_of
+from pipeline.distances import BLOCK, CentredPoints, lower, nearest_of, neighbour_distances
 
 _TAKEN = -1.0
 """Stands for the distance of a point that has been taken: below every distance."""
@@ -18,7 +18,7 @@ def greedy(features: np.ndarray, count: int, rng: np.random.Generator, chosen: n
     several picks are computed together (see `_farthest`). Raises ValueError when `count` is not within 0..N.
     """
     _check(features, count, chosen)
-    points = Points(features)
+    points = CentredPoints(features)
     nearest = nearest_of(points, chosen)
     picks: list[int] = []
     if count and (chosen is None or len(chosen) == 0):
@@ -36,7 +36,7 @@ def greedy(features: np.ndarray, count: int, rng: np.random.Generator, chosen: n
     return np.array(picks, dtype=np.int64)
 
 
-def _farthest(points: Points, nearest: np.ndarray, size: int, limit: int) -> np.ndarray:
+def _farthest(points: CentredPoints, nearest: np.ndarray, size: int, limit: int) -> np.ndarray:
     """The next picks of the greedy rule, at least one and at most `limit`, found among the `size` farthest points.
 
     Distances only fall as points are taken. So a point that is still farther than all points outside the block were at
@@ -76,7 +76,7 @@ def threshold_decay(
     if not (0.0 <= tau < np.inf and 0.0 < decay < 1.0):
         raise ValueError(f"tau must be >= 0 and decay between 0 and 1, got {tau} and {decay}")
     order = rng.permutation(len(features))
-    points = Points(features[order])
+    points = CentredPoints(features[order])
     nearest = nearest_of(points, chosen)
     accepted: list[int] = []
     while len(accepted) < count:
@@ -91,7 +91,7 @@ def threshold_decay(
     return order[accepted]
 
 
-def _walk(points: Points, nearest: np.ndarray, tau: float, limit: int) -> list[int]:
+def _walk(points: CentredPoints, nearest: np.ndarray, tau: float, limit: int) -> list[int]:
     """One pass in order: accept up to `limit` points farther than `tau` from all accepted ones; `nearest` is kept current.
 
     Candidates are compared with what earlier blocks accepted through `nearest`, and among themselves through one matrix.
@@ -121,27 +121,19 @@ def _first_come(close: np.ndarray) -> list[int]:
     return accepted
 
 
-def _take(points: Points, nearest: np.ndarray, new: np.ndarray) -> None:
+def _take(points: CentredPoints, nearest: np.ndarray, new: np.ndarray) -> None:
     """Mark `new` as taken and lower the others' distances to the nearest taken point."""
     lower(nearest, points, points, new)
     nearest[new] = _TAKEN
 
 
-def nearest_neighbour_quantile(features: np.ndarray, quantile: float) -> float:
-    """tau_0: the `quantile` (0..1) of the distances from each point of [N,d] to its nearest neighbour, in bounded memory.
+def starting_threshold(features: np.ndarray, quantile: float, chosen: np.ndarray | None = None) -> float:
+    """tau_0: the `quantile` (0..1), over the points that may be chosen [N,d], of the distance to the nearest other image of the
+    pool: another of them, or one of `chosen` [M,d], which is held already and keeps its neighbours out as well.
 
     Raises ValueError with fewer than two points, because they have no neighbour.
     """
-    if len(features) < 2:
-        raise ValueError(f"nearest neighbours need at least 2 points, got {len(features)}")
-    points = Points(features)
-    nearest = np.full(len(points), np.inf, dtype=np.float32)
-    for rows in blocks(len(points)):
-        later = slice(rows.start, len(points))
-        between = points.to(points, rows, later)
-        np.fill_diagonal(between, np.inf)
-        np.minimum(nearest[rows], between.min(axis=1), out=nearest[rows])
-        np.minimum(nearest[later], between.min(axis=0), out=nearest[later])
+    nearest = np.minimum(neighbour_distances(features), nearest_of(CentredPoints(features), chosen))
     return float(np.quantile(nearest, quantile))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.curate.policies import accumulate, mix, replace
 from pipeline.curate.pools import select
-from pipeline.curate.records import records
+from pipeline.curate.records import training_images
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
@@ -19,9 +19,10 @@ def run(params: View, k: int, layout: Layout) -> None:
     if params.training_set == "select":
         chosen = select(params, k, layout)
     elif params.training_set == "accumulate":
-        chosen = accumulate(read_jsonl(layout.training_set(k - 1)), records(layout, k - 1))
+        chosen = accumulate(read_jsonl(layout.training_set(k - 1)), training_images(layout, k - 1))
     elif params.training_set == "mix" and k > 1:
-        chosen = mix(records(layout, k - 1), records(layout, 0), params.real_fraction, derive_seed("curate", params.seed, k))
+        latest, real = training_images(layout, k - 1), training_images(layout, 0)
+        chosen = mix(latest, real, params.real_fraction, derive_seed("curate", params.seed, k))
     else:
-        chosen = replace(records(layout, k - 1))
+        chosen = replace(training_images(layout, k - 1))
     write_jsonl(layout.training_set(k), chosen)

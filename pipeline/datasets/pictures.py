@@ -1,17 +1,26 @@
-"""One file of a raw set -> an RGB picture, and a square of it."""
+"""One file of a raw set -> an RGB picture, and a square of it: what can be read faithfully is, what is ambiguous is refused."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.guards import image_errors
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-_SIXTEEN_TO_EIGHT = 1 / 257
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+"""Read by content, whatever the suffix says; Pillow's other readers (EPS, PSD, ...) are no business of a data set."""
+
+FITS = ("crop", "pad", "squash")
+
+_PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+"""What Pillow turns into RGBA without loss; CMYK and the like go by way of RGB."""
+
+_LARGEST_16_BIT = 65535
 
 
 class BrokenPicture(Exception):
@@ -19,27 +28,41 @@ class BrokenPicture(Exception):
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture as RGB: EXIF orientation applied, transparency on white, 16-bit grey scaled. Raises BrokenPicture."""
+    """A picture as RGB. EXIF orientation is applied, transparency laid on white, 16-bit grey scaled, CMYK and palettes
+    turned into RGB. Raises BrokenPicture.
+    """
     try:
         if path.stat().st_size == 0:
             raise BrokenPicture("is empty (0 bytes)")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
+                _refuse_animation(opened)
                 return _on_white(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BrokenPicture("is too large to be opened safely") from error
+        raise BrokenPicture(f"is too large to be opened safely (over {Image.MAX_IMAGE_PIXELS:,} pixels)") from error
     except image_errors() as error:
         raise BrokenPicture("cannot be read as an image (truncated, or no PNG, JPEG, WebP or BMP)") from error
 
 
+def _refuse_animation(image: Image.Image) -> None:
+    """Raise BrokenPicture for several frames. A camera's MPO is one picture: its first, with previews behind it."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise BrokenPicture(f"is an animation of {frames} frames; save the frame that you mean as a picture")
+
+
 def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        image = image.convert("I").point(lambda value: value * _SIXTEEN_TO_EIGHT).convert("L")
-    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-        image = image.convert("RGB")
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        image = _eight_bit(image)
+    layer = (image if image.mode in _PLAIN_MODES else image.convert("RGB")).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey as 8-bit grey. Pillow's own conversion would clip all but the darkest values to white."""
+    values = np.asarray(image).astype(np.float64)
+    return Image.fromarray(np.rint(np.clip(values, 0, _LARGEST_16_BIT) * (255.0 / _LARGEST_16_BIT)).astype(np.uint8))
 
 
 def square(image: Image.Image, size: int, fit: str) -> Image.Image:

@@ -13,8 +13,8 @@ from pipeline.params import Params
 LITTLE_ROOM, NO_ROOM = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""
 
-GPU_ONLY = (("precision", "fp32"), ("optimizer", "AdamW"), ("attention", "sdpa"))
-"""Parameters, and the one value of each that trains on a CPU."""
+GPU_ONLY = (("precision", ("fp32", "bf16")), ("optimizer", ("AdamW", "FusedAdamW")), ("attention", ("sdpa",)))
+"""Parameters, and the values of each that train on a CPU."""
 
 
 def gpu(params: Params | None) -> Finding:
@@ -25,9 +25,9 @@ def gpu(params: Params | None) -> Finding:
         names = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         return ok("GPU", ", ".join(f"{found.name}, {found.total_memory / 2**30:.0f} GiB" for found in names))
     for name, on_cpu in GPU_ONLY:
-        if params is not None and getattr(params, name) != on_cpu:
+        if params is not None and getattr(params, name) not in on_cpu:
             value = getattr(params, name)
-            return problem("GPU", f"none that torch can use, and {name} is {value}", f"set {name}: {on_cpu} in params.yaml")
+            return problem("GPU", f"none that torch can use, and {name} is {value}", f"set {name}: {on_cpu[0]} in params.yaml")
     return note(
         "GPU", "none that torch can use; the chain runs on the CPU", "the miniature is made for that, a real model is not"
     )

@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from pipeline.measure.neighbours import squared_distances
+from pipeline.distances import CentredPoints, nearest_of, neighbour_distances
 
-_BLOCK = 1024
 _COPY_SHARE = 1e-3
 
 
@@ -21,7 +20,7 @@ def generalisation_score(generated: np.ndarray, training: np.ndarray) -> float:
     """
     if min(len(generated), len(training)) == 0:
         raise ValueError(f"the score needs images in both sets, got {len(generated)} and {len(training)}")
-    return float(_nearest(generated, training, 1, same=False).mean())
+    return float(nearest_of(CentredPoints(generated), training).mean(dtype=np.float64))
 
 
 def copy_distance(real: np.ndarray) -> float:
@@ -29,7 +28,7 @@ def copy_distance(real: np.ndarray) -> float:
     a real image to its nearest neighbour. Raises ValueError below two images."""
     if len(real) < 2:
         raise ValueError(f"the nearest neighbour needs at least 2 images, got {len(real)}")
-    return _COPY_SHARE * float(np.median(_nearest(real, real, 1, same=True)))
+    return _COPY_SHARE * float(np.median(neighbour_distances(real)))
 
 
 def entropy(features: np.ndarray, copy: float = 0.0, *, gamma: int = 1) -> float | None:
@@ -43,24 +42,8 @@ def entropy(features: np.ndarray, copy: float = 0.0, *, gamma: int = 1) -> float
     count, dimension = features.shape
     if count <= gamma:
         raise ValueError(f"neighbour {gamma} needs more images than that, got {count}")
-    eps = np.maximum(_nearest(features, features, gamma, same=True), copy)
+    eps = np.maximum(neighbour_distances(features, gamma).astype(np.float64), copy)
     if not eps.all():
         return None
     log_ball = dimension / 2 * np.log(np.pi) - gammaln(dimension / 2 + 1)
     return float(digamma(count) - digamma(gamma) + log_ball + dimension * np.log(eps).mean())
-
-
-def _nearest(points: np.ndarray, others: np.ndarray, gamma: int, same: bool) -> np.ndarray:
-    """Distance [N] from each point to its `gamma`-th nearest of the others, itself not counted where the sets are the
-    `same`. Two blocks of points at a time: memory does not grow with the sets."""
-    distances = []
-    for i in range(0, len(points), _BLOCK):
-        block = points[i : i + _BLOCK]
-        best = np.full((len(block), gamma), np.inf)
-        for j in range(0, len(others), _BLOCK):
-            squared = squared_distances(block, others[j : j + _BLOCK])
-            if same and i == j:
-                np.fill_diagonal(squared, np.inf)
-            best = np.partition(np.hstack([best, squared]), gamma - 1, axis=1)[:, :gamma]
-        distances.append(np.sqrt(best[:, -1]))
-    return np.concatenate(distances)

@@ -12,7 +12,6 @@ from pipeline.measure.clip_score import clip_score
 from pipeline.measure.collapse import collapse_rate
 from pipeline.measure.features import Clip, load_extractor
 from pipeline.measure.frechet import frechet_distance, real_floor
-from pipeline.measure.images import batches, read_manifest
 from pipeline.measure.memorisation import copy_distance, entropy, generalisation_score
 from pipeline.measure.neighbours import precision_recall
 from pipeline.measure.power import high_frequency_power, saturation
@@ -21,13 +20,14 @@ from pipeline.measure.training import training_features
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.progress import Progress
-from pipeline.storage import load_tensors, read_json, save_tensors, write_json
+from pipeline.sets import batches, read_features, read_manifest
+from pipeline.storage import read_array, read_json, save_tensors, write_json
 
 _NUMBER = int | float
 _OF_REAL = {"fid_floor": _NUMBER, "power": _NUMBER, "copy_distance": _NUMBER}
 
 
-class Observed(NamedTuple):
+class MeasuredImages(NamedTuple):
     """What one pass over N images gives: features [N,d], CLIP embeddings [N,e], and the mean power and saturation."""
 
     image: np.ndarray
@@ -57,7 +57,7 @@ def run(params: View, k: int, layout: Layout, device: str) -> None:
         _measure_generated(params, k, layout, rows, observed)
 
 
-def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], clip: Clip, device: str) -> Observed:
+def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], clip: Clip, device: str) -> MeasuredImages:
     """One pass over the images, in batches."""
     shared = (params.features, params.feature_model) == ("clip", params.clip_model)
     extractor = clip if shared else load_extractor(params.features, params.feature_model, device)
@@ -70,7 +70,7 @@ def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], c
             saturations += [saturation(image) for image in images]
             progress.advance(len(images))
     feature = {"name": extractor.name, "dimension": extractor.dimension, "preprocessing": extractor.preprocessing}
-    return Observed(
+    return MeasuredImages(
         image=np.concatenate(features),
         clip_image=np.concatenate(embeddings),
         power=float(np.mean(powers)),
@@ -80,7 +80,7 @@ def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], c
     )
 
 
-def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, text: np.ndarray) -> None:
+def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: MeasuredImages, text: np.ndarray) -> None:
     floor, half = real_floor(real.image)
     copy = copy_distance(real.image)
     tensors = {"image": real.image, "clip_image": real.clip_image, "text": text}
@@ -103,20 +103,20 @@ def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: Observed, te
     )
 
 
-def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: Observed) -> None:
+def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: MeasuredImages) -> None:
     """Compare with features/0 and metrics/0; FID_1 is carried on from metrics/{k-1}."""
     real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0), _OF_REAL)
-    real = {name: tensor.numpy() for name, tensor in load_tensors(layout.features(0), ("image", "text"))[0].items()}
+    real, text = read_features(layout, 0, len(real_rows)), read_array(layout.features(0), "text")
     prompts, real_prompts = _prompt_indices(rows), _prompt_indices(real_rows)
     _check_prompts(k, prompts, real_prompts)
     row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
-    if drawn.image.shape[1:] != real["image"].shape[1:]:
+    if drawn.image.shape[1:] != real.shape[1:]:
         raise UserError(f"{layout.features(0)} is of another feature model; measure D_0 again with 'dvc repro reference'")
     # Measures of a set depend on its size: one image a prompt, as D_0 has, however many there are.
     one_each = drawn.image[[row["image_index"] == 0 for row in rows]]
-    fid = frechet_distance(one_each, real["image"])
+    fid = frechet_distance(one_each, real)
     fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1), {"fid_1": _NUMBER})["fid_1"]
-    precision, recall = precision_recall(one_each, real["image"], params.neighbours)
+    precision, recall = precision_recall(one_each, real, params.neighbours)
     copy = real_metrics["copy_distance"]
     training = training_features(layout, k, drawn.image.shape[1])
     save_tensors(layout.features(k), {"image": torch.from_numpy(drawn.image)})
@@ -132,8 +132,8 @@ def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str
             "collapse_rate": collapse_rate(fid_1, fid, k),
             "precision": precision,
             "recall": recall,
-            "clip_score": clip_score(drawn.clip_image, real["text"][[row_of[prompt] for prompt in prompts]]),
-            "sfd": sfd(drawn.image, real["image"], prompts, real_prompts),
+            "clip_score": clip_score(drawn.clip_image, text[[row_of[prompt] for prompt in prompts]]),
+            "sfd": sfd(drawn.image, real, prompts, real_prompts),
             "power": drawn.power,
             "power_spread": drawn.power_spread,
             "power_ratio": drawn.power / real_metrics["power"] if real_metrics["power"] > 0 else None,

@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from pipeline.base.record import FILE as RECORD
+from pipeline.base.record import origin
 from pipeline.errors import UserError
-from pipeline.guards import refuse_pickles
+from pipeline.guards import no_model, refuse_pickles
 from pipeline.storage import sha256_bytes, sha256_file
 
 PARTS = ("tokenizer", "text_encoder", "vae", "unet")
+SECOND_PARTS = ("tokenizer_2", "text_encoder_2")
+"""What Stable Diffusion XL has beside these."""
 
 
 def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
     """{path below the model's folder: sha256} of every file that M_0 is made of; empty when the model has none.
 
-    Raises UserError when the model has some of its parts but not all, `vae` names no folder with files, or weights are pickles.
+    Raises UserError when there is no such folder, the model has some of its parts but not all, `vae` names no folder with
+    files, or weights are pickles.
     """
     folder = Path(model)
-    refuse_pickles(folder, [part for part in PARTS if not (part == "vae" and vae)])
-    if vae:
-        refuse_pickles(Path(vae))
-    files = sorted(p for part in PARTS if not (part == "vae" and vae) for p in (folder / part).rglob("*") if p.is_file())
-    found = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    missing = [part for part in PARTS if not (part == "vae" and vae) and not any(name.startswith(f"{part}/") for name in found)]
+    extended = any((folder / part).exists() for part in SECOND_PARTS)
+    parts = [part for part in (*PARTS, *(SECOND_PARTS if extended else ())) if not (part == "vae" and vae)]
+    refuse_pickles(folder, parts)
+    if not folder.is_dir():
+        raise no_model(model)
+    found = {f"{part}/{name}": digest for part in parts for name, digest in _hashes(folder / part).items()}
+    missing = [part for part in parts if not any(name.startswith(f"{part}/") for name in found)]
     if found and missing:
         raise UserError(f"{model} has no files in {', '.join(missing)}, so it is no whole Stable Diffusion; fetch it again")
-    if vae:
-        replacement = sorted(p for p in Path(vae).rglob("*") if p.is_file())
-        if not replacement:
-            raise UserError(f"vae (params.yaml) names {vae}, where there are no files; name a VAE's folder, or set vae: null")
-        found |= {f"vae/{path.relative_to(vae).as_posix()}": sha256_file(path) for path in replacement}
+    return found | _replacement(Path(vae)) if vae else found
+
+
+def _replacement(vae: Path) -> dict[str, str]:
+    """The files of another VAE, under the names that they have in the model."""
+    refuse_pickles(vae)
+    # Not the record of a fetched VAE: it names the source, and the same weights must be the same M_0.
+    found = {f"vae/{name}": digest for name, digest in _hashes(vae).items() if name != RECORD}
+    if not found:
+        raise UserError(
+            f"vae (params.yaml) names {vae}, where there are no files; bring one with 'redifine base fetch', or set vae: null"
+        )
     return found
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def origins(model: str | Path, vae: str | Path | None, files: Mapping[str, str]) -> dict[str, Any]:
+    """{"model": ..., "vae": ...} of those that were fetched: repository and commit, or file; with their licence.
+
+    `files` are `base_files`' hashes. Raises UserError when a file is not the one that was fetched.
+    """
+    own = {name: digest for name, digest in files.items() if not (vae and name.startswith("vae/"))}
+    other = {name.removeprefix("vae/"): digest for name, digest in files.items() if name not in own}
+    found = {"model": origin(Path(model), own), "vae": origin(Path(vae), other) if vae else None}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def base_hash(files: dict[str, str]) -> str:

@@ -1,21 +1,25 @@
-"""Read a user's folder of images with .txt captions beside them, and list everything that is wrong with it at once."""
+"""Read a user's folder of images with .txt captions beside them; what is wrong with a file is listed, and the rest goes on."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.captions.prompt_sets import captions_of
+from pipeline.datasets.pictures import SUFFIXES
 from pipeline.errors import UserError, printable
 from pipeline.guards import fault_of_text
 from pipeline.prepare.pictures import BadFile, read_pixels
+from pipeline.progress import Progress
+from pipeline.storage import sha256_bytes
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", ".gitignore", ".ds_store", "thumbs.db"})
+_IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", "source.json", ".gitignore", ".ds_store", "thumbs.db"})
 _SHOWN_PROBLEMS = 20
 LONGEST_CAPTION = 5_000
 """Characters. A text encoder reads 225 tokens at most; what is longer than this is no caption."""
@@ -33,41 +37,79 @@ class RawImage:
     caption: str
 
 
-def read_folder(folder: Path, resolution: int, limit: int | None = None) -> list[RawImage]:
-    """Read images (sorted by name, at most `limit`), scaled to cover `resolution` and cropped at the centre.
+@dataclass
+class RawSet:
+    """The pictures of a folder, and what is to be told of it: by file name, with the reason."""
 
-    EXIF orientation is applied and transparency laid on white. Raises UserError listing every problem by file name.
+    images: list[RawImage] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    """Pictures that show the same as another; they stay, because their owner may weigh a picture so."""
+
+
+def read_folder(
+    folder: Path, resolution: int, limit: int | None = None, fit: str = "crop", form: str = "full", strict: bool = False
+) -> RawSet:
+    """Read the first `limit` usable images by name, as squares by `fit`, with their captions.
+
+    Captions are the .txt files for the prompt set `form` full, and come from parts.jsonl for tags, short and long.
+    Raises UserError when fewer than 2 or than `limit` are usable, and when `strict` for any problem, listing all.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
-    pairs, problems = _pair_up(folder)
-    if not problems:
-        _check_count(folder, len(pairs), limit)
-    chosen: list[RawImage] = []
-    for image, caption in list(pairs.items())[:limit]:
-        try:
-            chosen.append(RawImage(image.stem, read_pixels(image, resolution), _read_caption(caption)))
-        except BadFile as problem:
-            problems.append(str(problem))
-    if problems:
-        shown = "; ".join(sorted(problems)[:_SHOWN_PROBLEMS])
-        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-        raise UserError(f"{folder} has {len(problems)} problem(s), mend the files and run again: {shown}{more}")
-    return chosen
+    captions = None if form == "full" else captions_of(folder, form)
+    pairs, problems = _pair_up(folder, from_files=captions is None)
+    found = RawSet(left_out=problems)
+    with Progress("pictures", len(pairs) if limit is None else min(limit, len(pairs))) as progress:
+        for image, caption in pairs.items():
+            if len(found.images) == limit:
+                break
+            try:
+                text = _read_caption(caption) if captions is None else _said(captions, image, form)
+                found.images.append(RawImage(image.stem, read_pixels(image, resolution, fit), text))
+                progress.advance()
+            except BadFile as problem:
+                problems.append(str(problem))
+    problems.sort()
+    if strict and problems:
+        raise UserError(f"{folder} has {len(problems)} problem(s), mend the files and run again: {listed(problems)}")
+    _check_count(folder, found, limit)
+    found.copies = _copies(found.images)
+    return found
 
 
-def _check_count(folder: Path, count: int, limit: int | None) -> None:
-    """Raise UserError unless the folder's `count` images make a chain, and are as many as asked for."""
+def listed(problems: list[str]) -> str:
+    """Problems as the end of a sentence."""
+    more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
+    return "; ".join(problems[:_SHOWN_PROBLEMS]) + more
+
+
+def _check_count(folder: Path, found: RawSet, limit: int | None) -> None:
+    """Raise UserError unless the folder's images make a chain, and are as many as asked for."""
+    count, usable = len(found.images), "usable " if found.left_out else ""
+    why = f" ({len(found.left_out)} problem(s): {listed(found.left_out)})" if found.left_out else ""
     if count < 2:
-        held = "no image" if count == 0 else "one image"
-        raise UserError(f"{folder} holds {held}; put at least 2 there, each with a .txt caption beside it")
+        held = f"no {usable}image" if count == 0 else f"one {usable}image"
+        raise UserError(f"{folder} holds {held}; put at least 2 there, each with a .txt caption beside it{why}")
     if limit is not None and limit > count:
-        raise UserError(f"{folder} holds {count} images, but prompts is {limit}; set prompts to null or at most {count}")
+        advice = "set prompts to null or at most"
+        raise UserError(f"{folder} holds {count} {usable}images, but prompts is {limit}; {advice} {count}{why}")
 
 
-def _pair_up(folder: Path) -> tuple[dict[Path, Path], list[str]]:
-    """{image: its caption} in order of name, and what is wrong with the folder's list of names."""
+def _copies(images: list[RawImage]) -> list[str]:
+    """One line for each image whose pixels are those of an earlier one."""
+    first: dict[str, str] = {}
+    owners = [(image.name, first.setdefault(sha256_bytes(image.pixels.tobytes()), image.name)) for image in images]
+    return [f"{printable(name)} shows the same as {printable(owner)}" for name, owner in owners if name != owner]
+
+
+def _pair_up(folder: Path, from_files: bool) -> tuple[dict[Path, Path], list[str]]:
+    """{image: its caption} in order of name, and what is wrong with the folder's list of names.
+
+    With `from_files` an image whose .txt is ambiguous or refused is no pair; else its .txt does not matter.
+    """
     problems: list[str] = []
+    refused: set[str] = set()
     images: dict[str, list[Path]] = defaultdict(list)
     captions: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
@@ -76,13 +118,21 @@ def _pair_up(folder: Path) -> tuple[dict[Path, Path], list[str]]:
         kind = _kind(path)
         if problem := _problem_of_name(path, folder, kind):
             problems.append(problem)
+            refused.add(path.name)
         elif kind:
             {"image": images, "caption": captions}[kind][path.stem].append(path)
-    for same in (*images.values(), *captions.values()):
-        if len(same) > 1:
-            problems.append(f"duplicate name: {' and '.join(printable(path.name) for path in same)} would be one pair")
     problems += [f"{printable(same[0].name)} has no image beside it" for stem, same in captions.items() if stem not in images]
-    return {same[0]: captions.get(stem, [same[0].with_suffix(".txt")])[0] for stem, same in images.items()}, problems
+    pairs = {}
+    for stem, same in images.items():
+        texts = captions.get(stem, [same[0].with_suffix(".txt")])
+        several = next((paths for paths in (same, texts if from_files else []) if len(paths) > 1), None)
+        if several:
+            problems.append(f"duplicate name: {' and '.join(printable(path.name) for path in several)} would be one pair")
+        elif from_files and texts[0].name in refused:
+            problems.append(f"{printable(same[0].name)} has no usable caption")
+        else:
+            pairs[same[0]] = texts[0]
+    return pairs, problems
 
 
 def _kind(path: Path) -> str | None:
@@ -90,7 +140,7 @@ def _kind(path: Path) -> str | None:
     if not path.is_file():
         return None
     suffix = path.suffix.lower()
-    return "image" if suffix in IMAGE_SUFFIXES else "caption" if suffix == ".txt" else None
+    return "image" if suffix in SUFFIXES else "caption" if suffix == ".txt" else None
 
 
 def _problem_of_name(path: Path, folder: Path, kind: str | None) -> str | None:
@@ -102,7 +152,7 @@ def _problem_of_name(path: Path, folder: Path, kind: str | None) -> str | None:
     if _leads_out(path, folder):
         return f"{name} is a link out of {folder}; put the file itself there"
     if kind is None:
-        return f"{name} is neither an image ({', '.join(sorted(IMAGE_SUFFIXES))}) nor a .txt caption"
+        return f"{name} is neither an image ({', '.join(sorted(SUFFIXES))}) nor a .txt caption"
     return None
 
 
@@ -112,6 +162,13 @@ def _leads_out(path: Path, folder: Path) -> bool:
         return False
     target = os.path.realpath(path)
     return not Path(target).is_relative_to(os.path.realpath(folder)) and not _DVC_CACHE.search(Path(target).as_posix())
+
+
+def _said(captions: Mapping[str, str], image: Path, form: str) -> str:
+    """The picture's caption of a prompt set. Raises BadFile when parts.jsonl has none."""
+    if image.stem not in captions:
+        raise BadFile(f"{printable(image.name)} has no caption of the prompt set {form} in parts.jsonl")
+    return _checked_caption(printable(image.name), captions[image.stem])
 
 
 def _read_caption(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from pipeline.errors import UserError
 from pipeline.miniature.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures, draw
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
-from pipeline.prepare.base import base_files, base_hash
-from pipeline.prepare.folder import RawImage, read_folder
+from pipeline.prepare.base import base_files, base_hash, origins
+from pipeline.prepare.folder import RawImage, RawSet, listed, read_folder
 from pipeline.randomness import derive_seed
-from pipeline.storage import encode_png, replacing_folder, sha256_bytes, write_bytes, write_json, write_jsonl
+from pipeline.storage import encode_png, replacing_folder, sha256_bytes, write_bytes, write_json, write_jsonl, write_text
 
 DEFAULT_CREATURES = 100
 
@@ -26,25 +27,44 @@ def run(params: View, layout: Layout) -> None:
         raise UserError(
             f"{params.model} holds no Stable Diffusion in diffusers layout (unet/, vae/, ...); set model in params.yaml"
         )
-    raw = read_raw_set(params)
+    found = read_raw_set(params)
+    raw = found.images
     write_real_set(layout, raw, params.seed, params.real_noise)
     write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
-    write_jsonl(layout.training_set(0), [])
+    # An empty line, because DVC warns of an empty file at every stage that reads it.
+    write_text(layout.training_set(0), "\n")
     with replacing_folder(layout.model(0)) as folder:
         record = {"model": params.model, "vae": params.vae, "files": files, "sha256": base_hash(files)}
+        if sources := origins(params.model, params.vae, files):
+            record["sources"] = sources
         write_json(folder / layout.base_record().name, record)
+    tell(found, params.folder, layout.log("prepare", 0))
 
 
-def read_raw_set(params: View) -> list[RawImage]:
+def tell(found: RawSet, folder: str | None, log: Path) -> None:
+    """Print what was left out and which images are copies, shortened, and write all of it to `log`."""
+    if found.left_out:
+        print(f"{folder}: {len(found.left_out)} problem(s), left out: {listed(found.left_out)}", file=sys.stderr)
+    if found.copies:
+        print(f"{folder}: {len(found.copies)} copies, kept: {listed(found.copies)}", file=sys.stderr)
+    lines = [*(f"left out: {line}" for line in found.left_out), *(f"kept: {line}" for line in found.copies)]
+    if lines:
+        write_text(log, "".join(f"{line}\n" for line in lines))
+    else:
+        log.unlink(missing_ok=True)
+
+
+def read_raw_set(params: View) -> RawSet:
     """The real images and captions, from the drawn creatures or from the user's folder."""
     if params.dataset == "folder":
-        return read_folder(Path(params.folder), params.resolution, params.prompts)
+        folder = Path(params.folder)
+        return read_folder(folder, params.resolution, params.prompts, params.fit, params.prompt_form, params.strict)
     if params.resolution != SIZE:
         raise UserError(
             f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}"
         )
     creatures = real_creatures(params.seed, params.prompts or DEFAULT_CREATURES, params.creature_styles)
-    return [RawImage(f"creature_{i:05d}", draw(c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)]
+    return RawSet([RawImage(f"creature_{i:05d}", draw(c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)])
 
 
 def real_creatures(seed: int, count: int, styles: Sequence[str]) -> list[Creature]:

@@ -45,9 +45,20 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Dots:
+    """Small marks without a line, behind the lines: the single runs behind their mean."""
+
+    points: Sequence[Point]
+    colour: str
+
+
+@dataclass(frozen=True)
 class Chart:
-    """What to draw, bands behind the lines. `x_range` and `y_range` fix an axis, `from_zero` includes 0 in y, `log` asks for
-    decades (y <= 0 is left out), `whole_x` for whole numbers; `width` and `height` are the drawing's, labels included."""
+    """What to draw, bands and dots behind the lines.
+
+    `x_range` and `y_range` fix an axis, `from_zero` includes 0 in y, `log` asks for decades (y <= 0 is left out), `whole_x` for
+    whole numbers; `width` and `height` are the drawing's, labels included.
+    """
 
     x_label: str
     series: Sequence[Series]
@@ -59,6 +70,7 @@ class Chart:
     width: int = 360
     height: int = 225
     bands: Sequence[Band] = ()
+    dots: Sequence[Dots] = ()
 
     @property
     def right(self) -> int:
@@ -76,12 +88,14 @@ def render(chart: Chart) -> Markup:
     if not points:
         return Markup('<p class="empty">Nothing was recorded.</p>')
     points += [(x, y) for band in chart.bands for x, low, high in band.points for y in (low, high)]
+    points += [point for dots in chart.dots for point in dots.points]
     x_low, x_high = _widened(*(chart.x_range or (min(x for x, _ in points), max(x for x, _ in points))))
     ticks = _y_ticks(chart, [y for _, y in points])
     to_x = _scale(x_low, x_high, LEFT, chart.right)
     to_y = _scale(ticks[0], ticks[-1], chart.bottom, TOP, log=chart.log)
     body = [*_grid(chart, ticks, to_y), *_x_axis(chart, x_low, x_high, to_x)]
     body += [_band(band, to_x, to_y) for band in chart.bands]
+    body += [_dots(dots, to_x, to_y) for dots in chart.dots]
     body += [_line(series, [(to_x(x), to_y(y)) for x, y in drawn]) for series, drawn in lines]
     readout: dict[str, Any] = {
         "x": [x_low, x_high],
@@ -172,6 +186,12 @@ def _band(band: Band, to_x: Callable[[float], float], to_y: Callable[[float], fl
     back = [(x, high) for x, _, high in reversed(band.points)]
     outline = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in there + back)
     return Markup('<polygon class="band" style="--c:{}" points="{}"/>').format(band.colour, outline)
+
+
+def _dots(dots: Dots, to_x: Callable[[float], float], to_y: Callable[[float], float]) -> Markup:
+    dot = Markup('<circle class="dot-mark" cx="{:.1f}" cy="{:.1f}" r="1.9"/>')
+    marks = Markup("").join(dot.format(to_x(x), to_y(y)) for x, y in dots.points)
+    return Markup('<g style="--c:{}">{}</g>').format(dots.colour, marks)
 
 
 def _line(series: Series, points: list[Point]) -> Markup:

@@ -10,20 +10,20 @@ from markupsafe import Markup
 
 from pipeline.report.chart import Series
 from pipeline.report.figures import ACCENT, Figure, against_k, level
-from pipeline.report.record import Record
+from pipeline.report.record import FinishedChain
 from pipeline.report.words import short
 
 _CHANNELS = (("red", "var(--red)"), ("green", "var(--green)"), ("blue", "var(--blue)"))
 
 
-def colour(record: Record) -> list[Figure]:
+def colour(record: FinishedChain) -> list[Figure]:
     """Saturation with its growth in words, and the mean of each channel with a swatch for each k."""
+    saturations = [record.real["saturation"], *(iteration.metrics["saturation"] for iteration in record.iterations)]
     found = [record.real_analysis["colour"], *(iteration.analysis["colour"] for iteration in record.iterations)]
-    return [_saturation(found), _mean_colour(found)]
+    return [_saturation(saturations), _mean_colour(found)]
 
 
-def _saturation(found: Sequence[dict[str, Any]]) -> Figure:
-    values = [entry["saturation"] for entry in found]
+def _saturation(values: Sequence[float]) -> Figure:
     growth = f" Now {short(values[-1] / values[0])} times theirs." if values[0] > 0 else ""
     return against_k(
         "Colour saturation",

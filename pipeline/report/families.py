@@ -14,7 +14,7 @@ from pipeline.report.words import short
 WIDTH, HEIGHT, MARGIN = 132, 34, 3
 """A path's drawing, in its own units."""
 
-Path = list[float | None]
+FamilyPath = list[float | None]
 """Distance of f(x_k,i) to f(x_0,i) for k = 0..K: 0 at k = 0, None where D_k has no image of the prompt."""
 
 
@@ -22,9 +22,9 @@ Path = list[float | None]
 class Families:
     """Every prompt's path, {prompt index: path}; one that has no real image has no path."""
 
-    paths: Mapping[int, Path]
+    paths: Mapping[int, FamilyPath]
 
-    def typical(self) -> Path:
+    def typical(self) -> FamilyPath:
         """The median distance of each k."""
         columns = zip(*self.paths.values(), strict=True)
         return [float(np.median(known)) if (known := _known(column)) else None for column in columns]
@@ -60,7 +60,7 @@ class Families:
 def read_families(manifests: Sequence[Sequence[Mapping[str, Any]]], features: Sequence[np.ndarray]) -> Families:
     """Rows and features [N_k,d] of D_0..D_K -> the summands of SFD (eq. 17); of several images per prompt, their mean."""
     real = {int(row["prompt_index"]): feature for row, feature in zip(manifests[0], features[0], strict=True)}
-    paths: dict[int, Path] = {prompt: [0.0] for prompt in real}
+    paths: dict[int, FamilyPath] = {prompt: [0.0] for prompt in real}
     for rows, drawn in zip(manifests[1:], features[1:], strict=True):
         moved: dict[int, list[float]] = {prompt: [] for prompt in real}
         for row, feature in zip(rows, drawn, strict=True):
@@ -84,7 +84,7 @@ def typical_line(families: Families) -> Markup:
     return line.format(_points(families.typical(), families.furthest()))
 
 
-def _drawing(path: Path, top: float) -> Markup:
+def _drawing(path: FamilyPath, top: float) -> Markup:
     values = " ".join("-" if distance is None else f"{distance:.4g}" for distance in path)
     return Markup(
         '<span class="path"><svg viewBox="0 0 {} {}" aria-hidden="true" data-path="{}">'
@@ -92,7 +92,7 @@ def _drawing(path: Path, top: float) -> Markup:
     ).format(WIDTH, HEIGHT, values, _points(path, top), short(path[-1]))
 
 
-def _points(path: Path, top: float) -> str:
+def _points(path: FamilyPath, top: float) -> str:
     across, up = (WIDTH - 2 * MARGIN) / max(len(path) - 1, 1), (HEIGHT - 2 * MARGIN) / top
     known = [(k, distance) for k, distance in enumerate(path) if distance is not None]
     return " ".join(f"{MARGIN + across * k:.1f},{HEIGHT - MARGIN - up * distance:.1f}" for k, distance in known)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeline.report.chart import Band, Chart, Series, legend, render
-from pipeline.report.record import LOSS_POINTS, Iteration, Record
+from pipeline.report.record import LOSS_POINTS, FinishedChain, Iteration
 
 ACCENT, QUIET = "var(--accent)", "var(--quiet)"
 
@@ -40,7 +40,7 @@ def palette(last: int, dark: bool) -> list[str]:
     return [f"oklch({low + (high - low) * t:.3f} 0.16 {(290 + 145 * t) % 360:.1f})" for t in shares]
 
 
-def over_k(record: Record) -> list[Figure]:
+def over_k(record: FinishedChain) -> list[Figure]:
     """The measures against k; where the real images have a value, it stands at k = 0."""
     floor, half = record.real["fid_floor"], record.real["fid_floor_n"]
     clip_scores = metric(record, "clip_score", record.real["clip_score"])
@@ -77,7 +77,7 @@ def over_k(record: Record) -> list[Figure]:
     ]
 
 
-def within_k(record: Record) -> list[Figure]:
+def within_k(record: FinishedChain) -> list[Figure]:
     """What happens during finetuning and sampling: one line for each k."""
     losses = one_line_each(record, "optimizer step", lambda it: list(it.losses))
     diffs = one_line_each(
@@ -98,7 +98,7 @@ def within_k(record: Record) -> list[Figure]:
     ]
 
 
-def metric(record: Record, key: str, real: float | None = None) -> Points:
+def metric(record: FinishedChain, key: str, real: float | None = None) -> Points:
     """(k, metrics/k.json's `key`) for k = 1..K, after (0, `real`) where the real images have a value."""
     start = [] if real is None else [(0, real)]
     return [*start, *((iteration.k, iteration.metrics[key]) for iteration in record.iterations)]
@@ -129,7 +129,7 @@ def against_k(
 
 
 def one_line_each(
-    record: Record,
+    record: FinishedChain,
     x_label: str,
     points: Callable[[Iteration], Points],
     extra: Sequence[Series] = (),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from pipeline.report.figures import Figure
-from pipeline.report.record import Record
+from pipeline.report.record import FinishedChain
 from pipeline.report.words import short
 
 SHADES = 256
@@ -31,7 +31,7 @@ class Scale:
     high_name: str
 
 
-def fingerprints(record: Record) -> list[Figure]:
+def fingerprints(record: FinishedChain) -> list[Figure]:
     """The residuals' mean power spectrum, on a logarithmic scale, and its autocorrelation, for k = 0..K."""
     denoiser = record.real_analysis["fingerprint"]["denoiser"]
     spectra = [maps.spectrum for maps in record.maps]

@@ -6,17 +6,17 @@ from markupsafe import Markup
 
 from pipeline.report.chart import Chart, Series, render
 from pipeline.report.figures import ACCENT, Figure, Points, level
-from pipeline.report.record import Iteration, Record
+from pipeline.report.record import FinishedChain, Iteration
 
 _GAUSSIAN_KURTOSIS = 3.0
 
 
-def latents(record: Record) -> list[Figure]:
+def latents(record: FinishedChain) -> list[Figure]:
     """The density, and variance and kurtosis."""
     return [_density(record), _moments(record)]
 
 
-def _density(record: Record) -> Figure:
+def _density(record: FinishedChain) -> Figure:
     """On a logarithmic scale, where a Gaussian is a parabola; fits end where the lowest measured density does."""
     measured = [Series(f"k = {it.k}", _curve(it, "density"), f"var(--k{it.k})") for it in record.iterations]
     positive = [y for line in measured for _, y in line.points if y]
@@ -39,7 +39,7 @@ def _curve(iteration: Iteration, name: str) -> Points:
     return list(zip(found["centres"], found[name], strict=True))
 
 
-def _moments(record: Record) -> Figure:
+def _moments(record: FinishedChain) -> Figure:
     """Two low charts, one above the other."""
     variance = Series("variance", _moment(record, "variance"), ACCENT, markers=True)
     kurtosis = Series("kurtosis", _moment(record, "kurtosis"), ACCENT, markers=True)
@@ -58,5 +58,5 @@ def _moments(record: Record) -> Figure:
     )
 
 
-def _moment(record: Record, name: str) -> Points:
+def _moment(record: FinishedChain, name: str) -> Points:
     return [(iteration.k, iteration.analysis["latents"][name]) for iteration in record.iterations]

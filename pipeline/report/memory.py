@@ -9,13 +9,13 @@ import numpy as np
 
 from pipeline.report.chart import Series
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric
-from pipeline.report.record import Record
+from pipeline.report.record import FinishedChain
 
 SECOND_PAPER = "arXiv 2509.16499"
 _FEWEST_PAIRS = 3
 
 
-def memorisation(record: Record) -> list[Figure]:
+def memorisation(record: FinishedChain) -> list[Figure]:
     """Distance of D_k to T_k, and the entropies of both; values that could not be measured are left out."""
     drawn = metric(record, "entropy", record.real["entropy"])
     return [
@@ -41,15 +41,20 @@ def memorisation(record: Record) -> list[Figure]:
 
 
 def correlation(entropies: Sequence[float | None], scores: Sequence[float | None]) -> float | None:
-    """Pearson's r of entropy and log score, pair by pair; None for too few pairs, or when either is constant."""
+    """Pearson's r of entropy and log score, pair by pair; None where `pearson` has none."""
     pairs = zip(entropies, scores, strict=True)
     usable = [(entropy, math.log(score)) for entropy, score in pairs if entropy is not None and score]
-    if len(usable) < _FEWEST_PAIRS or np.ptp(usable, axis=0).min() == 0:
+    return pearson([entropy for entropy, _ in usable], [score for _, score in usable])
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Pearson's correlation; None for fewer than three points, or when either is constant."""
+    if len(x) < _FEWEST_PAIRS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    return float(np.corrcoef(np.transpose(usable))[0, 1])
+    return float(np.corrcoef(x, y)[0, 1])
 
 
-def _correlation_note(record: Record) -> str:
+def _correlation_note(record: FinishedChain) -> str:
     entropies, scores = ([it.metrics[key] for it in record.iterations] for key in ("entropy_training", "generalisation_score"))
     found = correlation(entropies, scores)
     if found is None:

@@ -18,7 +18,7 @@ from pipeline.report.heatmaps import fingerprints
 from pipeline.report.latents import latents
 from pipeline.report.memory import memorisation
 from pipeline.report.pictures import Row
-from pipeline.report.record import Record
+from pipeline.report.record import FinishedChain
 from pipeline.report.scatter import similarity_map
 from pipeline.report.spectra import spectra
 from pipeline.report.words import short, what_happened, what_was_run
@@ -28,7 +28,7 @@ SHOWN_ROWS = 24
 """Prompts that the grid shows before "Show all" is pressed."""
 
 
-def page(params: View, record: Record, rows: list[Row], families: Families) -> str:
+def page(params: View, record: FinishedChain, rows: list[Row], families: Families) -> str:
     """The whole report as HTML. The same chain gives the same text."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     last, prompts = record.last, len({row["prompt_index"] for row in record.manifests[0]})
@@ -64,7 +64,7 @@ def page(params: View, record: Record, rows: list[Row], families: Families) -> s
     )
 
 
-def _headline(record: Record) -> list[dict[str, str]]:
+def _headline(record: FinishedChain) -> list[dict[str, str]]:
     first, last = record.iterations[0].metrics, record.last.metrics
     rate = last["collapse_rate"]
     numbers = [("FID, iteration 1", short(first["fid"]), "distance to the real images")]
@@ -80,7 +80,7 @@ def _headline(record: Record) -> list[dict[str, str]]:
     return [{"name": name, "value": value, "hint": hint} for name, value, hint in numbers]
 
 
-def _columns(record: Record) -> list[dict[str, Any]]:
+def _columns(record: FinishedChain) -> list[dict[str, Any]]:
     """Heads of the grid's columns: D_0..D_K."""
     drawn = [{"name": f"k = {it.k}", "hint": f"FID {short(it.metrics['fid'])}"} for it in record.iterations]
     return [{"name": "real", "hint": "D₀"}, *drawn]

@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.measure.images import load_checked
 from pipeline.paths import Layout
+from pipeline.sets import load_checked
 
 SMALL_SIDE = 96
 """Up to this many pixels a side an image goes into the page as it is stored."""

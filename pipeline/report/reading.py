@@ -8,10 +8,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import UserError
-from pipeline.guards import fault_of_text, refused_weights, shown
+from pipeline.guards import fault_of_text, shown
 from pipeline.storage import read_json
 
 _IN_WORDS = frozenset({"feature", "fingerprint.denoiser"})
@@ -57,23 +55,6 @@ def _is_words(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(part, int) or _is_words(part) for part in value.values())
     return isinstance(value, str) and fault_of_text(value) is None
-
-
-def read_array(path: Path, name: str) -> np.ndarray:
-    """One tensor of a safetensors file. Raises UserError when the file is missing or damaged, or lacks the tensor."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
-    try:
-        with safe_open(path, framework="np") as file:
-            names = set(file.keys())
-            array: np.ndarray | None = file.get_tensor(name) if name in names else None
-    except (SafetensorError, OSError, TypeError) as error:
-        raise refused_weights(path, error) from error
-    if array is None:
-        raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
-    return array
 
 
 def _has(value: Any, key: str) -> bool:

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.measure.images import read_manifest
 from pipeline.paths import Layout
-from pipeline.report.reading import read_array, read_keys
-from pipeline.storage import read_json, sha256_file
+from pipeline.report.reading import read_keys
+from pipeline.sets import read_features, read_manifest
+from pipeline.storage import read_array, read_json, sha256_file
 
 LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""
 
-REAL_METRICS = ("fid_floor", "fid_floor_n", "clip_score", "entropy")
-METRICS = ("fid", "fid_1", "collapse_rate", "recall", "precision", "clip_score", "sfd", "power_ratio", "power_spread",
-           "feature", "generalisation_score", "entropy", "entropy_training")  # fmt: skip
+REAL_METRICS = ("fid_floor", "fid_floor_n", "clip_score", "entropy", "power", "saturation")
+METRICS = ("fid", "fid_1", "collapse_rate", "recall", "precision", "clip_score", "sfd", "power", "power_ratio",
+           "power_spread", "saturation", "feature", "generalisation_score", "entropy", "entropy_training")  # fmt: skip
 REAL_ANALYSIS = (
-    *(f"spectrum.{name}" for name in ("frequencies", "radial", "angular", "power")),
+    *(f"spectrum.{name}" for name in ("frequencies", "radial", "angular")),
     *(f"fingerprint.{name}" for name in ("denoiser", "power", "frequencies", "radial")),
-    *("colour.saturation", "colour.mean"),
+    "colour.mean",
 )
 ANALYSIS = (*REAL_ANALYSIS, "diff", *(f"latents.{name}" for name in ("centres", "density", "gaussian", "variance", "kurtosis")))
 """What the page shows of metrics/ and analysis/; a file that lacks one of these is of an older version."""
@@ -41,7 +41,7 @@ class Iteration:
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Link:
     """Where D_k and M_k come from: sha256 of the manifest, the training list and the LoRA (k = 0: of the base model)."""
 
     k: int
@@ -61,7 +61,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Record:
+class FinishedChain:
     """A whole chain: `real` and `real_analysis` are metrics/0.json and analysis/0.json; for k = 0..K, `manifests`[k] has
     the rows of D_k, `features`[k] their features [N_k,d] in that order, and `maps`[k] the fingerprint."""
 
@@ -71,21 +71,21 @@ class Record:
     features: list[np.ndarray]
     maps: list[Maps]
     manifests: list[list[dict[str, Any]]]
-    lineage: list[Lineage]
+    lineage: list[Link]
 
     @property
     def last(self) -> Iteration:
         return self.iterations[-1]
 
 
-def read_record(layout: Layout, last: int) -> Record:
+def read_record(layout: Layout, last: int) -> FinishedChain:
     """Read k = 0..`last`. Raises UserError when a file is missing, damaged, or of an older version of the pipeline."""
     manifests = [read_manifest(layout, k) for k in range(last + 1)]
-    return Record(
+    return FinishedChain(
         real=read_keys(layout.metrics(0), REAL_METRICS),
         real_analysis=read_keys(layout.analysis(0), REAL_ANALYSIS),
         iterations=[_iteration(layout, k) for k in range(1, last + 1)],
-        features=[_features(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
+        features=[read_features(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
         maps=[_maps(layout, k) for k in range(last + 1)],
         manifests=manifests,
         lineage=[_lineage(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
@@ -95,17 +95,6 @@ def read_record(layout: Layout, last: int) -> Record:
 def _iteration(layout: Layout, k: int) -> Iteration:
     metrics, analysis = read_keys(layout.metrics(k), METRICS), read_keys(layout.analysis(k), ANALYSIS)
     return Iteration(k, metrics, analysis, smooth(read_losses(layout, k)))
-
-
-def _features(layout: Layout, k: int, images: int) -> np.ndarray:
-    """[N,d], checked to be the features of the manifest's images."""
-    path = layout.features(k)
-    features = read_array(path, "image")
-    if features.ndim != 2 or len(features) != images:
-        raise UserError(
-            f"{path} has the shape {list(features.shape)}, but D_{k} has {images} images; make it again with 'dvc repro'"
-        )
-    return features
 
 
 def _maps(layout: Layout, k: int) -> Maps:
@@ -139,16 +128,16 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _lineage(layout: Layout, k: int, images: int) -> Lineage:
+def _lineage(layout: Layout, k: int, images: int) -> Link:
     training_set = sha256_file(layout.training_set(k)) if layout.training_set(k).is_file() else None
     data = sha256_file(layout.manifest(k))
     if k == 0:
         base = read_json(layout.base_record(), {"model": str, "sha256": str})
         vae = f" with the VAE {base['vae']}" if base.get("vae") else ""
-        return Lineage(k, images, data, None, base["sha256"], f"{base['model']}{vae}")
+        return Link(k, images, data, None, base["sha256"], f"{base['model']}{vae}")
     if not layout.lora(k).is_file():
         raise UserError(f"{layout.lora(k)} does not exist; run 'dvc repro' or fetch it with 'dvc pull'")
-    return Lineage(k, images, data, training_set, sha256_file(layout.lora(k)), _trainer(layout, k))
+    return Link(k, images, data, training_set, sha256_file(layout.lora(k)), _trainer(layout, k))
 
 
 def _trainer(layout: Layout, k: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.report.figures import Figure
-from pipeline.report.record import Record
+from pipeline.report.record import FinishedChain
 
 MOST_POINTS = 2000
 """More take long to place and cannot be told apart; whole families are left out then, evenly over the prompts."""
@@ -18,7 +18,7 @@ MOST_POINTS = 2000
 WIDTH, HEIGHT, MARGIN = 720, 660, 14
 
 
-def similarity_map(record: Record) -> Figure:
+def similarity_map(record: FinishedChain) -> Figure:
     """t-SNE of one image per prompt and k, in the colours of the iterations; page.js tells the family under the pointer."""
     from pipeline.analyse.embedding import tsne
 

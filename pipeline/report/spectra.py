@@ -6,22 +6,23 @@ from typing import Any
 
 from pipeline.report.chart import Band, Series
 from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
-from pipeline.report.record import Record
+from pipeline.report.record import FinishedChain
 from pipeline.report.words import short
-from pipeline.theory.fit import FEWEST_ITERATIONS, PowerFit, fit_power
+from pipeline.theory.fit import PowerFit, fit_power
+from pipeline.theory.observations import FEWEST_ITERATIONS
 
 FIT_COLOUR = "var(--fit)"
 
 
-def spectra(record: Record) -> list[Figure]:
+def spectra(record: FinishedChain) -> list[Figure]:
     """Radial and angular densities, the high-frequency power, and the residuals' radial profile."""
     power = power_figure(powers(record), record.iterations[0].metrics["power_spread"])
     return [_radial(record), _angular(record), power, _residual(record)]
 
 
-def powers(record: Record) -> list[float]:
+def powers(record: FinishedChain) -> list[float]:
     """S_0..S_K, the mean high-frequency power of D_k (eq. 15)."""
-    return [analysis["spectrum"]["power"] for analysis in _analyses(record)]
+    return [record.real["power"], *(iteration.metrics["power"] for iteration in record.iterations)]
 
 
 def power_figure(measured: list[float], spread: float | None = None) -> Figure:
@@ -32,7 +33,7 @@ def power_figure(measured: list[float], spread: float | None = None) -> Figure:
     """
     unit = measured[0] if measured[0] > 0 else 1.0
     fitted = len(measured) > FEWEST_ITERATIONS + 1 and min(measured) > 0
-    fit = fit_power(measured[1:], spread or None) if fitted else None
+    fit = fit_power([measured[1:]], spread or None) if fitted else None
     series = [Series("measured", list(enumerate(power / unit for power in measured)), ACCENT, markers=True)]
     bands = []
     if fit:
@@ -62,11 +63,11 @@ def _share(fit: PowerFit, name: str) -> str:
     return f"{getattr(fit, name):.0%} ({low:.0%}–{high:.0%})".replace("%", " %")
 
 
-def _analyses(record: Record) -> list[dict[str, Any]]:
+def _analyses(record: FinishedChain) -> list[dict[str, Any]]:
     return [record.real_analysis, *(iteration.analysis for iteration in record.iterations)]
 
 
-def _radial(record: Record) -> Figure:
+def _radial(record: FinishedChain) -> Figure:
     """Ring 0 is left out: the mean, which is removed beforehand."""
 
     def points(analysis: dict[str, Any]) -> Points:
@@ -83,7 +84,7 @@ def _radial(record: Record) -> Figure:
     )
 
 
-def _angular(record: Record) -> Figure:
+def _angular(record: FinishedChain) -> Figure:
     def points(analysis: dict[str, Any]) -> Points:
         shares = analysis["spectrum"]["angular"]
         return [(180.0 * (j + 0.5) / len(shares), share) for j, share in enumerate(shares)]
@@ -98,7 +99,7 @@ def _angular(record: Record) -> Figure:
     )
 
 
-def _residual(record: Record) -> Figure:
+def _residual(record: FinishedChain) -> Figure:
     denoiser = record.real_analysis["fingerprint"]["denoiser"]
 
     def points(analysis: dict[str, Any]) -> Points:
@@ -117,7 +118,7 @@ def _residual(record: Record) -> Figure:
 
 
 def _against_real(
-    record: Record, title: str, note: str, x_label: str, points: Any, log: bool = False, paper: str = "Fig. 39"
+    record: FinishedChain, title: str, note: str, x_label: str, points: Any, log: bool = False, paper: str = "Fig. 39"
 ) -> Figure:
     """One line for each k, and a dashed one for D_0; `points` takes an analysis."""
     real = Series("real images", points(record.real_analysis), "var(--k0)", dashed=True)

@@ -9,7 +9,7 @@ from pipeline.paths import Layout
 from pipeline.report.families import read_families
 from pipeline.report.page import SHOWN_ROWS, page
 from pipeline.report.pictures import grid
-from pipeline.report.record import Record, read_record
+from pipeline.report.record import FinishedChain, read_record
 from pipeline.storage import write_json, write_text
 
 
@@ -27,7 +27,7 @@ def run(params: View, layout: Layout) -> None:
     write_text(layout.report, page(params, record, rows, families))
 
 
-def summary(record: Record) -> dict[str, Any]:
+def summary(record: FinishedChain) -> dict[str, Any]:
     """The last iteration's metrics, one readable column each in `dvc exp show`."""
     last = record.last.metrics
     return {
@@ -42,17 +42,15 @@ def summary(record: Record) -> dict[str, Any]:
     }
 
 
-def metrics_over_k(record: Record) -> list[dict[str, Any]]:
+def metrics_over_k(record: FinishedChain) -> list[dict[str, Any]]:
     """One record for each k, for `dvc plots`."""
     names = {"k": "k", "FID": "fid", "floor": "fid_floor", "recall": "recall", "precision": "precision",
              "clip_score": "clip_score", "SFD": "sfd", "power_ratio": "power_ratio", "entropy": "entropy",
-             "entropy_training": "entropy_training", "generalisation_score": "generalisation_score"}  # fmt: skip
-    return [
-        {name: it.metrics[key] for name, key in names.items()} | {"saturation": it.analysis["colour"]["saturation"]}
-        for it in record.iterations
-    ]
+             "entropy_training": "entropy_training", "generalisation_score": "generalisation_score",
+             "saturation": "saturation"}  # fmt: skip
+    return [{name: it.metrics[key] for name, key in names.items()} for it in record.iterations]
 
 
-def losses(record: Record) -> list[dict[str, Any]]:
+def losses(record: FinishedChain) -> list[dict[str, Any]]:
     """Smoothed loss curves of every M_k, for `dvc plots`."""
     return [{"k": it.k, "step": step, "loss": loss} for it in record.iterations for step, loss in it.losses]

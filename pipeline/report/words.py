@@ -53,7 +53,17 @@ def _finetuning(p: View) -> str:
     parts = {"both": "U-Net and text encoder", "unet": "the U-Net only", "text_encoder": "the text encoder only"}[p.train_parts]
     length = f"{counted(p.updates, 'update')}" if p.updates else f"{counted(p.epochs, 'epoch')}"
     length += f" of batch size {p.batch_size}"
-    return f"Each iteration finetunes {start} {material}: a LoRA of rank {p.rank} on {parts}, {length}."
+    trainer = {"kohya": "kohya’s sd-scripts", "builtin": "the builtin trainer"}[p.trainer]
+    return (
+        f"Each iteration finetunes {start} {material}: a LoRA of rank {p.rank} on {parts}, {length}, {_rates(p)}, by {trainer}."
+    )
+
+
+def _rates(p: View) -> str:
+    rates = {"unet": f"{p.unet_lr:g}", "text_encoder": f"{p.text_encoder_lr:g}"}
+    if p.train_parts != "both":
+        return f"at a learning rate of {rates[p.train_parts]}"
+    return f"at learning rates of {rates['unet']} (U-Net) and {rates['text_encoder']} (text encoder)"
 
 
 def _conditioning(p: View) -> str:
@@ -77,7 +87,10 @@ def _sampling(p: View) -> str:
 
 def what_happened(first: float, last: float, floor: float, iterations: int) -> str:
     """FID_1, FID_K and the floor in a sentence."""
-    nearest = f"Two halves of the real images are {short(floor)} apart."
+    nearest = (
+        f"Two halves of the real images are {short(floor)} apart: half the images, and other captions, so generated images, "
+        "which share their captions with the real ones, can come closer than that at first."
+    )
     if iterations == 1:
         return f"After one iteration the images are at a distance of {short(first)} from the real ones. {nearest}"
     trend = _trend(first, last)

@@ -1,7 +1,11 @@
 """Draw D_k from M_k and the prompts P. Who calls whom:
 
 stage / standalone    what to draw: prompts, seeds, settings, and where the images go
+  share               in one process or several, with the same bytes
   batches             in which order; finished batches survive a kill
+    memory, pieces    how many images at a time, and fewer when the memory runs out
+    compiled          the U-Net compiled, where there is much to draw on a GPU
+    later             decoded while the next batch is drawn, on a GPU
     sampler           prompts -> latents -> pixels
       schedule        s_t, the guidance scale of each step
       guidance        one U-Net batch for both branches; records ||cond - uncond||

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +14,22 @@ import torch
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion
 from pipeline.progress import Progress
+from pipeline.sample.compiled import compile_if_worth_it
+from pipeline.sample.later import Undecoded, decoded, draw_undecoded, joined
+from pipeline.sample.memory import images_at_a_time
+from pipeline.sample.pieces import Pieces
 from pipeline.sample.png import KEY, Lineage, format_parameters
-from pipeline.sample.sampler import Drawn, Settings, draw, encode_prompts
-from pipeline.storage import encode_png, free_bytes, load_tensors, replacing_folder, save_tensors, sha256_file, write_bytes
+from pipeline.sample.sampler import Drawn, Settings, draw, encode_prompts, exact
+from pipeline.storage import (
+    encode_png,
+    free_bytes,
+    load_tensors,
+    remove_folder,
+    replacing_folder,
+    save_tensors,
+    sha256_file,
+    write_bytes,
+)
 
 _TRACE = "trace.safetensors"
 
@@ -48,45 +61,79 @@ class Plan:
         starts = range(0, len(self.jobs), self.batch)
         return [(self.scratch / f"{start:06d}", self.jobs[start : start + self.batch]) for start in starts]
 
+    def unfinished(self) -> list[int]:
+        """Numbers of the batches that are still to be drawn."""
+        return [number for number, (folder, _) in enumerate(self.parts()) if not folder.is_dir()]
+
+    def images(self, numbers: Sequence[int]) -> int:
+        """How many images these batches have."""
+        parts = self.parts()
+        return sum(len(parts[number][1]) for number in numbers)
+
 
 def generate(model: StableDiffusion, plan: Plan) -> None:
-    """Draw every batch that is not finished yet into `plan.scratch`.
+    """Draw every batch that is not finished yet into `plan.scratch`, and show progress. Raises as `draw_batches` does."""
+    todo = plan.unfinished()
+    with Progress(f"sample {plan.name}", len(plan.jobs)) as progress:
+        progress.advance(len(plan.jobs) - plan.images(todo))
+        draw_batches(model, plan, todo, progress.advance)
+
+
+def draw_batches(model: StableDiffusion, plan: Plan, todo: Sequence[int], advance: Callable[[int], None]) -> None:
+    """Draw the batches numbered `todo` into `plan.scratch`; `advance` hears how many images each had.
 
     Raises UserError, finished batches kept, on NaN, a full disk or too little memory.
     """
-    todo = [(folder, jobs) for folder, jobs in plan.parts() if not folder.is_dir()]
-    left = sum(len(jobs) for _, jobs in todo)
-    _require_space(plan, left)
+    _require_space(plan, plan.images(todo))
     # All prompts, not just those left: the encoder's batches, and so its rounding, must not depend on a restart.
     prompts = list(dict.fromkeys(job.prompt for job in plan.jobs))
     unconditional = encode_prompts(model, [""], plan.settings)
     conditions = dict(zip(prompts, encode_prompts(model, prompts, plan.settings), strict=True))
-    with Progress(f"sample {plan.name}", len(plan.jobs)) as progress, ThreadPoolExecutor(max_workers=1) as writer:
-        progress.advance(len(plan.jobs) - left)
-        writing: Future[None] | None = None
-        for folder, jobs in todo:
-            drawn = _draw(model, torch.stack([conditions[job.prompt] for job in jobs]), unconditional, plan, jobs)
+    pieces = Pieces(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
+    parts = plan.parts()
+    writing: Future[None] | None = None
+    with ThreadPoolExecutor(max_workers=1) as writer, exact():
+        compile_if_worth_it(model, plan.settings, unconditional, pieces.rows, plan.images(todo))
+        for folder, jobs in (parts[number] for number in todo):
+            drawn = _draw(model, torch.stack([conditions[job.prompt] for job in jobs]), unconditional, plan, jobs, pieces)
             if writing is not None:
                 writing.result()
-            # PNGs are compressed and written while the next batch is drawn.
-            writing = writer.submit(_write, folder, drawn, jobs, plan.lineage)
-            progress.advance(len(jobs))
+            # What is left to do goes on while the next batch is drawn: on a GPU decoding too, PNGs everywhere.
+            writing = writer.submit(_finish, model, folder, drawn, jobs, plan)
+            advance(len(jobs))
         if writing is not None:
             writing.result()
 
 
-def _draw(model: StableDiffusion, conditions: torch.Tensor, unconditional: torch.Tensor, plan: Plan, jobs: list[Job]) -> Drawn:
-    try:
-        drawn = draw(model, conditions, unconditional, [job.seed for job in jobs], plan.settings)
-    except torch.OutOfMemoryError as error:
-        raise UserError(f"no memory to draw {len(jobs)} images at a time; set sample_batch lower and run again") from error
+def _draw(
+    model: StableDiffusion,
+    conditions: torch.Tensor,
+    unconditional: torch.Tensor,
+    plan: Plan,
+    jobs: Sequence[Job],
+    pieces: Pieces,
+) -> list[Drawn | Undecoded]:
+    """One batch, in pieces that fit the memory; on a CPU decoded, elsewhere still to be."""
+
+    def work(rows: slice) -> Drawn | Undecoded:
+        texts, seeds = conditions[rows], [job.seed for job in jobs[rows]]
+        if model.device.type == "cpu":
+            return draw(model, texts, unconditional, seeds, plan.settings)
+        return draw_undecoded(model, texts, unconditional, seeds, plan.settings, pieces.rows)
+
+    return pieces.each(work, len(jobs))
+
+
+def _finish(model: StableDiffusion, folder: Path, pieces: Sequence[Drawn | Undecoded], jobs: Sequence[Job], plan: Plan) -> None:
+    """Write one batch. Raises UserError when a latent is NaN or infinite, and when there is no memory to decode it."""
+    drawn = joined([piece if isinstance(piece, Drawn) else decoded(model, piece, plan.name) for piece in pieces])
     broken = drawn.not_finite()
     if broken:
         raise UserError(
             f"{jobs[broken[0]].file} of {plan.name} has NaN or infinity in its latents; finished images are kept: "
             "run again with precision fp32, or train with a lower learning rate"
         )
-    return drawn
+    _write(folder, drawn, jobs, plan.lineage)
 
 
 def _write(folder: Path, drawn: Drawn, jobs: Sequence[Job], lineage: Lineage) -> None:
@@ -144,6 +191,6 @@ def collect_traces(plan: Plan) -> dict[str, torch.Tensor]:
 
 def discard(plan: Plan) -> None:
     """Remove the scratch folder, and the folder around it when nothing else is in there."""
-    shutil.rmtree(plan.scratch, ignore_errors=True)
+    remove_folder(plan.scratch)
     if plan.scratch.parent.is_dir() and not any(plan.scratch.parent.iterdir()):
         plan.scratch.parent.rmdir()

@@ -19,7 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class FixedCondition:
-    """A diffusers attention processor for one cross-attention layer of a Stable Diffusion 1.x U-Net, for one batch of texts."""
+    """A diffusers attention processor for one cross-attention layer of Stable Diffusion's U-Net, for one batch of texts."""
 
     def __init__(self, attention: Attention, states: torch.Tensor) -> None:
         self._key = _heads(attention.to_k(states), attention.heads)

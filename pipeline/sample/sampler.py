@@ -1,16 +1,18 @@
-"""Prompts -> latents -> images with one Stable Diffusion, whose LoRA is already merged."""
+"""Prompts -> latents -> images with one Stable Diffusion, 1.x or XL, whose LoRA is already merged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from pipeline import text
-from pipeline.models import LATENT_SCALE, StableDiffusion
+from pipeline import lora
+from pipeline.compiled import is_compiled
+from pipeline.models import StableDiffusion, load_base
 from pipeline.sample import solver
 from pipeline.sample.condition import fixed_condition
 from pipeline.sample.cpu import arranged_for_cpu
@@ -18,7 +20,7 @@ from pipeline.sample.guidance import GuidedNoise
 from pipeline.sample.schedule import Schedule
 
 _ENCODE_BATCH = 64
-_DECODE_PIXELS = 16 * 512 * 512
+DECODE_PIXELS = 4 * 512 * 512
 """Pixels that the VAE decodes at a time: its activations are the peak of memory."""
 
 
@@ -67,8 +69,22 @@ def dtype_of(precision: str, device: torch.device | str) -> torch.dtype:
     return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 
 
+def load_merged(
+    model: str | Path, vae: str | Path | None, weights: Path | None, precision: str, device: torch.device | str
+) -> StableDiffusion:
+    """The base model with a LoRA merged in float32, then rounded to `precision`, on the device that samples.
+
+    Raises UserError as `load_base` and `lora.merge` do.
+    """
+    dtype = dtype_of(precision, device)
+    base = load_base(model, vae, dtype=None)
+    if weights is not None:
+        lora.merge(base, weights, dtype=dtype)
+    return place(base, device, dtype)
+
+
 def place(model: StableDiffusion, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
-    """Move a float32 model, LoRA merged, to where it samples, in the memory layout that is fastest there."""
+    """Move a model, LoRA merged, to where it samples, in the memory layout that is fastest there."""
     model.to(device, dtype)
     if torch.device(device).type != "cpu":
         model.unet.to(memory_format=torch.channels_last)
@@ -79,16 +95,20 @@ def place(model: StableDiffusion, device: torch.device | str, dtype: torch.dtype
 @torch.inference_mode()
 def encode_prompts(model: StableDiffusion, prompts: Sequence[str], settings: Settings) -> torch.Tensor:
     """Prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
-    ids = text.tokenize(model.tokenizer, prompts, settings.max_token_length)
-    return torch.cat([text.encode(model.text_encoder, rows, settings.clip_skip) for rows in ids.split(_ENCODE_BATCH)])
+    ids = model.tokenize(prompts, settings.max_token_length)
+    return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(_ENCODE_BATCH)])
+
+
+def exact() -> AbstractContextManager[None]:
+    """Convolutions in TF32 have 10 bits of mantissa: float32 must mean float32. Deterministic: equal settings, equal bytes."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def draw(
     model: StableDiffusion, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
 ) -> Drawn:
     """One batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
-    # Convolutions in TF32 have 10 bits of mantissa: float32 must mean float32. Deterministic: equal settings, equal bytes.
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    with torch.inference_mode(), exact():
         latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
         return Drawn(decode(model, latents), latents.cpu(), diff_norm.cpu())
 
@@ -98,21 +118,24 @@ def draw_latents(
     model: StableDiffusion, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
-    states = torch.cat([unconditional.expand_as(conditions), conditions])
+    both = torch.cat([unconditional.expand_as(conditions), conditions])
     times = torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32).to(model.device)
     on_cpu = model.device.type == "cpu"
     layout = torch.contiguous_format if on_cpu else torch.channels_last
 
     def predict(x: torch.Tensor, step: int) -> torch.Tensor:
         sample = x.to(dtype=model.unet.dtype, memory_format=layout)
-        return model.unet(sample, times[step], encoder_hidden_states=states, return_dict=False)[0]
+        return model.predict_noise(sample, times[step], both)
 
     guided = GuidedNoise(predict, settings.noise_levels, settings.scales)
     cell = model.pixels_per_latent
     shape = (model.latent_channels, settings.height // cell, settings.width // cell)
     noise = solver.image_noise(seeds, shape, model.device)
-    arranged = arranged_for_cpu(model.unet, len(states), shape[1] * shape[2]) if on_cpu else nullcontext()
-    with fixed_condition(model.unet, states), arranged:
+    with ExitStack() as arranged:
+        if not is_compiled(model.unet):
+            arranged.enter_context(fixed_condition(model.unet, model.states(both)))
+            if on_cpu:
+                arranged.enter_context(arranged_for_cpu(model.unet, len(both), shape[1] * shape[2]))
         latents = solver.euler_ancestral(guided, [*settings.noise_levels, 0.0], noise)
     return latents, guided.diff_norm
 
@@ -121,8 +144,8 @@ def draw_latents(
 def decode(model: StableDiffusion, latents: torch.Tensor) -> np.ndarray:
     """Scaled latents [N,4,h,w] -> pixels [N,H,W,3] uint8."""
     height, width = (side * model.pixels_per_latent for side in latents.shape[-2:])
-    rows = max(1, _DECODE_PIXELS // (height * width))
-    parts = (latents / LATENT_SCALE).to(model.vae.dtype).split(rows)
+    rows = max(1, DECODE_PIXELS // (height * width))
+    parts = (latents / model.latent_scale).to(model.vae.dtype).split(rows)
     return np.concatenate([to_uint8(model.vae.decode(part, return_dict=False)[0]) for part in parts])
 
 

@@ -6,30 +6,28 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import lora
 from pipeline.errors import UserError
-from pipeline.models import load_base
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
-from pipeline.sample.batches import Job, Plan, collect, collect_traces, discard, generate
+from pipeline.resume import surroundings
+from pipeline.sample.batches import Job, Plan, collect, collect_traces, discard
 from pipeline.sample.png import Lineage
-from pipeline.sample.sampler import Settings, dtype_of, place
+from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import Schedule, make_schedule
+from pipeline.sample.share import Source, draw_all
 from pipeline.storage import read_json, read_jsonl, replacing_folder, save_tensors, sha256_bytes, sha256_file, write_jsonl
 
 
-def run(params: View, k: int, layout: Layout, device: str) -> None:
+def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
     """Write data/D_k (PNGs, manifest.jsonl) and traces/k.safetensors; go on where a killed run stopped.
 
-    Raises UserError when M_0 or M_k is missing, changed or of another shape, and as `batches.generate` does.
+    `processes` share the images between them and change none. Raises UserError when M_0 or M_k is missing, changed or of
+    another shape, and as `share.draw_all` does.
     """
     plan = _plan(params, k, layout, device)
-    if any(not folder.is_dir() for folder, _ in plan.parts()):
-        model = load_base(params.model, params.vae)
-        lora.merge(model, layout.lora(k))
-        generate(place(model, device, dtype_of(params.precision, device)), plan)
+    draw_all(Source(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
     with replacing_folder(layout.images(k)) as folder:
         write_jsonl(folder / layout.manifest(k).name, collect(plan, folder))
     save_tensors(layout.traces(k), collect_traces(plan))
@@ -47,7 +45,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         "prompts": _prompts(layout),
         "params": params.as_dict(),
         "k": k,
-        "device": device.partition(":")[0],
+        "surroundings": surroundings(device),
     }
     return Plan(
         name=f"D_{k}",

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline import lora as loras
 from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, load_base
+from pipeline.models import StableDiffusion
 from pipeline.params import Params
 from pipeline.paths import image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
 from pipeline.sample.batches import Job, Plan, collect, discard, generate
 from pipeline.sample.png import Lineage
-from pipeline.sample.sampler import Settings, dtype_of, place
+from pipeline.sample.sampler import Settings, load_merged
 from pipeline.sample.schedule import make_schedule
 from pipeline.storage import read_text, sha256_bytes, sha256_file, write_jsonl
 
@@ -59,10 +58,8 @@ def sample_prompts(
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
     if schedule == "interval" and interval_low >= interval_high:
         raise UserError(f"interval_low must be below interval_high, got {interval_low} and {interval_high}")
-    loaded = load_base(model)
+    loaded = load_merged(model, None, lora, precision, device)
     _check_lengths(loaded, prompts, max_token_length)
-    if lora is not None:
-        loras.merge(loaded, lora)
     side = _checked_size(loaded, size)
     guidance = make_schedule(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
@@ -75,7 +72,7 @@ def sample_prompts(
     ]
     key = json.dumps([model, asdict(lineage), [asdict(job) for job in jobs], batch, precision, device], sort_keys=True)
     plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
-    generate(place(loaded, device, dtype_of(precision, device)), plan)
+    generate(loaded, plan)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
     discard(plan)
     return [out / job.file for job in jobs]

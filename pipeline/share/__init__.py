@@ -7,5 +7,5 @@ paths --transfer.py--> remote, cache     push, fetch and check out; what arrived
 name --references.py--> experiment       a commit under refs/exps, to and from the Git remote, and into the work tree
 remote --listing.py--> rows              which iterations of which experiments are there
 D_k, M_k --export.py--> folder           formats.py, cards.py, croissant.py, lora.py; SHA256SUMS lists every file
-folder, URL --importing.py--> data/raw   the way back: someone's D_k as raw images for a D_0
+folder, URL --importing.py--> raw   the way back: someone's D_k as raw images for a D_0
 """

@@ -131,7 +131,7 @@ def export(k: int, format_: str, out: Path | None, name: str | None, licence: st
 
 @click.command(name="import", short_help="Someone's exported D_k as raw images for a D_0.")
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("data/raw"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("raw"), show_default=True)
 @click.option("--sha256", metavar="HASH", help="What the sender's `redifine export` printed.")
 def import_(source: str, out: Path, sha256: str | None) -> None:
     """Check every file of the exported D_k at SOURCE (a folder or an http address) and write images and captions to OUT.

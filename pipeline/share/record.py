@@ -86,5 +86,5 @@ def parse_record(text: str, name: str) -> Record:
         }
         parameters = {key: dict((stage.get("params") or {}).get("params.yaml") or {}) for key, stage in stages.items()}
     except (YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{name} cannot be read as a dvc.lock; restore it with 'git checkout {FILE}'") from error
+        raise UserError(f"{name} cannot be read as a dvc.lock; run 'redifine repro', which mends it") from error
     return Record(name, outputs, parameters)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.process import lock_holder
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -87,8 +88,9 @@ def read_object(repo: Repo, md5: str, remote: str | None) -> bytes:
 
 @contextmanager
 def opened(root: Path) -> Iterator[Repo]:
-    """The DVC project at `root`. Raises UserError where there is none."""
+    """The DVC project at `root`. Raises UserError where there is none, or while another process has its lock."""
     from dvc.exceptions import NotDvcRepoError
+    from dvc.lock import LockError
     from dvc.repo import Repo
 
     try:
@@ -96,7 +98,11 @@ def opened(root: Path) -> Iterator[Repo]:
     except NotDvcRepoError as error:
         raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
     with repo:
-        yield repo
+        try:
+            yield repo
+        except LockError as error:
+            holder = lock_holder(root) or "another DVC process"
+            raise UserError(f"{holder} is at work in this clone; wait until it has ended, and run this again") from error
 
 
 def remote_name(repo: Repo, remote: str | None) -> str:
@@ -133,10 +139,13 @@ def _as_sentences(remote: str) -> Iterator[None]:
     """Turn what DVC and the libraries behind a remote raise into a UserError."""
     from dvc.exceptions import CheckoutError, ConfirmRemoveError, DownloadError, DvcException
     from dvc.fs import RemoteMissingDepsError
+    from dvc.lock import LockError
     from dvc_data.index import DataIndexError
 
     try:
         yield
+    except LockError:
+        raise  # `opened` knows whose it is
     except (DownloadError, CheckoutError, DataIndexError) as error:
         raise UserError(
             f"{remote} lacks files of what you asked for, or broke off; what has arrived stays, run this again, "

@@ -1,24 +1,31 @@
-"""`python -m pipeline.sweep.child CORES MODULE ARGUMENT...`: run a module on some cores only, and end with the sweep."""
+"""`python -m pipeline.sweep.child CORES DEAF MODULE ARGUMENT...`: run a module on some cores, and end with the sweep."""
 
 from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 
 from pipeline.process import die_with_parent
 
 
-def command(cores: list[int], module: str, *arguments: str) -> list[str]:
-    """The command line that runs `module` on `cores` (everywhere where the list is empty)."""
-    return [sys.executable, "-m", "pipeline.sweep.child", ",".join(map(str, cores)), module, *arguments]
+def command(cores: list[int], deaf: bool, module: str, *arguments: str) -> list[str]:
+    """The command line that runs `module` on `cores` (everywhere where the list is empty).
+
+    A `deaf` one hears none of the signals that Slurm sends to all processes of a job before it ends it: they are the job's.
+    """
+    return [sys.executable, "-m", "pipeline.sweep.child", ",".join(map(str, cores)), str(int(deaf)), module, *arguments]
 
 
 def main() -> None:
-    cores, module, *arguments = sys.argv[1:]
+    cores, deaf, module, *arguments = sys.argv[1:]
     die_with_parent()
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    if deaf == "1":
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -1,21 +1,18 @@
-"""How far a sweep is, and its numbers and pictures, read from the saved experiments."""
+"""The numbers and pictures of a sweep, read from its experiments."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.paths import Layout
-from pipeline.storage import encode_png, read_json, write_bytes, write_text
+from pipeline.storage import encode_png, write_bytes, write_text
 from pipeline.sweep import worktree
-from pipeline.sweep.local import note_file
 from pipeline.sweep.plan import Chain
 
 if TYPE_CHECKING:
@@ -29,62 +26,6 @@ _LAYOUT = Layout()
 _PROMPTS = 8
 _TILE = 96
 _KEYS = ("arm", "seed", "k")
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A chain's state (done, running, failed, stopped, waiting) and FID at the first and the last k that was measured."""
-
-    name: str
-    arm: str
-    seed: int
-    state: str
-    k: int | None = None
-    iterations: int | None = None
-    fid_1: float | None = None
-    fid_k: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def standing(clone: Path, chain: Chain) -> Standing:
-    """Where a chain is, from its experiment, or from the worktree of the worker that runs it."""
-    last = chain.params.last
-    experiment = worktree.find(clone, chain)
-    if experiment is not None:
-        summary = json.loads(worktree.git(clone, "show", f"{experiment.commit}:{_LAYOUT.summary}"))
-        return Standing(chain.name, chain.arm, chain.seed, "done", last, last, summary.get("FID_1"), summary.get("FID"))
-    note = note_file(chain)
-    state, folder = _noted(read_json(clone / note)) if (clone / note).is_file() else ("waiting", Path())
-    if state != "running":
-        return Standing(chain.name, chain.arm, chain.seed, state, iterations=last)
-    fid = _measured(Layout(folder), last)
-    reached = max(fid, default=0)
-    return Standing(chain.name, chain.arm, chain.seed, state, reached, last, fid.get(1), fid.get(reached))
-
-
-def _noted(note: dict[str, Any]) -> tuple[str, Path]:
-    """State and worktree of a chain without an experiment, from what its sweep noted."""
-    if note["state"] == "done":  # with other parameters than now
-        return "waiting", Path()
-    ended = note["state"] == "running" and not _alive(int(note["pid"]))
-    return "stopped" if ended else str(note["state"]), Path(note["worktree"])
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _measured(layout: Layout, last: int) -> dict[int, float]:
-    """k -> FID_k, as far as a running chain has come."""
-    return {k: read_json(layout.metrics(k))["fid"] for k in range(1, last + 1) if layout.metrics(k).is_file()}
 
 
 def collect(clone: Path, chains: Iterable[Chain], out: Path) -> list[Chain]:

@@ -15,6 +15,11 @@ def _file(function: click.decorators.FC) -> click.decorators.FC:
     return click.argument("file", type=click.Path(path_type=Path, dir_okay=False))(function)
 
 
+def _git_remote(function: click.decorators.FC) -> click.decorators.FC:
+    option = click.option("--git-remote", default="origin", show_default=True, metavar="NAME", help="Where experiments go.")
+    return option(function)
+
+
 def _seeds(text: str | None) -> list[int]:
     try:
         return [int(part) for part in text.split(",")] if text else []
@@ -29,65 +34,69 @@ def sweep() -> None:
 
 @sweep.command()
 @_file
-@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Chains at a time.")
+@click.option("--executor", type=click.Choice(["local", "slurm"]), default="local", show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Chains at a time (local).")
 @click.option("--only", multiple=True, metavar="ARM", help="Only this arm; may be repeated.")
 @click.option("--seeds", metavar="0,1", help="Only these seeds.")
-@click.option("--dry-run", is_flag=True, help="Print every chain and run nothing.")
-def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: str | None, dry_run: bool) -> None:
+@_git_remote
+@click.option("--no-push", is_flag=True, help="Send nothing to the remotes.")
+@click.option("--dry-run", is_flag=True, help="Print every job and the hours that they take; run nothing.")
+def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: str | None, git_remote: str,
+        no_push: bool, dry_run: bool) -> None:  # fmt: skip
     """Run the chains of FILE that are not there yet; each ends as the experiment SWEEP-ARM-SEED.
+
+    Every iteration is sent to the DVC and Git remotes, where both are set. With --executor slurm, each chain is a job with
+    what FILE asks for under `resources`, and the command returns at once: see `redifine sweep status`.
 
     Example: redifine sweep run sweeps/results.yaml --workers 2
     """
-    from pipeline.sweep import plan
+    from pipeline.sweep import plan, preview
 
-    chains = plan.chains(file, only, _seeds(seeds))
+    chains, resources = plan.chains(file, only, _seeds(seeds)), plan.load(file).resources
     if dry_run:
-        for chain in chains:
-            click.echo(f"{chain.name}\n    {chain.command()}")
+        for line in preview.lines(Path(), chains, resources, executor == "slurm"):
+            click.echo(line)
         return
-    from pipeline.sweep import local
+    from pipeline.sweep import launch
 
-    outcomes = local.run(Path(), chains, workers, click.echo)
-    _summary(file, outcomes)
-
-
-def _summary(file: Path, outcomes: list) -> None:
-    """Counts; and for each chain that failed its last lines and how to run it again."""
-    states = [outcome.state for outcome in outcomes]
-    click.echo(", ".join(f"{states.count(state)} {state}" for state in ("done", "skipped", "failed", "stopped")))
-    for outcome in outcomes:
-        if outcome.state == "failed":
-            chain = outcome.chain
-            click.echo(f"\n{chain.name} failed:\n{outcome.detail}", err=True)
-            click.echo(f"run it again: redifine sweep run {file} --only {chain.arm} --seeds {chain.seed}", err=True)
-    if {"failed", "stopped"} & set(states):
+    if executor == "slurm":
+        launch.on_slurm(Path(), file, resources, chains, None if no_push else git_remote, click.echo)
+    elif not launch.here(Path(), chains, workers, None if no_push else git_remote, click.echo):
         sys.exit(1)
 
 
 @sweep.command()
 @_file
+@_git_remote
+@click.option("--once", is_flag=True, help="Print the table once, and return.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def status(file: Path, as_json: bool) -> None:
-    """Show every chain of FILE: its state, the iteration reached, FID_1 and FID_k."""
-    from pipeline.sweep import collect, plan
+def status(file: Path, git_remote: str, once: bool, as_json: bool) -> None:
+    """Show every chain of FILE: state, iteration, stage, time left, FID so far; of one that failed, why.
 
-    standings = [collect.standing(Path(), chain) for chain in plan.chains(file)]
+    On a terminal the table is live until every chain has ended, or Ctrl-C. A clone in which nothing runs asks the Git
+    remote, which hears of a chain at the end of every iteration.
+    """
+    from pipeline.sweep import plan, show, standing
+
+    chains = plan.chains(file)
+
+    def read() -> list[standing.Standing]:
+        return standing.standings(Path(), chains, git_remote)
+
     if as_json:
-        click.echo(json.dumps([standing.as_dict() for standing in standings], indent=2))
+        click.echo(json.dumps([one.as_dict() for one in read()], indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("arm", "seed", "state", "k", "FID_1", "FID_k", title=plan.load(file).title)
-    for one in standings:
-        k = "" if one.k is None else f"{one.k}/{one.iterations}"
-        table.add_row(one.arm, str(one.seed), one.state, k, _number(one.fid_1), _number(one.fid_k))
-    Console().print(table)
+    show.watch(read, plan.load(file).title, live=sys.stdout.isatty() and not once)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+@sweep.command()
+@_file
+def cancel(file: Path) -> None:
+    """End the chains of FILE that run or queue; what is finished of them stays, and `sweep run` goes on from there."""
+    from pipeline.sweep import launch, plan
+
+    for line in launch.cancel(Path(), plan.chains(file)):
+        click.echo(line)
 
 
 @sweep.command(name="collect")
@@ -100,6 +109,26 @@ def collect_(file: Path, out: Path | None) -> None:
     out = out or collect.OUT / f"{file.stem}.csv"
     missing = collect.collect(Path(), plan.chains(file), out)
     click.echo(f"wrote {out}" + (f"; not run yet: {', '.join(chain.name for chain in missing)}" if missing else ""))
+
+
+@sweep.command()
+@click.option("--nodes", type=click.IntRange(min=2), default=2, show_default=True)
+@click.option("--gpus", type=click.IntRange(min=0), default=8, show_default=True, help="Of each node.")
+@click.option("--cpus", type=click.IntRange(min=1), help="Of each node; default: the cluster's.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True)
+@click.option("--partition", metavar="NAME")
+def script(nodes: int, gpus: int, cpus: int | None, hours: float, partition: str | None) -> None:
+    """Print a Slurm script that runs the chain of params.yaml with each M_k trained on several nodes (trainer: kohya).
+
+    Example: redifine sweep script --nodes 2 --gpus 8 --partition gpu | sbatch
+    """
+    from pipeline import params as parameters
+    from pipeline.sweep import multinode
+    from pipeline.sweep.resources import Resources
+
+    resources = Resources(partition=partition, gpus=gpus, cpus=cpus, hours=hours)
+    Path("logs").mkdir(exist_ok=True)  # Slurm fails without a word where the folder of its log is missing
+    click.echo(multinode.script(Path().resolve(), parameters.load(), resources, nodes, Path(sys.executable)), nl=False)
 
 
 @click.command(short_help="The papers' figures, and the chains that make each.")

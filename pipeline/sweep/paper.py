@@ -112,7 +112,7 @@ def page(sweeps: dict[str, Sweep]) -> str:
         "# The papers' figures", "",
         "Each row is an experiment. `redifine sweep run FILE` runs its chains, three seeds an arm, over what params.yaml says;",
         "`redifine figure NAME` prints the chains and the `redifine compare` command. On real data, write a preset first",
-        "(`redifine preset pokemon`), put your images into data/raw and commit. Sizes, epochs, updates and rates in the",
+        "(`redifine preset pokemon`), put your images into raw and commit. Sizes, epochs, updates and rates in the",
         "sweep files are the miniature's: copy a file and scale them to your preset.", "",
         "| figure | what | command | where it appears |", "|---|---|---|---|",
     ]  # fmt: skip

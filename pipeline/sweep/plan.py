@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from ruamel.yaml.error import YAMLError
 from pipeline import params as parameters
 from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.storage import read_text
+from pipeline.storage import read_text, sha256_bytes
+from pipeline.sweep.resources import Resources
 
 FOLDER = Path("sweeps")
 
@@ -42,6 +44,7 @@ class Sweep(BaseModel):
     arms: dict[str, dict[str, Any]] = {}
     grid: dict[str, list[Any]] = {}
     show: list[Measure] = ["collapse"]
+    resources: Resources = Resources()
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Chain:
     params: Params
     usual: int
     """K of params.yaml."""
+    file: Path = Path()
+    """The sweep file."""
 
     @property
     def name(self) -> str:
@@ -67,17 +72,35 @@ class Chain:
         plain = self.params.model_dump()
         return {key: plain[key] for key in self.changed}
 
+    @property
+    def digest(self) -> str:
+        """Stands for all of the parameters."""
+        return sha256_bytes(self.params.model_dump_json().encode())[:16]
+
+    def settings(self) -> list[str]:
+        """The parameters that the sweep sets, as KEY=VALUE."""
+        values = self.values | ({"iterations": self.params.last} if "iterations" in self.changed else {})
+        return [_assignment(key, value) for key, value in values.items()]
+
     def command(self) -> str:
-        """What one could type instead to get this chain as an experiment."""
+        """What one could type to get this chain alone, as an experiment of that name.
+
+        `redifine exp` sets values, not the mapping `iterations`: a chain of another length is left to the sweep.
+        """
+        if self.params.last != self.usual:
+            return self.rerun()
         settings = [_assignment(key, value) for key, value in self.values.items() if key != "iterations"]
-        longer = [f"+iterations.{k}.prev={k - 1}" for k in range(self.usual + 1, self.params.last + 1)]
-        shorter = [f"'~iterations.{k}'" for k in range(self.params.last + 1, self.usual + 1)]
-        return " ".join(["dvc exp run", "-n", self.name, *(f"-S {text}" for text in settings + longer + shorter)])
+        return " ".join(["redifine exp run", "-n", self.name, *(f"-S {shlex.quote(text)}" for text in settings)])
+
+    def rerun(self) -> str:
+        """What one types to run this chain of the sweep again."""
+        file = shlex.quote(self.file.as_posix())
+        return f"redifine sweep run {file} --only {shlex.quote(self.arm)} --seeds {self.seed}"
 
 
 def _assignment(key: str, value: Any) -> str:
     if isinstance(value, list):
-        return f"'{key}=[{','.join(map(str, value))}]'"
+        return f"{key}=[{','.join(map(str, value))}]"
     return f"{key}={value}" if isinstance(value, str) else f"{key}={json.dumps(value)}"
 
 
@@ -101,7 +124,8 @@ def load(file: Path) -> Sweep:
 def _sentence(problem: Any) -> str:
     key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; the keys are {', '.join(Sweep.model_fields)}"
+        known = Resources.model_fields if key.startswith("resources.") else Sweep.model_fields
+        return f"unknown key {key!r}; the keys are {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
@@ -169,4 +193,4 @@ def _chain(file: Path, arm: str, seed: int, values: dict[str, Any], start: dict[
     if isinstance(count, int) and count > 0:
         values["iterations"] = {str(k): {"prev": k - 1} for k in range(1, count + 1)}
     params = parameters.check(start | values, Path(f"{file}, arm {arm}"))
-    return Chain(file.stem, arm, seed, tuple(values), params, len(start["iterations"]))
+    return Chain(file.stem, arm, seed, tuple(values), params, len(start["iterations"]), file)

@@ -10,37 +10,48 @@ from dataclasses import dataclass
 from pipeline.params import STAGE_PARAMS, Params
 from pipeline.sweep.plan import Chain
 
-_REAL = ("prepare", "measure", "analyse")
-_FIRST_MODEL = (*_REAL, "curate", "train")
+_REAL = ("prepare",)
+_OF_REAL = ("measure", "analyse")
+FIRST_MODEL = ("prepare", "curate", "train")
+DRAWN = ("prepare", "curate", "train", "sample")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a chain: DVC targets (none: the whole), and what its result depends on."""
+    """A piece of a chain: DVC targets (none: the whole), and the iteration that it ends.
+
+    Two chains of which a costly stage in this piece would be the same have the same `key`; two of which every stage is the
+    same have the same `whole` ("": never so).
+    """
 
     targets: tuple[str, ...]
     key: str
+    k: int | None = None
+    whole: str = ""
 
 
 def parts(params: Params) -> tuple[Part, ...]:
-    """The chain in three pieces, of which each contains the one before: D_0 and its features; M_1; all of it.
+    """The chain in pieces, of which each contains the one before: D_0 and its features; M_1; each iteration; the report.
 
-    Chains with equal keys share the piece: arms that differ in sampling share M_1, longer chains all of a shorter one.
+    Arms that differ in sampling have the key of M_1 in common, longer chains that of every iteration of a shorter one.
     """
-    whole = set(Params.model_fields) - {"iterations", "title"}
+    real, first, drawn = (key_of(params, read_by(stages)) for stages in (_REAL, FIRST_MODEL, DRAWN))
+    whole = [key_of(params, read_by((*stages, *_OF_REAL))) for stages in (_REAL, FIRST_MODEL)]
     return (
-        Part(("prepare", "reference", "reference_analysis"), _key(params, _read_by(_REAL))),
-        Part(("train@1",), _key(params, _read_by(_FIRST_MODEL))),
-        Part((), _key(params, whole)),
+        Part(("prepare", "reference", "reference_analysis"), real, whole=whole[0]),
+        Part(("train@1",), first, whole=whole[1]),
+        *(Part((f"measure@{k}", f"analyse@{k}"), f"{drawn} {k}", k) for k in range(1, params.last + 1)),
+        Part((), key_of(params, set(Params.model_fields) - {"title"})),
     )
 
 
-def _read_by(stages: Iterable[str]) -> set[str]:
+def read_by(stages: Iterable[str]) -> set[str]:
     return {name for stage in stages for name in STAGE_PARAMS[stage]}
 
 
-def _key(params: Params, names: set[str]) -> str:
-    return json.dumps({name: getattr(params, name) for name in sorted(names)})
+def key_of(params: Params, names: set[str]) -> str:
+    plain = params.model_dump()
+    return json.dumps({name: plain[name] for name in sorted(names)})
 
 
 class Turns:

@@ -26,17 +26,21 @@ from pipeline.sweep.plan import Chain
 FOLDER = Path(".dvc/tmp/sweeps")
 """Where the worktrees are, in the clone: ignored by Git, and below vendor/sd-scripts's own folder."""
 
+_ON_ITS_WAY = ", to iteration "
+"""In the subject of an experiment's commit while its chain runs."""
+
 _INPUTS = ("model", "vae", "folder", "feature_model", "clip_model", "denoiser_weights")
 """Parameters that name files that a run reads."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A saved chain: the commit that it started from, and its own."""
+    """A saved chain: the commit that it started from, and its own; not whole while the chain is on its way."""
 
     reference: str
     baseline: str
     commit: str
+    whole: bool = True
 
 
 def git(root: Path, *arguments: str, index: Path | None = None) -> str:
@@ -72,16 +76,27 @@ def cache_folder(clone: Path) -> Path:
 
 def make_ready(clone: Path, folder: Path, commit: str, cache: Path, chain: Chain) -> None:
     """`folder` becomes a checkout of `commit` with the chain's params.yaml; unfinished work in scratch/ is kept."""
-    if not _is_worktree(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        git(clone, "worktree", "prune")
-        git(clone, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
+    check_out(clone, folder, commit)
     git(folder, "checkout", "--quiet", "--force", "--detach", commit)
     git(folder, "clean", "--quiet", "-ffdx", "--exclude=/scratch/")
     (folder / ".dvc/config.local").write_text(f'[cache]\n    dir = "{cache}"\n')
     _link_inputs(clone, folder, chain.params)
     presets.assign(chain.values, folder / parameters.FILE)
+
+
+def check_out(clone: Path, folder: Path, commit: str) -> None:
+    """Make `folder` a worktree of the clone, unless it is one."""
+    if not _is_worktree(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        git(clone, "worktree", "prune")
+        git(clone, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
+
+
+def remove(clone: Path, folder: Path) -> None:
+    """Remove a worktree; what its stages made is in the cache."""
+    shutil.rmtree(folder, ignore_errors=True)
+    git(clone, "worktree", "prune")
 
 
 def _is_worktree(folder: Path) -> bool:
@@ -107,10 +122,11 @@ def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
                     shutil.copy2(file, target)
 
 
-def save(folder: Path, commit: str, name: str) -> str:
+def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
     """Make the worktree's result (dvc.lock, params.yaml, summary) the experiment `name`; returns its commit.
 
-    An experiment of that name on another commit gives way, so that the name stays unambiguous; its stages stay in the cache.
+    `k`: the chain has come to iteration k and goes on; the next save takes this one's place. An experiment of that name on
+    another commit gives way to a whole one, so that the name stays unambiguous; its stages stay in the cache.
     """
     index = folder / ".dvc/tmp/index"
     index.parent.mkdir(parents=True, exist_ok=True)
@@ -118,26 +134,27 @@ def save(folder: Path, commit: str, name: str) -> str:
     git(folder, "read-tree", commit, index=index.resolve())
     git(folder, "add", "--all", index=index.resolve())
     tree = git(folder, "write-tree", index=index.resolve())
-    made = git(folder, "commit-tree", "-p", commit, "-m", f"dvc: commit experiment {name}", tree)
+    subject = f"dvc: commit experiment {name}" + (f"{_ON_ITS_WAY}{k}" if k is not None else "")
+    made = git(folder, "commit-tree", "-p", commit, "-m", subject, tree)
     reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
     git(folder, "update-ref", reference, made)
     for old in experiments(folder, name):
-        if old.reference != reference:
+        if k is None and old.reference != reference:
             git(folder, "update-ref", "-d", old.reference)
     return made
 
 
 def experiments(clone: Path, name: str) -> list[Experiment]:
     """Every saved experiment called `name`, of whichever commit."""
-    lines = git(clone, "for-each-ref", "--format=%(refname) %(objectname)", f"refs/exps/*/*/{name}").splitlines()
-    rows = [line.split() for line in lines]
-    return [Experiment(ref, "".join(ref.split("/")[2:4]), commit) for ref, commit in rows]
+    lines = git(clone, "for-each-ref", "--format=%(refname) %(objectname) %(subject)", f"refs/exps/*/*/{name}").splitlines()
+    rows = [line.split(maxsplit=2) for line in lines]
+    return [Experiment(ref, "".join(ref.split("/")[2:4]), commit, _ON_ITS_WAY not in text) for ref, commit, text in rows]
 
 
 def find(clone: Path, chain: Chain, baseline: str | None = None) -> Experiment | None:
-    """The chain's experiment with exactly its parameters (of the commit `baseline`, if given)."""
+    """The chain's whole experiment with exactly its parameters (of the commit `baseline`, if given)."""
     for experiment in experiments(clone, chain.name):
-        if baseline in (None, experiment.baseline) and _params(clone, experiment) == chain.params:
+        if experiment.whole and baseline in (None, experiment.baseline) and _params(clone, experiment) == chain.params:
             return experiment
     return None
 

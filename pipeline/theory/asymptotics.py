@@ -1,4 +1,4 @@
-"""Where the model ends up: Theorem 1's variance and drift, and the same for mutation and soft truncation."""
+"""Where the model ends up: Theorem 1's variance and response, and the same for mutation and soft truncation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ def variance_limit(selection: Selection, sigma_E: Values) -> np.ndarray:
     Infinite when nothing is selected away (r1 = r2 = 0): every iteration then adds sigma_E^2.
     """
     if selection.soft:
-        return np.vectorize(lambda r1, r2, deviation: _fixed_point(Selection(r1, r2, selection.rate), deviation))(
-            selection.r1, selection.r2, sigma_E
+        return np.vectorize(lambda r1, r2, rate, deviation: _fixed_point(Selection(r1, r2, rate), deviation))(
+            selection.r1, selection.r2, selection.rate, sigma_E
         )
     with np.errstate(divide="ignore"):
         return np.square(sigma_E) / (1.0 - hard_moments(selection).variance)
 
 
-def drift(selection: Selection, sigma_E: Values, sigma_M: Values = 0.0) -> np.ndarray:
-    """Change of the mean per iteration in the limit, signed: up when r1 > r2, down when r1 < r2.
+def response(selection: Selection, sigma_E: Values, sigma_M: Values = 0.0) -> np.ndarray:
+    """Response to selection in the limit: the mean's change per iteration, signed: up when r1 > r2, down when r1 < r2.
 
+    The paper calls it a drift; it is no genetic drift, which is random and needs no selection (wright_fisher.py).
     Without mutation and with hard truncation this is Theorem 1, c1 c2 sigma_E / sqrt(1 - c2): as sigma_G^2 -> c2 sigma_P^2,
-    drift = h^2 shift sigma_P -> shift c2 sigma_P. Corrected: the theorem prints its two conditions as "r1 > r2 (r2 < r1)",
+    response = h^2 shift sigma_P -> shift c2 sigma_P. Corrected: the theorem prints its two conditions as "r1 > r2 (r2 < r1)",
     which are one and the same; the proof has r1 > r2 for the rise and r1 < r2 for the fall.
     """
     sigma_P = np.sqrt(variance_limit(selection, sigma_E))

@@ -1,34 +1,58 @@
-"""`redifine theory`: simulate the paper's model, fit it to a run, forecast a run, show drift."""
+"""`redifine theory`: simulate the paper's model, fit it to runs, forecast runs, show what chance alone does."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.paths import Layout
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.theory.applied import Assumptions
+    from pipeline.theory.measured import MeasuredSetting
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _out = click.option("--out", type=_FOLDER, default=Path("theory"), show_default=True, help="Folder for figures and tables.")
-_run = click.option("--run", "root", type=_FOLDER, default=Path(), help="Folder of the chain; default: this one.")
-_start = click.option(
-    "--start", type=click.IntRange(min=0), default=1, show_default=True, metavar="K", help="First iteration that counts."
-)
-_genetic = click.option(
-    "--sigma-g0",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Spread of S over the first images; default: the measured one.",
-)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 _seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+_RUNS = (
+    click.argument("revisions", nargs=-1, metavar="[REV...]"),
+    click.option("--experiments", is_flag=True, help="All experiments of HEAD, besides the revisions named."),
+    click.option("--group-by", multiple=True, default=("seed",), show_default=True, metavar="PARAM",
+                 help="Runs that differ in this parameter alone are one setting; may be repeated."),
+    click.option("--run", "root", type=_FOLDER, help="A chain's folder, read as it is, instead of revisions."),
+    click.option("--start", type=click.IntRange(min=0), default=1, show_default=True, metavar="K",
+                 help="First iteration that counts."),
+)  # fmt: skip
+_ASSUMED = (
+    click.option("--sigma-g0", type=click.FloatRange(min=0, min_open=True),
+                 help="Spread of S over the first images; default: the measured one."),
+    click.option("--mutation", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="X",
+                 help="sigma_M = X sigma_E (eq. 16); the paper's ReDiFine has 0.4."),
+    click.option("--tail", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="X",
+                 help="Soft truncation: kept with probability exp(-d / (X sigma_E)) beyond the zone; 0: hard."),
+)  # fmt: skip
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several click decorators as one, in the order of the help."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 @click.group(short_help="The quantitative-trait model: simulate, fit, forecast.")
 def theory() -> None:
-    """The paper's quantitative-trait model (section 4): simulate it, fit it to a run, forecast a run with it."""
+    """The paper's quantitative-trait model (section 4): simulate it, fit it to runs, forecast runs with it."""
 
 
 @theory.command()
@@ -48,63 +72,91 @@ def simulate(out: Path, iterations: int, size: int, replicates: int, seed: int) 
 
 
 @theory.command()
-@_run
-@_start
-@_genetic
-@_out
-@_json
-def fit(root: Path, start: int, sigma_g0: float | None, out: Path, as_json: bool) -> None:
-    """Fit (r1, r2, sigma_E) to the power S_k of a run, by least squares, with 95 % bands (delta method).
+@_options(*_RUNS, *_ASSUMED, _out, _json)
+def fit(out: Path, as_json: bool, **options: Any) -> None:
+    """Fit r1, r2 and sigma_E to the power S_k by least squares, with 95 % bands.
+
+    REV is what `redifine compare` takes: a commit, branch, tag, DVC experiment or "workspace". Runs that differ in the seed
+    alone are one setting and share one fit; several settings share one figure. Without REV: the chain in this folder.
 
     Writes fit.svg and fit.json. --start 0 counts the real images, too: from them to the first generated ones the power often
     jumps for reasons that have nothing to do with selection.
 
-    Example: redifine theory fit
+    Example: redifine theory fit cfg1 cfg2.5 cfg7.5
     """
-    from pipeline.theory import studies
+    from pipeline.theory import applied
 
-    fitted = studies.fit_run(Layout(root), start, sigma_g0, out)
-    click.echo(_as_json(fitted) if as_json else studies.describe_fit(fitted, start))
+    settings, assumed = _read(**options)
+    fits = applied.fit_settings(settings, assumed, out)
+    described = [applied.describe_fit(setting, found) for setting, found in zip(settings, fits, strict=True)]
+    click.echo(_as_json(applied.fits_as_json(settings, fits)) if as_json else "\n\n".join(described))
 
 
 @theory.command()
-@_run
+@_options(*_RUNS)
 @click.option("--from", "last_known", type=click.IntRange(min=0), required=True, metavar="J", help="Last iteration known.")
 @click.option("--until", type=click.IntRange(min=1), metavar="K", help="Last iteration predicted; default: the run's last.")
-@_start
-@_genetic
-@_out
-@_json
-def forecast(
-    root: Path, last_known: int, until: int | None, start: int, sigma_g0: float | None, out: Path, as_json: bool
-) -> None:
+@_options(*_ASSUMED, _out, _json)
+def forecast(last_known: int, until: int | None, out: Path, as_json: bool, **options: Any) -> None:
     """From the power of iterations START..J predict the later ones, and compare with what then happened.
 
-    Writes forecast.svg and forecast.json. The error stands beside that of "the power stays as it is at J".
+    REV as for `redifine theory fit`. Writes forecast.svg, a panel for each setting, and forecast.json. The error stands beside
+    that of "the power stays as it is at J".
 
     Example: redifine theory forecast --from 4 --until 12
     """
-    from pipeline.theory import studies
+    from pipeline.theory import applied
 
-    predicted = studies.forecast_run(Layout(root), start, last_known, until, sigma_g0, out)
-    click.echo(_as_json(predicted) if as_json else studies.describe_forecast(predicted))
+    settings, assumed = _read(**options)
+    predicted = applied.forecast_settings(settings, last_known, until, assumed, out)
+    described = [applied.describe_forecast(prediction) for prediction in predicted]
+    click.echo(_as_json([asdict(prediction) for prediction in predicted]) if as_json else "\n\n".join(described))
 
 
-@theory.command()
+@theory.command("wright-fisher")
 @_out
 @click.option("--size", "sizes", type=click.IntRange(min=2), multiple=True, default=(20, 100, 1000), show_default=True)
 @click.option("--iterations", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--replicates", type=click.IntRange(min=2), default=256, show_default=True)
 @_seed
-def drift(out: Path, sizes: tuple[int, ...], iterations: int, replicates: int, seed: int) -> None:
-    """Wright-Fisher drift: the variance that finite populations lose without selection, against its closed form.
+def wright_fisher(out: Path, sizes: tuple[int, ...], iterations: int, replicates: int, seed: int) -> None:
+    """Genetic drift: the variance that finite populations lose by chance, without selection, against its closed form.
 
-    Writes drift.svg and drift.csv.
+    Writes wright-fisher.svg and wright-fisher.csv.
     """
     from pipeline.theory import studies
 
-    click.echo(studies.show_drift(out, sizes, iterations, replicates, seed))
+    click.echo(studies.show_wright_fisher(out, sizes, iterations, replicates, seed))
+
+
+def _read(
+    revisions: tuple[str, ...],
+    experiments: bool,
+    group_by: tuple[str, ...],
+    root: Path | None,
+    start: int,
+    sigma_g0: float | None,
+    mutation: float,
+    tail: float,
+) -> tuple[list[MeasuredSetting], Assumptions]:
+    """The settings that the options name, and what they assume. Raises UserError for --run beside revisions."""
+    from pipeline.paths import project_root
+    from pipeline.theory.applied import Assumptions
+    from pipeline.theory.measured import read_folder, read_settings
+    from pipeline.theory.problem import Variant
+
+    assumed = Assumptions(sigma_g0, Variant(mutation, tail))
+    if not revisions and not experiments:
+        return [read_folder(root or Path(), start)], assumed
+    if root is not None:
+        raise UserError("--run reads a folder and REV a revision; give one of the two")
+    from pipeline.compare.commands import collect
+
+    found, notices = collect(revisions, experiments, group_by, project_root(Path().resolve()), one_scale=False)
+    for notice in notices:
+        click.echo(f"Note: {notice}", err=True)
+    return read_settings(found, start), assumed
 
 
 def _as_json(result: Any) -> str:
-    return json.dumps(asdict(result), indent=2, sort_keys=True, allow_nan=False)
+    return json.dumps(result, indent=2, sort_keys=True, allow_nan=False)

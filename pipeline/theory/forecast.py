@@ -1,4 +1,4 @@
-"""Predict the power of later iterations from the first ones, with a band for the next measurement."""
+"""Predict the power of later iterations from the first ones, with a band for what will be measured."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.theory.fit import PowerFit, check_powers, curve_with_deviation, describe, estimate_parameters
+from pipeline.theory.fit import PowerFit, describe, optimise
+from pipeline.theory.problem import PLAIN, Variant, derivative, pose
+from pipeline.theory.uncertainty import bands
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """From S_0..S_j: `iterations` j+1..K and, for each, the predicted power and its 95 % prediction band."""
+    """From S_0..S_j: `iterations` j+1..K and, for each, the predicted mean power of the runs and its 95 % prediction band."""
 
     fit: PowerFit
     iterations: list[int]
@@ -23,7 +25,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Score:
+class ForecastScore:
     """How a forecast fared. Errors are root mean squares in units of the power; `unchanged` is that of "S stays at S_j".
 
     covered: the share of what then happened that lies within the band.
@@ -34,34 +36,36 @@ class Score:
     covered: float
 
 
-def forecast_power(powers: Sequence[float], until: int, sigma_G0: float | None = None) -> Forecast:
-    """S_0..S_j -> the prediction of S_{j+1}..S_until.
+def forecast_power(
+    runs: Sequence[Sequence[float]], until: int, sigma_G0: float | None = None, variant: Variant = PLAIN
+) -> Forecast:
+    """S_0..S_j of each run -> the prediction of the runs' mean S_{j+1}..S_until.
 
-    The band is for a measurement, not only for the mean: the delta method's variance of the curve plus that of the noise.
+    The band is for what will be measured, not only for the curve: `ahead` of `uncertainty.bands`.
     Raises UserError as `fit_power` does, and when nothing is left to predict.
     """
-    last = len(powers) - 1
-    check_powers(powers)
+    problem = pose(runs, sigma_G0, variant)
+    last, unit = problem.observations.last, problem.observations.unit
     if until <= last:
         raise UserError(f"a forecast must reach beyond the iterations it is made from, 0..{last}, got {until}; choose fewer")
-    estimate = estimate_parameters(powers, sigma_G0)
-    curve, deviation = curve_with_deviation(estimate, until)
-    half = estimate.quantile * np.hypot(deviation, estimate.noise)
+    optimum = optimise(problem)
+    curve = optimum.level + problem.shape(optimum.theta, until)
+    half = bands(optimum, derivative(lambda theta: problem.shape(theta, until), optimum.theta)).ahead
     return Forecast(
-        fit=describe(estimate, last),
+        fit=describe(problem, optimum),
         iterations=list(range(last + 1, until + 1)),
-        power=curve[last + 1 :].tolist(),
-        low=(curve - half)[last + 1 :].tolist(),
-        high=(curve + half)[last + 1 :].tolist(),
+        power=(unit * curve)[last + 1 :].tolist(),
+        low=(unit * (curve - half))[last + 1 :].tolist(),
+        high=(unit * (curve + half))[last + 1 :].tolist(),
     )
 
 
-def score(forecast: Forecast, before: float, happened: Sequence[float]) -> Score:
+def score(forecast: Forecast, before: float, happened: Sequence[float]) -> ForecastScore:
     """Compare with what happened at the first iterations predicted; `before` is S_j, the last power that was known."""
     actual = np.asarray(happened, dtype=np.float64)
     power, low, high = (np.asarray(values[: len(actual)]) for values in (forecast.power, forecast.low, forecast.high))
     inside = (low <= actual) & (actual <= high)
-    return Score(_root_mean_square(actual - power), _root_mean_square(actual - before), float(inside.mean()))
+    return ForecastScore(_root_mean_square(actual - power), _root_mean_square(actual - before), float(inside.mean()))
 
 
 def _root_mean_square(values: np.ndarray) -> float:

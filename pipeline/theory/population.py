@@ -1,7 +1,8 @@
 """Monte-Carlo simulation of the model with individuals: knows how they are drawn and chosen, none of the closed forms.
 
-Mutation is the exception: the paper gives no mechanism for it, only the weaker regression of eq. 16, which is put in as it
-is. With sigma_M the simulation confirms the selection and the recursion, not eq. 16.
+Mutation. The paper gives its effect, the weaker regression of eq. 16, and no mechanism. The one here: what a parent passes on
+is its phenotype after a random change of deviation sigma_M, and its child's genetic value is that of an individual that looks
+like the changed parent. A resemblance says less about the genes the larger the change, and nothing of eq. 16 is put in.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from pipeline.theory.truncation import Selection
 Inheritance = Literal["gaussian", "copied"]
 
 
-class Sample(NamedTuple):
-    """Moments of simulated populations, [R,K+1] each: R replicates, iterations 0..K. Variances divide by N."""
+class Populations(NamedTuple):
+    """SelectedMoments of simulated populations, [R,K+1] each: R replicates, iterations 0..K. Variances divide by N."""
 
     mean: np.ndarray
     variance_G: np.ndarray
@@ -37,7 +38,7 @@ def simulate(
     replicates: int,
     seed: int,
     inheritance: Inheritance = "gaussian",
-) -> Sample:
+) -> Populations:
     """`replicates` independent populations of `size` individuals over `iterations`; trait and shares are scalars.
 
     Each individual has a genetic value g and a phenotype p = g + e. Parents are chosen by p. The children's g are spread as
@@ -55,7 +56,7 @@ def simulate(
         if t < iterations:
             chosen = choose(phenotype, selection, rng)
             genetic = _children(genetic, phenotype, chosen, float(trait.sigma_M), inheritance, rng)
-    return Sample(*(np.stack(column, axis=-1) for column in zip(*rows, strict=True)))
+    return Populations(*(np.stack(column, axis=-1) for column in zip(*rows, strict=True)))
 
 
 def choose(phenotype: np.ndarray, selection: Selection, rng: np.random.Generator) -> np.ndarray:
@@ -84,17 +85,29 @@ def _children(
 ) -> np.ndarray:
     """[R,N] genetic values of the next iteration."""
     everyone = genetic.mean(axis=1, keepdims=True)
-    response = genetic.mean(axis=1, keepdims=True, where=chosen) - everyone
-    if sigma_M:
-        # Children resemble parents seen through mutation's noise: the regression is weaker by that noise (eq. 16).
-        mutated = phenotype + rng.normal(0.0, sigma_M, phenotype.shape)
-        response = response * phenotype.var(axis=1, keepdims=True) / mutated.var(axis=1, keepdims=True)
+    inherited = _seen_through_mutation(genetic, phenotype, sigma_M, rng) if sigma_M else genetic
+    response = inherited.mean(axis=1, keepdims=True, where=chosen) - everyone
     spread = phenotype.std(axis=1, keepdims=True, where=chosen)
     if inheritance == "gaussian":
         return everyone + response + spread * rng.standard_normal(genetic.shape)
     parents = _draw_parents(chosen, rng)
     deviation = np.take_along_axis(phenotype, parents, axis=1) - phenotype.mean(axis=1, keepdims=True, where=chosen)
     return everyone + response + deviation
+
+
+def _seen_through_mutation(genetic: np.ndarray, phenotype: np.ndarray, sigma_M: float, rng: np.random.Generator) -> np.ndarray:
+    """[R,N] what each individual would pass on: the genetic value of those that look most like it once it has mutated.
+
+    "Those" are the next below and above it among the mutated phenotypes: others than itself, whose genes say nothing of
+    whether it was chosen.
+    """
+    order = np.argsort(phenotype + rng.normal(0.0, sigma_M, phenotype.shape), axis=1)
+    ranked = np.take_along_axis(genetic, order, axis=1)
+    padded = np.concatenate([ranked[:, 1:2], ranked, ranked[:, -2:-1]], axis=1)
+    alike = (padded[:, :-2] + padded[:, 2:]) / 2.0
+    passed_on = np.empty_like(genetic)
+    np.put_along_axis(passed_on, order, alike, axis=1)
+    return passed_on
 
 
 def _draw_parents(chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:

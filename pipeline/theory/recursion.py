@@ -29,7 +29,7 @@ class Trait:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
 
 
-class Path(NamedTuple):
+class Trajectory(NamedTuple):
     """The model over t = 0..K; each array is [...,K+1]."""
 
     mean: np.ndarray
@@ -45,7 +45,7 @@ def heritability(sigma_G: Values, sigma_E: Values, sigma_M: Values = 0.0) -> np.
     return np.divide(genetic, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
-def trajectory(selection: Selection, trait: Trait, iterations: int) -> Path:
+def trajectory(selection: Selection, trait: Trait, iterations: int) -> Trajectory:
     """The model's path over t = 0..`iterations`.
 
         sigma_P,t^2   = sigma_G,t^2 + sigma_E^2
@@ -57,7 +57,7 @@ def trajectory(selection: Selection, trait: Trait, iterations: int) -> Path:
     Eq. 9 and 10 write c1 with an absolute value and two cases; here `shift` carries the sign: up when r1 > r2.
     Mutation enters the heritability alone, as eq. 16 has it: it slows the mean and adds nothing to sigma_P.
     """
-    parts = (selection.r1, selection.r2, trait.mu_0, trait.sigma_G0, trait.sigma_E, trait.sigma_M)
+    parts = (selection.r1, selection.r2, selection.rate, trait.mu_0, trait.sigma_G0, trait.sigma_E, trait.sigma_M)
     shape = np.broadcast_shapes(*(np.shape(part) for part in parts))
     mean, genetic = np.full(shape, trait.mu_0, dtype=float), np.full(shape, trait.sigma_G0, dtype=float)
     fixed = None if selection.soft else hard_moments(selection)
@@ -69,4 +69,4 @@ def trajectory(selection: Selection, trait: Trait, iterations: int) -> Path:
         selected = fixed or soft_moments(selection, phenotypic)
         mean = mean + h2 * selected.shift * phenotypic
         genetic = np.sqrt(selected.variance) * phenotypic
-    return Path(*(np.stack(column, axis=-1) for column in zip(*rows, strict=True)))
+    return Trajectory(*(np.stack(column, axis=-1) for column in zip(*rows, strict=True)))

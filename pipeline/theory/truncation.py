@@ -21,23 +21,25 @@ class Selection:
 
     r1 = 0.95 keeps the upper 5 %. Arrays broadcast. With a finite `rate` the truncation is soft (section D.2.3): a sample at
     distance d outside the kept zone is still kept with probability exp(-rate * d), d in units of the trait.
-    Raises ValueError when a share is negative, nothing is left (r1 + r2 >= 1), or rate <= 0.
+    Raises ValueError when a share is negative, nothing is left (r1 + r2 >= 1), rate <= 0, or only some rates are finite.
     """
 
     r1: Values
     r2: Values
-    rate: float = np.inf
+    rate: Values = np.inf
 
     def __post_init__(self) -> None:
         r1, r2 = np.asarray(self.r1, dtype=float), np.asarray(self.r2, dtype=float)
         if not (np.all(r1 >= 0) and np.all(r2 >= 0) and np.all(r1 + r2 < 1)):
             raise ValueError(f"r1 and r2 must be >= 0 and r1 + r2 < 1, got {self.r1} and {self.r2}")
-        if not self.rate > 0:
+        if not np.all(np.asarray(self.rate) > 0):
             raise ValueError(f"rate must be > 0, got {self.rate}")
+        if self.soft and not np.all(np.isfinite(self.rate)):
+            raise ValueError(f"either all rates must be finite or none, got {self.rate}")
 
     @property
     def soft(self) -> bool:
-        return bool(np.isfinite(self.rate))
+        return bool(np.any(np.isfinite(self.rate)))
 
     @property
     def zone(self) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +48,7 @@ class Selection:
         return np.asarray(ndtri(self.r1)), np.asarray(-ndtri(self.r2))
 
 
-class Moments(NamedTuple):
+class SelectedMoments(NamedTuple):
     """Of the selected, in units of the whole population's: shift = (mu' - mu) / sigma, variance = sigma'^2 / sigma^2.
 
     The paper's constants are c1 = |shift| and c2 = variance; `kept` is the share selected.
@@ -57,7 +59,7 @@ class Moments(NamedTuple):
     kept: np.ndarray
 
 
-def hard_moments(selection: Selection) -> Moments:
+def hard_moments(selection: Selection) -> SelectedMoments:
     """Eq. 7 and 8: shift = -(phi(beta) - phi(alpha)) / Z, and c2. The rate of `selection` is not looked at."""
     alpha, beta = selection.zone
     kept = 1.0 - np.asarray(selection.r1, dtype=float) - np.asarray(selection.r2, dtype=float)
@@ -66,11 +68,11 @@ def hard_moments(selection: Selection) -> Moments:
     with np.errstate(invalid="ignore"):  # an open end is infinite: never narrow
         narrow = (kept < _NARROW) & (beta - alpha < 0.1)
         variance = np.where(narrow, (beta - alpha) ** 2 / 12.0, variance)
-    return Moments(shift, variance, kept)
+    return SelectedMoments(shift, variance, kept)
 
 
-def soft_moments(selection: Selection, sigma: Values) -> Moments:
-    """Moments under the weight w(z) = 1 inside the zone, exp(-s d) at distance d outside, s = rate * sigma.
+def soft_moments(selection: Selection, sigma: Values) -> SelectedMoments:
+    """SelectedMoments under the weight w(z) = 1 inside the zone, exp(-s d) at distance d outside, s = rate * sigma.
 
     The rate has units, so the moments depend on `sigma`, the deviation of the trait. An exponential times a Gaussian is a
     shifted Gaussian: exp(-s z) phi(z) = exp(s^2 / 2) phi(z + s). With the tails' weights U and L this gives, phi's other terms
@@ -83,7 +85,7 @@ def soft_moments(selection: Selection, sigma: Values) -> Moments:
     kept = inside + upper + lower
     shift = s * (lower - upper) / kept
     second = (inside + (1.0 + s**2) * (upper + lower) - s * (_density(alpha) + _density(beta))) / kept
-    return Moments(shift, second - shift**2, kept)
+    return SelectedMoments(shift, second - shift**2, kept)
 
 
 def _tail_weight(edge: np.ndarray, s: np.ndarray) -> np.ndarray:

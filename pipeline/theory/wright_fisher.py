@@ -1,4 +1,4 @@
-"""Wright-Fisher drift (section 4.3): what a finite population loses without any selection."""
+"""Wright-Fisher sampling (section 4.3): what a finite population loses by chance, without any selection (genetic drift)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pipeline.theory.population import Sample, simulate
+from pipeline.theory.population import Populations, simulate
 from pipeline.theory.recursion import Trait
 from pipeline.theory.truncation import Selection
 
@@ -26,6 +26,6 @@ def half_life(size: int) -> float:
     return 1.0 if size <= 1 else math.log(0.5) / math.log1p(-1.0 / size)
 
 
-def wright_fisher(size: int, iterations: int, replicates: int, seed: int) -> Sample:
+def wright_fisher(size: int, iterations: int, replicates: int, seed: int) -> Populations:
     """The population simulation without selection and environment, from variance 1 and mean 0."""
     return simulate(Selection(0.0, 0.0), Trait(0.0, 1.0, 0.0), iterations, size, replicates, seed, "copied")

@@ -1,4 +1,4 @@
-"""The builtin trainer: sd-scripts' LoRA finetuning of Stable Diffusion 1.x in short, from the same pair of TOMLs."""
+"""The builtin trainer: sd-scripts' LoRA finetuning of Stable Diffusion 1.x and XL in short, from the same pair of TOMLs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline import lora, text
+from pipeline import lora
+from pipeline.deterministic import deterministic
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion, load_base
 from pipeline.progress import Progress
 from pipeline.randomness import derive_seed, generator
+from pipeline.train.checkpoint import Keeper, State
+from pipeline.train.compiled import compile_if_worth_it
 from pipeline.train.condition_drop import drop_conditions
-from pipeline.train.draws import Draw, Draws, RandomDraws
+from pipeline.train.draws import Draw, Draws, RandomDraws, onto
+from pipeline.train.less_memory import explained
 from pipeline.train.low_rank import Network, attached, initial
 from pipeline.train.moments import Moments, encode_images
 from pipeline.train.objective import add_noise, alphas_cumprod, noise_loss
 from pipeline.train.settings import Settings
+from pipeline.train.team import Team
 
 _READ_EVERY = 20
 """Steps between two looks at the losses: on a GPU each look waits for all work in flight."""
@@ -39,7 +44,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Data:
-    """T_k on the device. `images` [N] maps examples to rows of `moments`; ids [N,C,77]; `empty` [1,C,77]."""
+    """T_k on the device. `images` [N] maps examples to rows of `moments`; ids [N,...,77]; `empty` [1,...,77]."""
 
     images: torch.Tensor
     ids: torch.Tensor
@@ -54,20 +59,28 @@ def train(
     condition_drop: float = 0.0,
     draws: Draws | None = None,
     start: Mapping[str, lora.LowRank] | None = None,
+    keeper: Keeper | None = None,
+    team: Team | None = None,
 ) -> Result:
-    """Finetune the base model below `root` on the settings' examples.
+    """Finetune the base model below `root` on the settings' examples; from the last checkpoint on, where `keeper` has one.
 
     `draws` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
     UserError when the loss is not finite, or the LoRA to start from does not fit.
     """
-    model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None)
-    model.to(device, _HALF.get(settings.precision, torch.float32))
+    dtype = _HALF.get(settings.precision, torch.float32)
+    model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None, dtype)
+    model.to(device, dtype)
     data = load_data(settings, model, root)
-    modules = lora.target_modules(model.unet, model.text_encoder, settings.train_parts)
+    modules = lora.target_modules(model, settings.train_parts)
     start = start or _start(settings, modules, root)
     draws = draws or _random_draws(settings, data)
-    with attached(modules, start) as network:
-        losses = _optimize(settings, model, data, network, condition_drop, draws)
+    if settings.gradient_checkpointing:
+        model.unet.enable_gradient_checkpointing()
+    told = explained(settings.batch_size, settings.precision)
+    with attached(modules, start) as network, told, deterministic(device):
+        shape = (settings.batch_size, *data.moments.mean.shape[-3:])
+        compile_if_worth_it(model, network, shape, data.ids, settings.steps)
+        losses = _optimize(settings, model, data, network, condition_drop, draws, keeper, team or Team())
         return Result({name: network.layers[name].state() for name in modules}, losses)
 
 
@@ -81,11 +94,11 @@ def load_data(settings: Settings, model: StableDiffusion, root: Path) -> Data:
     examples = settings.examples
     paths = list(dict.fromkeys(example.path for example in examples))
     row = {path: index for index, path in enumerate(paths)}
-    moments = encode_images(model.vae, [root / path for path in paths], settings.flip)
+    moments = encode_images(model.vae, [root / path for path in paths], settings.flip, model.latent_scale)
     if settings.cache_latents:
         moments = moments.frozen(generator(derive_seed("cache_latents", settings.seed)))
     captions = [*(example.caption for example in examples), ""]
-    ids = text.tokenize(model.tokenizer, captions, settings.max_token_length).to(model.device)
+    ids = model.tokenize(captions, settings.max_token_length).to(model.device)
     images = torch.tensor([row[example.path] for example in examples], device=model.device)
     return Data(images, ids[:-1], ids[-1:], moments)
 
@@ -122,6 +135,8 @@ def _optimize(
     network: Network,
     condition_drop: float,
     draws: Draws,
+    keeper: Keeper | None,
+    team: Team,
 ) -> list[float]:
     """Run all steps; the network holds the result. Returns the losses."""
     optimizer = torch.optim.AdamW(_groups(settings, network), fused=True)
@@ -129,11 +144,15 @@ def _optimize(
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
     kept = alphas_cumprod().to(model.device)
     losses = torch.zeros(settings.steps, device=model.device)
+    state = State(network.parameters(), optimizer, schedule, scaler, losses)
+    done = keeper.resume(state) if keeper else 0
     with Progress("train", settings.steps) as progress:
-        for step in range(settings.steps):
+        progress.advance(done)
+        for step in range(done, settings.steps):
             network.merge()
-            loss = _loss(settings, model, data, draws(step), step, condition_drop, kept)
+            loss = _loss(settings, model, data, draws(step), step, condition_drop, kept, team)
             scaler.scale(loss).backward()
+            total = team.add_up(loss, network.parameters())
             if settings.max_grad_norm:
                 scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
@@ -141,7 +160,9 @@ def _optimize(
             scaler.update()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
-            losses[step] = loss.detach()
+            losses[step] = total
+            if keeper:
+                keeper.save_when_due(state, step + 1)
             progress.advance()
             if (step + 1) % _READ_EVERY == 0:
                 progress.note(f"loss {_checked(losses[: step + 1], settings)[-1]:.4f}")
@@ -156,24 +177,30 @@ def _loss(
     step: int,
     condition_drop: float,
     alphas: torch.Tensor,
+    team: Team,
 ) -> torch.Tensor:
-    """The loss of one step, a scalar on the device."""
+    """This process's part of the loss of one step, a scalar on the device."""
     device, dtype = model.device, model.unet.dtype
-    rows, noise, timesteps = draw.rows.to(device), draw.noise.to(device), draw.timesteps.to(device)
-    latents = data.moments.sample(data.images[rows], draw.flips.to(device), draw.posterior.to(device))
-    ids = torch.where(draw.blanks.to(device)[:, None, None], data.empty, data.ids[rows])
+    ids = data.ids[onto(device, draw.rows)]
+    ids = torch.where(draw.blanks.to(device).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
     ids = drop_conditions(ids, data.empty, condition_drop, settings.seed, step)
-    kept = alphas[timesteps]
+    mine = team.share(len(ids))
+    if mine.start == mine.stop:
+        return torch.zeros((), device=device, requires_grad=True)
+    draw = draw.part(mine, device)
+    latents = data.moments.sample(data.images[draw.rows], draw.flips, draw.posterior)
+    kept = alphas[draw.timesteps]
     half = dtype != torch.float32
     with torch.autocast(device.type, dtype) if half else nullcontext():
-        condition = text.encode(model.text_encoder, ids, settings.clip_skip)
-        noisy = add_noise(latents, noise, kept)
-        predicted = model.unet(noisy.to(dtype), timesteps, condition, return_dict=False)[0]
-    return noise_loss(predicted, noise, kept, settings.min_snr_gamma)
+        condition = model.encode(ids[mine], settings.clip_skip)
+        noisy = add_noise(latents, draw.noise, kept)
+        predicted = model.predict_noise(noisy.to(dtype), draw.timesteps, condition)
+    loss = noise_loss(predicted, draw.noise, kept, settings.min_snr_gamma)
+    return loss if team.size == 1 else loss * (len(draw.rows) / len(ids))
 
 
 def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
-    """Parameters of the text encoder and of the U-Net with their learning rates."""
+    """Parameters of the text encoders and of the U-Net with their learning rates."""
     groups: list[dict[str, object]] = [
         {"params": network.parameters("lora_te"), "lr": settings.text_encoder_lr},
         {"params": network.parameters("lora_unet"), "lr": settings.unet_lr},

@@ -21,13 +21,14 @@ def dropped(count: int, probability: float, seed: int, step: int) -> torch.Tenso
 
 
 def drop_conditions(ids: torch.Tensor, empty: torch.Tensor, probability: float, seed: int, step: int) -> torch.Tensor:
-    """Token ids [B,C,77] with the dropped rows replaced by the empty prompt's ids [1,C,77].
+    """Token ids [B,...,77] with the dropped rows replaced by the empty prompt's ids [1,...,77].
 
-    Returns `ids` itself, untouched, when the probability is 0, and a new tensor otherwise.
+    A row is all that one sample is conditioned on: SDXL's has the ids of both tokenizers. Returns `ids` itself, untouched,
+    when the probability is 0, and a new tensor otherwise.
     """
     import torch
 
     if probability == 0.0:
         return ids
     rows = dropped(len(ids), probability, seed, step).to(ids.device)
-    return torch.where(rows[:, None, None], empty.to(ids.device), ids)
+    return torch.where(rows.view(-1, *[1] * (ids.ndim - 1)), empty.to(ids.device), ids)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,18 +12,22 @@ from typing import Any
 import toml
 from PIL import Image
 
+from pipeline.base.tokenizers import laid_out, lay_out
 from pipeline.errors import UserError
 from pipeline.guards import image_errors
+from pipeline.models import is_xl
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
-from pipeline.storage import read_json, read_jsonl, replacing_folder, sha256_file
-from pipeline.text import CHUNK
-
-TOKENIZER_FOLDER = "openai_clip-vit-large-patch14"
-"""The name under which sd-scripts looks for its tokenizer in `tokenizer_cache_dir`."""
+from pipeline.storage import read_json, read_jsonl, sha256_file
+from pipeline.text import CHUNK, check_clip_skip_xl
 
 _MIXED_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
+_OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "AdamW": {"optimizer_type": "AdamW"},
+    "FusedAdamW": {"optimizer_type": "AdamW", "optimizer_args": ["fused=True"]},
+    "AdamW8bit": {"optimizer_type": "AdamW8bit"},
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Job:
     base_sha256: str
     tokenizer: Path | None
     previous: Path | None
+    sdxl: bool
 
 
 def read_job(params: View, k: int, layout: Layout) -> Job:
@@ -58,7 +62,9 @@ def read_job(params: View, k: int, layout: Layout) -> Job:
     check_images(examples, layout.root, params.resolution)
     check_hashes({row["path"]: row["sha256"] for row in rows if "sha256" in row}, layout.root)
     base = read_json(layout.base_record(), {"model": str, "sha256": str})
-    local = (layout.root / base["model"]).is_dir()
+    model = layout.root / base["model"]
+    if is_xl(model):
+        check_clip_skip_xl(params.clip_skip)
     previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
     return Job(
         k=k,
@@ -67,8 +73,9 @@ def read_job(params: View, k: int, layout: Layout) -> Job:
         model=base["model"],
         vae=base.get("vae"),
         base_sha256=base["sha256"],
-        tokenizer=layout.scratch / "tokenizer" / base["sha256"][:12] if local else None,
+        tokenizer=laid_out(model, layout.scratch) if model.is_dir() else None,
         previous=previous,
+        sdxl=is_xl(model),
     )
 
 
@@ -118,7 +125,7 @@ def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 
         "network": _network_section(params, job, root),
         "objective": _objective_section(params),
         "optimizer": {
-            "optimizer_type": params.optimizer,
+            **_OPTIMIZERS[params.optimizer],
             "unet_lr": float(params.unet_lr),
             "text_encoder_lr": float(params.text_encoder_lr),
             "lr_scheduler": params.lr_scheduler,
@@ -131,7 +138,10 @@ def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 
             "mixed_precision": _MIXED_PRECISION[params.precision],
             params.attention: True,
             "cache_latents": params.cache_latents,
+            **({"gradient_checkpointing": True} if params.gradient_checkpointing else {}),
             "vae_batch_size": params.batch_size,
+            # SDXL's VAE overflows in half precision.
+            **({"no_half_vae": True} if job.sdxl else {}),
             "max_data_loader_n_workers": workers,
             "persistent_data_loader_workers": workers > 0,
         },
@@ -225,12 +235,10 @@ def texts(params: View, job: Job, folder: Path, root: Path, workers: int = 0) ->
     return files
 
 
-def copy_tokenizer(job: Job, root: Path) -> None:
-    """Put the base model's own tokenizer where sd-scripts looks for one, so that it asks no hub and uses no other."""
-    if job.tokenizer is None or job.tokenizer.is_dir():
-        return
-    with replacing_folder(job.tokenizer) as folder:
-        shutil.copytree(root / job.model / "tokenizer", folder / TOKENIZER_FOLDER)
+def copy_tokenizer(job: Job, layout: Layout) -> None:
+    """Put the base model's own tokenizers where sd-scripts looks for them, so that it asks no hub and uses no other."""
+    if job.tokenizer is not None:
+        lay_out(layout.root / job.model, layout.scratch)
 
 
 def _dumps(values: dict[str, Any]) -> str:

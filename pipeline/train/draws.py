@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
@@ -27,6 +27,17 @@ class Draw:
     """[B,4,h,w]: the noise of diffusion, noise offset included."""
     timesteps: torch.Tensor
     """[B] int64 in [0, 1000)."""
+
+    def part(self, rows: slice, device: torch.device) -> Draw:
+        """Some of the samples, on `device`."""
+        return Draw(*(onto(device, getattr(self, field.name)[rows]) for field in fields(self)))
+
+
+def onto(device: torch.device, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor from the CPU on `device`; to a GPU by way of pinned memory, without waiting for the work in flight there."""
+    if device.type in ("cpu", "mps"):
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Draws(Protocol):

@@ -57,18 +57,20 @@ class Stack:
         )
         self.down, self.up = nn.Parameter(torch.stack(downs).to(device)), nn.Parameter(torch.stack(ups).to(device))
         self.alpha, self.scale = starts[0].alpha, starts[0].scale
-        self._base = torch.stack([weight.detach().flatten(1) for weight in weights])
-        entries, halves = self._base[0].numel(), self.down[0].numel() + self.up[0].numel()
-        self._merges = self._base.dtype == torch.float32 and entries <= _NARROW * halves
+        entries, halves = weights[0].numel(), self.down[0].numel() + self.up[0].numel()
+        self._merges = weights[0].dtype == torch.float32 and entries <= _NARROW * halves
+        base = [weight.detach().flatten(1) for weight in weights]
+        # Only merging needs the weights in one piece: a copy of all layers would double a large model's memory.
+        self._base = [torch.stack(base)] if self._merges else base
         self._rows: list[tuple[torch.Tensor, ...]] = []
 
     def merge(self) -> None:
         """Build what the coming forward pass uses of each layer, once for each change of down and up."""
         if self._merges:
-            self._rows = [(weight,) for weight in torch.baddbmm(self._base, self.up, self.down, alpha=self.scale).unbind()]
+            self._rows = [(weight,) for weight in torch.baddbmm(self._base[0], self.up, self.down, alpha=self.scale).unbind()]
         else:
-            halves = (half.to(self._base.dtype).unbind() for half in (self.down, self.up))
-            self._rows = list(zip(self._base.unbind(), *halves, strict=True))
+            halves = (half.to(self._base[0].dtype).unbind() for half in (self.down, self.up))
+            self._rows = list(zip(self._base, *halves, strict=True))
 
     def linear(self, row: int, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """[...,in] -> [...,out] through layer `row`."""
@@ -127,7 +129,7 @@ class Network:
 
 def _part(name: str) -> str:
     """Only layers of one part share a stack: text layers that clip skip leaves out get no gradient and no weight decay."""
-    text_layer = re.match(r"lora_te_.*?layers_\d+", name)
+    text_layer = re.match(r"lora_te\d?_.*?layers_\d+", name)
     return text_layer.group() if text_layer else "unet"
 
 

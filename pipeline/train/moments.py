@@ -21,24 +21,25 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Moments:
-    """mean and std [N,F,4,h,w] on the device; F is 2 (the image, its mirror image) or 1."""
+    """mean and std [N,F,4,h,w] on the device; F is 2 (the image, its mirror image) or 1. `scale`: the model's latent scale."""
 
     mean: torch.Tensor
     std: torch.Tensor
+    scale: float = LATENT_SCALE
 
     def sample(self, rows: torch.Tensor, flips: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Latents [B,4,h,w] of images `rows` [B], mirrored where `flips` [B], scaled as the U-Net wants them."""
         views = flips.long()
-        return (self.mean[rows, views] + self.std[rows, views] * noise) * LATENT_SCALE
+        return (self.mean[rows, views] + self.std[rows, views] * noise) * self.scale
 
     def frozen(self, generator: torch.Generator) -> Moments:
         """One latent drawn for good from each posterior: what sd-scripts' cache_latents does."""
         noise = torch.randn(self.mean.shape, generator=generator).to(self.mean.device)
-        return Moments(self.mean + self.std * noise, torch.zeros_like(self.std))
+        return Moments(self.mean + self.std * noise, torch.zeros_like(self.std), self.scale)
 
 
 @torch.no_grad()
-def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool) -> Moments:
+def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: float = LATENT_SCALE) -> Moments:
     """Encode image files of one size. The mirror image is encoded too, because a VAE is not symmetric.
 
     Raises UserError when a file is unreadable or its latents are not finite.
@@ -54,7 +55,7 @@ def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool) -> Mome
         _check_finite(mean + std, batch)
         means.append(mean)
         stds.append(std)
-    return Moments(torch.cat(means), torch.cat(stds))
+    return Moments(torch.cat(means), torch.cat(stds), scale)
 
 
 def _pixels(path: Path) -> torch.Tensor:

@@ -37,6 +37,7 @@ class Settings:
     seed: int
     precision: str
     cache_latents: bool
+    gradient_checkpointing: bool
     batch_size: int
     flip: bool
     caption_dropout: float
@@ -73,6 +74,7 @@ def read_settings(train_toml: Path, root: Path) -> Settings:
         seed=values["seed"],
         precision=values["mixed_precision"],
         cache_latents=values["cache_latents"],
+        gradient_checkpointing=values.get("gradient_checkpointing", False),
         batch_size=dataset["batch_size"],
         flip=subset["flip_aug"],
         caption_dropout=subset["caption_dropout_rate"],

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import lora
 from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout
-from pipeline.storage import replacing_folder, sha256_file, write_json, write_text
+from pipeline.process import devices_of
+from pipeline.storage import replacing_folder, sha256_bytes, sha256_file, write_json, write_text
 from pipeline.train import config
 from pipeline.train.config import Job
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.options import Options
+from pipeline.train.processes import nodes
+
+if TYPE_CHECKING:
+    from pipeline.train.checkpoint import Keeper
 
 _GPU_WORKERS = 2
 
@@ -28,6 +35,8 @@ class Run:
     layout: Layout
     device: str
     folder: Path
+    keeper: Keeper
+    processes: int = 1
 
     @property
     def lora(self) -> Path:
@@ -38,20 +47,49 @@ class Run:
         return self.folder / self.layout.losses(self.job.k).name
 
 
-def run(params: View, k: int, layout: Layout, device: str) -> None:
-    """Train M_k. Its folder appears whole or not at all. Raises UserError when the training fails."""
+def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
+    """Train M_k. Its folder appears whole or not at all; a killed builtin training goes on at its last checkpoint.
+
+    Raises UserError when the training fails.
+    """
+    from pipeline.train.checkpoint import Keeper
+
     check_device(params, device)
+    devices_of(device, max(1, processes // nodes()))
+    if nodes() > 1 and params.trainer == "builtin" and device != "cpu":
+        raise UserError("only trainer: kohya trains on the GPUs of several nodes; set it in params.yaml")
     if params.trainer == "kohya":
         launch.find_sd_scripts(layout.root)
     job = config.read_job(params, k, layout)
-    config.copy_tokenizer(job, layout.root)
+    if device == "cpu" and params.precision == "bf16" and params.trainer == "kohya" and not job.sdxl:
+        raise UserError("sd-scripts trains no Stable Diffusion 1.x in bf16 on a CPU; set precision: fp32 or trainer: builtin")
+    config.copy_tokenizer(job, layout)
+    keeper = Keeper(_unfinished(params, job, layout, device))
     with replacing_folder(layout.model(k)) as folder:
-        current = Run(params, job, layout, device, folder)
+        current = Run(params, job, layout, device, folder, keeper, processes)
         _write_texts(current, folder)
         lineage = _TRAINERS[params.trainer](current)
         # The published files name the folder's final place, so that sd-scripts can be run on them by hand.
         _write_texts(current, layout.model(k))
-        write_json(folder / "lineage.json", lineage | _lineage(current))
+        several = {"processes": processes} if processes > 1 else {}
+        write_json(folder / "lineage.json", lineage | several | _lineage(current))
+    keeper.discard()
+
+
+def _unfinished(params: View, job: Job, layout: Layout, device: str) -> Path:
+    """Where checkpoints of this very training are: the name is a hash of all that decides the bytes of M_k."""
+    from pipeline.resume import surroundings
+
+    key = {
+        "base": job.base_sha256,
+        "k": job.k,
+        "params": params.as_dict(),
+        "previous": sha256_file(job.previous) if job.previous else None,
+        "steps": job.steps,
+        "surroundings": surroundings(device),
+        "training_set": sha256_file(layout.training_set(job.k)),
+    }
+    return layout.scratch / "train" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16]
 
 
 def dry_run(params: View, k: int, layout: Layout, device: str = "cpu") -> tuple[str, str]:
@@ -64,13 +102,13 @@ def check_device(params: View, device: str) -> None:
     """Raise UserError for what works on a GPU only."""
     if device != "cpu":
         return
-    for name, value, instead in (
-        ("precision", params.precision, "fp32"),
-        ("optimizer", params.optimizer, "AdamW"),
-        ("attention", params.attention, "sdpa"),
+    for name, value, allowed in (
+        ("precision", params.precision, ("fp32", "bf16")),
+        ("optimizer", params.optimizer, ("AdamW", "FusedAdamW")),
+        ("attention", params.attention, ("sdpa",)),
     ):
-        if value != instead:
-            raise UserError(f"{name}: {value} needs a GPU, and there is none; set {name}: {instead} in params.yaml")
+        if value not in allowed:
+            raise UserError(f"{name}: {value} needs a GPU, and there is none; set {name}: {allowed[0]} in params.yaml")
 
 
 def _workers(device: str) -> int:
@@ -87,7 +125,7 @@ def _write_texts(current: Run, place: Path) -> None:
 def _train_kohya(current: Run) -> dict[str, object]:
     """Run sd-scripts and rewrite its LoRA in place, canonically. Returns what lineage.json says about the trainer."""
     raw = current.lora
-    options = Options(current.params.condition_drop, str(current.losses.resolve()))
+    options = Options(current.params.condition_drop, str(current.losses.resolve()), current.job.sdxl)
     launch.run(
         current.folder / "train.toml",
         current.layout.root,
@@ -96,6 +134,7 @@ def _train_kohya(current: Run) -> dict[str, object]:
         current.job.steps,
         current.layout.log("train", current.job.k),
         local_model=current.job.tokenizer is not None,
+        processes=current.processes,
     )
     if not raw.is_file():
         log = current.layout.log("train", current.job.k)
@@ -111,10 +150,15 @@ def _train_builtin(current: Run) -> dict[str, object]:
     """Train in this process. Returns what lineage.json says about the trainer."""
     from pipeline.train.builtin import train
     from pipeline.train.settings import read_settings
+    from pipeline.train.together import train_together
 
     root = current.layout.root
     settings = read_settings(current.folder / "train.toml", root)
-    result = train(settings, root, current.device, current.params.condition_drop)
+    if current.processes == 1:
+        result = train(settings, root, current.device, current.params.condition_drop, keeper=current.keeper)
+    else:
+        toml = current.folder / "train.toml"
+        result = train_together(toml, root, current.device, current.params.condition_drop, current.processes)
     rows = [f"{step},{loss!r}\n" for step, loss in enumerate(result.losses, 1)]
     lora.check_finite(result.weights, current.layout.lora(current.job.k))
     write_text(current.losses, "step,loss\n" + "".join(rows))
@@ -129,7 +173,7 @@ def _metadata(current: Run) -> dict[str, str]:
     """What LoRA users' tools show, without what differs between equal runs (times, session)."""
     params, job = current.params, current.job
     return {
-        "ss_base_model_version": "sd_v1",
+        "ss_base_model_version": "sdxl_base_v1-0" if job.sdxl else "sd_v1",
         "ss_sd_model_name": Path(job.model).name,
         "ss_new_sd_model_hash": job.base_sha256,
         "ss_network_module": "networks.lora",

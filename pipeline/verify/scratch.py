@@ -17,7 +17,7 @@ from pipeline import paths
 from pipeline.errors import UserError
 from pipeline.params import FILE, Params
 from pipeline.paths import Layout
-from pipeline.process import die_with_parent
+from pipeline.process import tied
 from pipeline.storage import read_jsonl, write_json, write_jsonl
 
 _INPUTS = ("data", "models", "features", "metrics")
@@ -66,7 +66,7 @@ def _chosen(layout: Layout, prompts: Collection[int]) -> list[dict[str, Any]]:
 def run_stages(scratch: Path, commands: Sequence[Sequence[str]]) -> None:
     """Run some of the pipeline's own commands, in turn, in the scratch copy. Raises UserError when one fails."""
     command = [sys.executable, "-m", "pipeline.verify.child", json.dumps(commands)]
-    done = subprocess.run(command, cwd=scratch, env=_environment(os.environ), preexec_fn=die_with_parent, check=False)
+    done = subprocess.run(tied(command), cwd=scratch, env=_environment(os.environ), check=False)
     if done.returncode != 0:
         names = ", ".join(arguments[0] for arguments in commands)
         raise UserError(f"a stage ({names}) failed in the scratch copy, see above; 'redifine verify --all' checks its inputs")

@@ -7,7 +7,6 @@ from chains import STEPS, parameters, write_chain
 
 from pipeline.analyse import stage
 from pipeline.errors import UserError
-from pipeline.measure.power import high_frequency_power
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.storage import encode_png, load_image, load_tensors, read_json, read_jsonl, sha256_bytes, write_jsonl
@@ -46,13 +45,11 @@ def test_the_images_are_those_of_the_manifest(chain: Layout) -> None:
     analysis = read_json(chain.analysis(2))
     np.testing.assert_allclose(analysis["colour"]["mean"], images.mean(axis=(0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(analysis["colour"]["spread"], images.std(axis=(0, 1, 2)), rtol=1e-6)
-    expected = np.mean([high_frequency_power(load_image(path)) for path in sorted(chain.images(2).glob("*.png"))])
-    assert analysis["spectrum"]["power"] == pytest.approx(expected)
 
 
 def test_colours_and_residuals_grow_in_a_chain_that_oversaturates(chain: Layout) -> None:
     real, drawn = read_json(chain.analysis(0)), read_json(chain.analysis(2))
-    assert drawn["colour"]["saturation"] > real["colour"]["saturation"]
+    assert np.ptp(drawn["colour"]["spread"]) != 0.0 and np.mean(drawn["colour"]["spread"]) > np.mean(real["colour"]["spread"])
     assert drawn["fingerprint"]["power"] > real["fingerprint"]["power"]
     assert sum(drawn["spectrum"]["radial"][10:]) > sum(real["spectrum"]["radial"][10:])
 

@@ -9,7 +9,7 @@ from pipeline.analyse.images import Observation, mean_observation, observe
 
 
 def look(seed: int) -> Observation:
-    return observe(noise(seed, 32, 32), lambda image: image * np.float32(0.9), 0.02)
+    return observe(noise(seed, 32, 32), lambda image: image * np.float32(0.9))
 
 
 def test_every_part_is_the_mean_over_the_images() -> None:
@@ -41,4 +41,4 @@ def test_no_images_are_refused() -> None:
 
 def test_images_of_two_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="one size, got sides 32 and 48"):
-        mean_observation([32, 48], lambda side: observe(noise(0, side, side), wavelet, 0.02), 1)
+        mean_observation([32, 48], lambda side: observe(noise(0, side, side), wavelet), 1)

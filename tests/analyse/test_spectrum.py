@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from analyse.pictures import noise, wave
 
-from pipeline.analyse.spectrum import Densities, densities, power_above, radial_mean, standard_spectrum, standardise
+from pipeline.analyse.spectrum import Densities, densities, radial_mean, standard_spectrum, standardise
 
 
 def densities_of(*images: np.ndarray) -> Densities:
@@ -61,18 +61,3 @@ def test_white_noise_has_the_same_mean_power_in_every_ring() -> None:
     frequencies, mean = radial_mean(spectrum)
     np.testing.assert_allclose(mean[1:], 1 / 64**2, rtol=0.2)
     assert frequencies[-1] == pytest.approx(np.hypot(0.5, 0.5), abs=1 / 64)
-
-
-@pytest.mark.parametrize("cutoff", [0.0, 0.02, 0.13, 0.4])
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (63, 81), (120, 40)])
-def test_s_is_the_full_transforms_power_above_the_cutoff(height: int, width: int, cutoff: float) -> None:
-    image = noise(6, height, width)
-    power = (np.abs(np.fft.fft2(image / 255, axes=(0, 1)) / (height * width)) ** 2).mean(axis=2)
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
-    assert power_above(image, cutoff) == pytest.approx(power[radius > cutoff].sum(), rel=1e-5)
-
-
-def test_a_slow_wave_leaves_nothing_above_the_cutoff() -> None:
-    slow, fast = (power_above(wave(0, cycles, 256), 0.02) for cycles in (3, 9))
-    assert slow < 1e-5
-    assert fast == pytest.approx((100 / 255) ** 2 / 2, rel=1e-3)

@@ -186,6 +186,6 @@ def test_captions_that_are_no_text_or_would_be_empty_are_listed(tmp_path: Path) 
 def test_what_comes_out_is_what_a_chain_reads_as_its_folder(tmp_path: Path) -> None:
     raw, out = raw_sets.celeba(tmp_path / "raw", 4), tmp_path / "out"
     outcome = stage.run(job("celeba", raw, out), says(SaysNumbers()), None)
-    images = folder.read_folder(out, 32)
+    images = folder.read_folder(out, 32, strict=True).images
     assert {image.name: image.caption for image in images} == outcome.captions
     assert all((image.pixels == np.asarray(Image.open(out / f"{image.name}.png"))).all() for image in images)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.captions import overrides, parts
+from pipeline.captions import combine, overrides, parts
 from pipeline.captions.combine import compose, kept_tags, with_species
 from pipeline.captions.parts import Parts
 from pipeline.captions.prompt_sets import captions_of
@@ -96,7 +96,7 @@ def table(folder: Path, text: str) -> Path:
 def test_corrections_by_hand_change_the_parts_that_they_name(tmp_path: Path) -> None:
     path = table(tmp_path, 'name,tags,add_tags,remove_tags,title\n0001,,"cute yellow figure, tiny hands","Smile, solo",\n')
     cells = overrides.load(path, ["0001"])[0]["0001"]
-    corrected = overrides.apply(row(), cells, LONG)
+    corrected = combine.corrected(row(), cells, LONG)
     kept = kept_tags(corrected, RULES["kumapi"], Thresholds())
     assert kept[:2] == ["open mouth", "simple background"] and kept[-2:] == ["cute yellow figure", "tiny hands"]
     assert corrected.title == "Bulbasaur"
@@ -133,14 +133,17 @@ def test_windows_parts_and_forms_that_are_none_are_refused_by_name() -> None:
 
 
 def test_parts_come_back_as_they_were_written(tmp_path: Path) -> None:
-    rows = [row(), row(name="0002", file="0002.png", tags=None, attributes=("young",), made_by={"blip": "abc"})]
+    further = {"made_by": {"blip": "abc"}, "thresholds": (0.3, 0.9), "corrections": {"title": "A"}}
+    rows = [row(), row(name="0002", file="0002.png", tags=None, attributes=("young",), **further)]
     parts.save(tmp_path, rows)
     assert list(parts.load(tmp_path).values()) == rows
 
 
 @pytest.mark.parametrize(
-    "damage", ['"tags": [["solo"]]', '"blip": {"x": 1}', '"attributes": "young"', '"file": "../0001.png"', '"title": 3']
-)
+    "damage",
+    ['"tags": [["solo"]]', '"blip": {"x": 1}', '"attributes": "young"', '"file": "../0001.png"', '"title": 3',
+     '"thresholds": [1]', '"corrections": {"tags": 1}'],
+)  # fmt: skip
 def test_a_damaged_row_of_parts_is_named(tmp_path: Path, damage: str) -> None:
     (tmp_path / parts.NAME).write_text('{"name": "0001", "file": "0001.png", "sha256": "x", ' + damage + "}\n")
     with pytest.raises(UserError, match="damaged row for '0001'|line 1 must have name, file"):
@@ -152,5 +155,16 @@ def test_prompt_sets_come_from_parts_without_a_model_or_say_what_to_run(tmp_path
         captions_of(tmp_path, "short")
     parts.save(tmp_path, [row(), row(name="0002", blip={LONG.label: "long text"})])
     assert captions_of(tmp_path, "long") == {"0001": BULBASAUR, "0002": "long text"}
-    with pytest.raises(UserError, match="1 pictures of .* have no such part \\(0002.*--all-forms"):
+    assert captions_of(tmp_path, "short") == {"0001": "a leaf"}
+    parts.save(tmp_path, [row(blip={}), row(name="0002", blip={})])
+    with pytest.raises(UserError, match="no picture of .* has such a part.*--all-forms"):
         captions_of(tmp_path, "short")
+
+
+def test_prompt_sets_have_the_corrections_the_thresholds_and_the_windows_of_the_last_run(tmp_path: Path) -> None:
+    tags = (("solo", 0.5, "general"), ("smile", 0.4, "general"))
+    fixed = row(tags=tags, thresholds=(0.45, 0.85), corrections={"add_tags": "tiny hands"})
+    in_tokens = row(name="0002", tags=tags, blip={Window(50, 75, "tokens").label: "a butterfly"}, species="Monarch")
+    parts.save(tmp_path, [fixed, in_tokens])
+    assert captions_of(tmp_path, "tags") == {"0001": "solo, tiny hands", "0002": "solo, smile"}
+    assert captions_of(tmp_path, "long")["0002"] == "a Monarch butterfly"

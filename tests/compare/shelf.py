@@ -39,7 +39,9 @@ def chain_files(
     iterations = "".join(f'  "{k}": {{prev: {k - 1}}}\n' for k in range(1, planned + 1))
     files = {"params.yaml": f"title: {json.dumps(title)}\nseed: {seed}\ncfg: {cfg}\niterations:\n{iterations}".encode()}
     for k in range(last + 1):
-        metrics = {"k": k, "n": len(PROMPTS), "feature": {"name": feature}} | ({"fid": 10.0 * k * cfg + seed} if k else {})
+        metrics = {"k": k, "n": len(PROMPTS), "power": 0.05, "feature": {"name": feature}} | (
+            {"fid": 10.0 * k * cfg + seed} if k else {}
+        )
         files[f"metrics/{k}.json"] = json.dumps(metrics).encode()
         features = np.random.default_rng((seed, k)).normal(k * cfg, 1.0, (len(PROMPTS), 5)).astype(np.float32)
         files[f"features/{k}.safetensors"] = save({"image": features})

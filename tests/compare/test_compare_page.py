@@ -13,15 +13,15 @@ from pipeline.compare.contents import read_image, read_manifest
 from pipeline.compare.groups import Setting, settings_of
 from pipeline.compare.page import compare, numbers, page
 from pipeline.compare.pictures import representative, shown_iterations, side_by_side, thumbnail
-from pipeline.compare.runs import Row, Run, read_run, runs_from_rows
+from pipeline.compare.runs import ComparedRun, TableRow, read_run, runs_from_rows
 from pipeline.errors import UserError
 
 
-def run(name: str, **chain: object) -> Run:
+def run(name: str, **chain: object) -> ComparedRun:
     return read_run(Shelf(chain_files(**chain)), name)  # type: ignore[arg-type]
 
 
-def settings(*runs: Run) -> list[Setting]:
+def settings(*runs: ComparedRun) -> list[Setting]:
     return settings_of(runs)
 
 
@@ -69,7 +69,7 @@ def test_the_same_runs_give_the_same_text(whole: str) -> None:
 
 
 def test_runs_of_a_table_have_a_page_without_pictures() -> None:
-    rows = [Row(arm, 0, k, {"fid": fid * k}) for arm, fid in (("a", 1.0), ("b", 2.0)) for k in (1, 2)]
+    rows = [TableRow(arm, 0, k, {"fid": fid * k}) for arm, fid in (("a", 1.0), ("b", 2.0)) for k in (1, 2)]
     found = compare(settings_of(runs_from_rows(rows)))
     assert found.lines == [] and found.panels == [] and found.notices == []
     assert "The same prompts" not in page(found)

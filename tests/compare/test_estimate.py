@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.compare.estimate import Estimate, estimate, student_quantile
+from pipeline.compare.estimate import SeedMean, estimate, student_quantile
 
 
 @pytest.mark.parametrize("n", [2, 3, 7])
@@ -28,7 +28,7 @@ def test_the_interval_holds_the_true_mean_in_95_of_100_samples_of_three() -> Non
 
 
 def test_one_seed_has_a_mean_and_no_interval() -> None:
-    assert estimate([3.0]) == Estimate(3.0, None, 1)
+    assert estimate([3.0]) == SeedMean(3.0, None, 1)
 
 
 def test_what_was_not_measured_does_not_count() -> None:

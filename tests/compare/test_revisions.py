@@ -16,6 +16,7 @@ from pipeline.compare.groups import Setting
 from pipeline.compare.revisions import open_revisions
 from pipeline.compare.runs import read_run
 from pipeline.errors import UserError
+from pipeline.theory.commands import theory
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -140,3 +141,10 @@ def test_outside_a_project_the_command_says_where_to_run(tmp_path: Path) -> None
 def test_an_unknown_parameter_to_group_by_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match="--group-by sead is no parameter"):
         collect(("low",), False, ("sead",), project)
+
+
+def test_the_theory_reads_revisions_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    refusal = CliRunner().invoke(theory, ["fit", "low", "high"]).exception
+    assert isinstance(refusal, UserError)
+    assert str(refusal).startswith("cfg=1: a fit needs the power of at least 3 iterations")

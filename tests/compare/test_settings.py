@@ -5,18 +5,20 @@ from chains import parameters
 
 from pipeline.compare.checks import check_features, warnings
 from pipeline.compare.groups import COLUMNS, settings_of, without_doubles
-from pipeline.compare.runs import Row, Run, runs_from_rows
+from pipeline.compare.runs import ComparedRun, TableRow, runs_from_rows
 from pipeline.errors import UserError
 
 REDIFINE = {"ReDiFine": {"cfg": 7.5, "schedule": "exponential", "cfg_decay": 2.0, "condition_drop": 0.2}}
 
 
-def run(name: str, last: int = 3, fids: tuple[float, ...] = (10.0, 14.0, 30.0), n: int = 100, **changes: Any) -> Run:
+def run(name: str, last: int = 3, fids: tuple[float, ...] = (10.0, 14.0, 30.0), n: int = 100, **changes: Any) -> ComparedRun:
     metrics = [{}, *({"fid": fid, "n": n} for fid in fids)]
-    return Run(name, parameters(last, **changes).model_dump(), metrics, last, features_of=changes.pop("feature_model", "clip"))
+    return ComparedRun(
+        name, parameters(last, **changes).model_dump(), metrics, last, features_of=changes.pop("feature_model", "clip")
+    )
 
 
-def names(*runs: Run) -> list[str]:
+def names(*runs: ComparedRun) -> list[str]:
     return [setting.name for setting in settings_of(runs, presets=REDIFINE)]
 
 
@@ -66,8 +68,8 @@ def test_two_runs_with_the_same_seed_count_once() -> None:
 
 
 def test_rows_of_a_table_make_the_same_settings_as_runs() -> None:
-    rows = [Row("ours", seed, k, {"fid": 10.0 * k + seed}) for seed in (0, 2) for k in (1, 2, 3)]
-    rows += [Row("base", 0, k, {"fid": 20.0 * k}) for k in (3, 1, 2)]
+    rows = [TableRow("ours", seed, k, {"fid": 10.0 * k + seed}) for seed in (0, 2) for k in (1, 2, 3)]
+    rows += [TableRow("base", 0, k, {"fid": 20.0 * k}) for k in (3, 1, 2)]
     ours, base = settings_of(runs_from_rows(rows))
     assert (ours.name, base.name) == ("ours", "base")
     first, rate = COLUMNS["FID_1"](ours), COLUMNS["collapse rate"](base)
@@ -80,7 +82,7 @@ def test_rows_of_a_table_make_the_same_settings_as_runs() -> None:
 )
 def test_a_table_with_holes_or_doubles_is_refused(ks: list[int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        runs_from_rows([Row("arm", 0, k, {}) for k in ks])
+        runs_from_rows([TableRow("arm", 0, k, {}) for k in ks])
 
 
 def test_a_chain_that_ended_early_has_no_say_at_the_end() -> None:

@@ -91,6 +91,17 @@ def test_accumulate_adds_images_unlike_those_that_are_held(layout: Layout, rule:
     assert images(rows) == [f"0.{p}.0" for p in range(PROMPTS)] + [f"1.{p}.1" for p in range(PROMPTS)]
 
 
+def test_a_quantile_of_tau_0_looks_at_what_may_be_chosen_and_what_is_held(layout: Layout) -> None:
+    """D_1 lies 0.1 and 4 beside D_0: within D_1 the nearest image is 3.9 away or more, and half of it is 0.1 from D_0."""
+    beside = np.stack([np.repeat(10.0 * np.arange(PROMPTS), 2), np.tile([0.1, 4.0], PROMPTS)], axis=1)
+    write_set(layout, 1, beside, 2)
+    options: dict[str, Any] = {"selection": "threshold_decay", "pool": "accumulate"}
+    curate(layout, 1, **options)
+    by_quantile = [images(curate(layout, 2, seed=seed, selection_quantile=0.6, **options)) for seed in range(4)]
+    by_distance = [images(curate(layout, 2, seed=seed, selection_threshold=3.9, **options)) for seed in range(4)]
+    assert by_quantile == by_distance
+
+
 @RULES
 def test_accumulate_grows_by_n_an_iteration_and_drops_nothing(layout: Layout, rule: str) -> None:
     sets = [images(curate(layout, k, selection=rule, pool="accumulate")) for k in (1, 2, 3)]
@@ -194,13 +205,13 @@ def exchange_real_set(layout: Layout) -> None:
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (drop_features, "features/1.safetensors, which is missing; run 'python -m pipeline measure --k 1' first"),
-        (cut_features, "features/1.safetensors has 11 rows, but D_1 has 12 images"),
-        (rename_features, "features/1.safetensors holds no table of features named image"),
+        (drop_features, "features/1.safetensors, the features of D_1, does not exist; run 'redifine measure --k 1'"),
+        (cut_features, "features/1.safetensors has the shape [11, 2], not [12, dimensions], a row for each image of D_1"),
+        (rename_features, "features/1.safetensors lacks image"),
         (spoil_features, "features/1.safetensors, row 4 holds NaN or infinity"),
         (widen_features, "features/1.safetensors has 384 dimensions, but"),
         (cut_manifest, "pool accumulate (params.yaml) has 5 images for T_2, fewer than the 6 prompts"),
-        (exchange_real_set, "D_0/manifest.jsonl lacks data/D_0/00000.png, which a training set names"),
+        (exchange_real_set, "D_0/manifest.jsonl lacks image 0 of prompt 0, which a training set names"),
     ],
 )
 def test_wrong_use_is_told_in_one_sentence(layout: Layout, harm: Callable[[Layout], None], sentence: str) -> None:

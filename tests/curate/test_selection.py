@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist
 
-from pipeline.curate import distances, selection
-from pipeline.curate.selection import greedy, nearest_neighbour_quantile, threshold_decay
+from pipeline import distances
+from pipeline.curate import selection
+from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
 
 
 def plain_greedy(features: np.ndarray, count: int, taken: list[int], chosen: np.ndarray | None) -> list[int]:
@@ -176,7 +177,7 @@ def test_a_common_offset_changes_no_choice() -> None:
 
 def test_a_distance_is_the_same_however_the_matrix_is_cut() -> None:
     features = gaussian(np.random.default_rng(9), 60, 333)
-    points = distances.Points(features)
+    points = distances.CentredPoints(features)
     whole = points.to(points, slice(None), slice(None))
     rows = [points.to(points, slice(i, i + 1), slice(None)) for i in range(60)]
     np.testing.assert_array_equal(whole, np.concatenate(rows))
@@ -187,11 +188,22 @@ def test_a_distance_is_the_same_however_the_matrix_is_cut() -> None:
 def test_tau_0_is_the_quantile_of_nearest_neighbour_distances(block: int, quantile: float) -> None:
     features = gaussian(np.random.default_rng(8), 150, 4)
     neighbour = cKDTree(features).query(features, k=2)[0][:, 1]
-    assert nearest_neighbour_quantile(features, quantile) == pytest.approx(np.quantile(neighbour, quantile), rel=1e-6)
+    assert starting_threshold(features, quantile) == pytest.approx(np.quantile(neighbour, quantile), rel=1e-6)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 1.0])
+def test_tau_0_counts_what_is_held_among_the_neighbours_but_not_among_the_points(block: int, quantile: float) -> None:
+    rng = np.random.default_rng(9)
+    features, held = gaussian(rng, 60, 4), 0.5 * gaussian(rng, 90, 4)
+    among = cdist(features, np.vstack([features, held]))
+    among[np.arange(60), np.arange(60)] = np.inf
+    expected = np.quantile(among.min(axis=1), quantile)
+    assert starting_threshold(features, quantile, held) == pytest.approx(expected, rel=1e-6)
+    assert starting_threshold(features, 0.5, held) < starting_threshold(features, 0.5)
 
 
 def test_tau_0_of_copies_is_exactly_zero() -> None:
-    assert nearest_neighbour_quantile(np.repeat(gaussian(np.random.default_rng(0), 30, 300), 2, axis=0), 1.0) == 0.0
+    assert starting_threshold(np.repeat(gaussian(np.random.default_rng(0), 30, 300), 2, axis=0), 1.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -199,9 +211,9 @@ def test_tau_0_of_copies_is_exactly_zero() -> None:
     [
         lambda features: greedy(features, 300, np.random.default_rng(0)),
         lambda features: threshold_decay(features, 300, 3.0, 0.9, np.random.default_rng(0)),
-        lambda features: nearest_neighbour_quantile(features, 0.5),
+        lambda features: starting_threshold(features, 0.5),
     ],
-    ids=["greedy", "threshold_decay", "nearest_neighbour_quantile"],
+    ids=["greedy", "threshold_decay", "starting_threshold"],
 )
 def test_memory_stays_below_one_full_matrix(work: Callable[[np.ndarray], object]) -> None:
     features = gaussian(np.random.default_rng(0), 4000, 8)
@@ -220,7 +232,7 @@ def test_memory_stays_below_one_full_matrix(work: Callable[[np.ndarray], object]
         (lambda f, rng: threshold_decay(f, 2, 1.0, 1.0, rng), "decay"),
         (lambda f, rng: threshold_decay(f, 2, -1.0, 0.9, rng), "tau"),
         (lambda f, rng: greedy(f, 2, rng, chosen=f[:, :1]), "2 dimensions"),
-        (lambda f, rng: nearest_neighbour_quantile(f[:1], 0.5), "at least 2"),
+        (lambda f, rng: starting_threshold(f[:1], 0.5), "more points"),
     ],
     ids=["greedy count", "filter count", "decay", "tau", "dimensions", "one point"],
 )

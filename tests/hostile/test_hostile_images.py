@@ -93,8 +93,8 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "BMP bomb": (bad(BMP_BOMB, "bad.bmp"), "bad.bmp is too large to be opened safely"),
     "bomb in a text chunk": (bad(TEXT_BOMB), UNREADABLE),
     "too small": (bad(encoded("PNG", picture(size=(63, 900)))), "bad.png is 63x900, smaller than the resolution 64x64"),
-    "link out of the folder": (link("bad.png", "../../models/M_1/lora.safetensors"), "bad.png is a link out of data/raw"),
-    "link to the system": (link("bad.txt", "/etc/passwd"), "bad.txt is a link out of data/raw; put the file itself there"),
+    "link out of the folder": (link("bad.png", "../models/M_1/lora.safetensors"), "bad.png is a link out of raw"),
+    "link to the system": (link("bad.txt", "/etc/passwd"), "bad.txt is a link out of raw; put the file itself there"),
     "link to nowhere": (link("bad.png", "gone.png"), "bad.png is a link that leads nowhere"),
     "link to itself": (link("bad.png", "bad.png"), "bad.png is a link that leads nowhere"),
     "folder named PNG": (lambda folder: (folder / "bad.png").mkdir(), "bad.png is neither an image"),
@@ -162,7 +162,7 @@ def test_an_unusual_image_is_shown_as_it_looks(
 ) -> None:
     for name in "ab":
         bad(content, f"{name}.png")(tmp_path)
-    pixels = read_folder(tmp_path, 64)[0].pixels.astype(int)
+    pixels = read_folder(tmp_path, 64).images[0].pixels.astype(int)
     np.testing.assert_allclose(pixels[8:24], np.broadcast_to(upper, (16, 64, 3)), atol=3)
     np.testing.assert_allclose(pixels[40:56], np.broadcast_to(lower, (16, 64, 3)), atol=3)
 
@@ -170,7 +170,7 @@ def test_an_unusual_image_is_shown_as_it_looks(
 def test_sixteen_bits_of_grey_become_eight_without_clipping(tmp_path: Path) -> None:
     for name in "ab":
         bad(sixteen_bit(), f"{name}.png")(tmp_path)
-    pixels = read_folder(tmp_path, 256)[0].pixels
+    pixels = read_folder(tmp_path, 256).images[0].pixels
     np.testing.assert_array_equal(pixels[7], np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1))
 
 
@@ -181,7 +181,7 @@ def test_names_of_any_kind_are_only_names(place: Workplace) -> None:
     for name in ODD_NAMES:
         picture().save(place.raw / f"{name}.png", "PNG")
         (place.raw / f"{name}.txt").write_text("a caption")
-    before = sorted(place.root.iterdir())
+    before = sorted([*place.root.iterdir(), place.root / "logs"])
     place.run("prepare")
     assert sorted(row["name"] for row in read_jsonl(place.root / "data/prompts.jsonl")) == sorted([*ODD_NAMES, "a", "b"])
     assert len(list((place.root / "data/D_0").glob("0*.png"))) == len(ODD_NAMES) + 2

@@ -57,7 +57,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "half of a surrogate pair": ('title: "\\ud800"', "U+D800 at position 1, which no UTF-8 text can hold"),
     "a shell line for an iteration": ('iterations: {"1; touch owned": {prev: 0}}', "iterations must count"),
     "an iteration that skips": ('iterations: {"1": {prev: 0}, "3": {prev: 2}}', "iterations must count"),
-    "iterations as numbers": ("iterations: {1: {prev: 0}}", "iterations.1"),
+    "iterations as numbers": ("iterations: {1: {prev: 0}}", "the keys of iterations must be in quotes"),
 }  # fmt: skip
 
 
@@ -127,4 +127,6 @@ def assert_same_toml(params: Params) -> None:
 def job_of(params: Params) -> config.Job:
     """What would train M_1 with these parameters on one image."""
     example = config.Example("data/D_0/00000.png", 'a "caption" \\ with # [marks]')
-    return config.Job(1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None)
+    return config.Job(
+        1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, sdxl=False
+    )

@@ -30,7 +30,7 @@ def saved(path: Path, content: object = WEIGHTS, zipped: bool = True) -> None:
 
 
 CONVERT = "m.ckpt is a pickle, which can run any code when it is opened; convert it with 'redifine convert m.ckpt' and use"
-ONE_FILE = "m.safetensors is one file, and a model in diffusers layout is a folder; make one with python -c"
+ONE_FILE = "m.safetensors is one file, and a chain needs a folder in diffusers layout; run 'redifine base fetch m.safetensors'"
 UNET, ENCODER = "unet/diffusion_pytorch_model.bin", "text_encoder/pytorch_model.bin"
 
 BASES: dict[str, tuple[str, Make, str]] = {

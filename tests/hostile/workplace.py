@@ -29,10 +29,10 @@ class Workplace:
 
     @property
     def raw(self) -> Path:
-        return self.root / "data/raw"
+        return self.root / "raw"
 
     def set(self, **changes: Any) -> None:
-        """Write params.yaml with `changes` to a chain over data/raw."""
+        """Write params.yaml with `changes` to a chain over raw."""
         write_text(self.root / "params.yaml", as_yaml(check(SETTINGS | changes).model_dump()))
 
     def done(self) -> dict[str, bytes]:
@@ -61,8 +61,9 @@ class Workplace:
 SETTINGS: dict[str, Any] = {
     "iterations": {"1": {"prev": 0}},
     "dataset": "folder",
-    "folder": "data/raw",
+    "folder": "raw",
     "prompts": None,
+    "strict": True,
     "model": "models/base",
     "trainer": "builtin",
 }

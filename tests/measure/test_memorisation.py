@@ -3,7 +3,7 @@ import pytest
 import scipy.spatial.distance
 import scipy.special
 
-from pipeline.measure import memorisation
+from pipeline import distances
 from pipeline.measure.memorisation import copy_distance, entropy, generalisation_score
 
 
@@ -86,7 +86,7 @@ def test_a_set_of_nothing_but_copies_has_no_entropy(points: np.ndarray) -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     generated, training = normal(9, 50, 8), normal(10, 64, 8)
     whole = generalisation_score(generated, training), entropy(training, gamma=2)
-    monkeypatch.setattr(memorisation, "_BLOCK", 7)
+    monkeypatch.setattr(distances, "BLOCK", 7)
     assert (generalisation_score(generated, training), entropy(training, gamma=2)) == pytest.approx(whole)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_fidelity import metric_prc as published
 
-from pipeline.measure import neighbours
+from pipeline import distances
 from pipeline.measure.neighbours import precision_recall
 
 
@@ -51,7 +51,7 @@ def test_the_same_set_has_both_in_full() -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     generated, real = clouds(2)
     whole = precision_recall(generated, real, 5)
-    monkeypatch.setattr(neighbours, "_BLOCK", 7)
+    monkeypatch.setattr(distances, "BLOCK", 7)
     assert precision_recall(generated, real, 5) == whole
 
 

@@ -19,15 +19,16 @@ def test_the_whole_spectrum_adds_up_to_the_mean_squared_pixel(size: tuple[int, i
     assert total == pytest.approx(np.square(pixels).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_it_is_equation_14_over_the_full_shifted_plane(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("cutoff", [0.0, 0.02, 0.13, 0.2, 0.4])
+@pytest.mark.parametrize("size", [*SIZES, (63, 81), (120, 40)])
+def test_it_is_equation_14_over_the_full_shifted_plane(size: tuple[int, int], cutoff: float) -> None:
     height, width = size
     image = noise(height, width, 1)
     r = np.hypot(
         np.arange(-(height // 2), (height + 1) // 2)[:, None] / height, np.arange(-(width // 2), (width + 1) // 2) / width
     )
     full = np.abs(np.fft.fftshift(np.fft.fft2(image / 255.0, axes=(0, 1)), axes=(0, 1))) ** 2 / (height * width) ** 2
-    assert high_frequency_power(image, 0.2) == pytest.approx(full.mean(axis=2)[r > 0.2].sum(), rel=1e-5)
+    assert high_frequency_power(image, cutoff) == pytest.approx(full.mean(axis=2)[r > cutoff].sum(), rel=1e-5)
 
 
 def test_a_wave_counts_only_above_the_cutoff() -> None:

@@ -36,25 +36,25 @@ def test_rows_come_from_the_set_and_image_that_t_k_names(chain: Layout) -> None:
 
 def test_features_that_are_missing_are_named(chain: Layout) -> None:
     chain.features(1).unlink()
-    with pytest.raises(UserError, match=r"features/1\.safetensors does not exist"):
+    with pytest.raises(UserError, match=r"features/1\.safetensors, the features of D_1, does not exist"):
         training_features(chain, 2, 3)
 
 
 def test_features_of_another_number_of_images_are_refused(chain: Layout) -> None:
     _write_features(chain, 1, [[1, 0, 0]] * 7)
-    with pytest.raises(UserError, match=r"features/1\.safetensors holds features of shape \[7, 3\], expected \[8, 3\]"):
+    with pytest.raises(UserError, match=r"features/1\.safetensors has the shape \[7, 3\], not \[8, dimensions\]"):
         training_features(chain, 2, 3)
 
 
 def test_features_of_another_width_are_refused(chain: Layout) -> None:
-    with pytest.raises(UserError, match=r"shape \[8, 3\], expected \[8, 5\]"):
+    with pytest.raises(UserError, match="have 3 dimensions, but those of D_2 have 5"):
         training_features(chain, 2, 5)
 
 
 def test_an_image_that_its_set_does_not_have_is_named(chain: Layout) -> None:
     rows = read_jsonl(chain.training_set(1))
     write_jsonl(chain.training_set(1), [*rows, rows[0] | {"image_index": 6}])
-    with pytest.raises(UserError, match="has image 6 of prompt 0 of D_0, which D_0 has not"):
+    with pytest.raises(UserError, match="D_0/manifest.jsonl lacks image 6 of prompt 0, which a training set names"):
         training_features(chain, 1, 3)
 
 

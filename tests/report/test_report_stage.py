@@ -99,7 +99,7 @@ def test_a_file_of_an_older_version_is_named(chain: Layout, params: Params, name
 def test_features_of_other_images_are_reported(chain: Layout, params: Params) -> None:
     saved = {chain.features(2): chain.features(2).read_bytes()}
     save_tensors(chain.features(2), {"image": load_tensors(chain.features(2))[0]["image"][1:]})
-    with pytest.raises(UserError, match=r"features/2.safetensors has the shape \[59, 32\], but D_2 has 60 images"):
+    with pytest.raises(UserError, match=r"features/2.safetensors has the shape \[59, 32\], not \[60, dimensions\]"):
         stage.run(View(params, "report"), chain)
     restore(saved)
 

@@ -38,7 +38,7 @@ def write_random_lora(model: Path, path: Path, seed: int = 0, size: float = 0.1)
     """A LoRA of rank 4 on every layer that kohya trains, far from zero."""
     base, noise = load_base(model), generator(seed)
     weights = {}
-    for name, layer in lora.target_modules(base.unet, base.text_encoder).items():
+    for name, layer in lora.target_modules(base).items():
         out, into, *kernel = layer.weight.shape
         down, up = (size * torch.randn(*shape, *kernel, generator=noise) for shape in ((4, into), (out, 4)))
         weights[name] = lora.LowRank(down, up, 2.0)

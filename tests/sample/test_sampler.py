@@ -135,7 +135,7 @@ def test_drawing_again_gives_the_same_bits(model):
 def test_decoding_in_parts_changes_nothing(model, monkeypatch):
     latents = torch.randn(5, 4, 8, 8, generator=generator(0))
     whole = sampler.decode(model, latents)
-    monkeypatch.setattr(sampler, "_DECODE_PIXELS", 2 * 64 * 64)
+    monkeypatch.setattr(sampler, "DECODE_PIXELS", 2 * 64 * 64)
     assert np.abs(sampler.decode(model, latents).astype(int) - whole).max() <= 1
 
 

@@ -45,7 +45,7 @@ def new_project(folder: Path, iterations: int = 3) -> Path:
     """A project with this one's dvc.yaml, in which each command is a stand-in; committed, with a bare `origin` beside it."""
     folder.mkdir(parents=True)
     _write_graph(folder)
-    for name in ("pipeline", "models/miniature/clip", "data/raw"):
+    for name in ("pipeline", "models/miniature/clip", "raw"):
         (folder / name).mkdir(parents=True)
         (folder / name / "README.md").write_text("stand-in\n")
     for dependency in _modules(folder):

@@ -141,7 +141,7 @@ def test_an_exported_set_becomes_the_raw_images_of_a_chain(
     out.mkdir()
     (out / "README.md").write_text("stays\n")
     assert f"{IMAGES} images" in redifine(tmp_path, "import", str(exports / format_), "--out", str(out))
-    images = read_folder(out, resolution=64, limit=None)
+    images = read_folder(out, resolution=64, limit=None, strict=True).images
     assert [image.caption for image in images] == [row["prompt"] for row in rows]
     for image, row in zip(images, rows, strict=True):
         assert (image.pixels == Image.open(finished_chain / "data/D_3" / row["file"])).all()

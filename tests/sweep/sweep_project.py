@@ -39,6 +39,8 @@ stages:
 
 STAGE = """\
 import json, os, pathlib, sys, time
+from pipeline.process import die_with_parent
+die_with_parent()
 name, _, k = sys.argv[1].partition("@")
 with open(os.environ["TALLY"], "a") as tally:
     tally.write(f"start {sys.argv[1]}\\n")
@@ -48,10 +50,13 @@ if value["cfg"] == 99.0 and name == "measure":
     sys.exit("guidance is too strong")
 if value["cfg"] == 77.0:
     time.sleep(600)
+time.sleep(float(os.environ.get("STAGE_SECONDS", "0")))
 targets = {"prepare": "data/D_0", "train": f"models/M_{k}", "measure": f"metrics/{k}.json", "report": "report/summary.json"}
 path = pathlib.Path(targets[name])
 path.parent.mkdir(parents=True, exist_ok=True)
-path.write_text(json.dumps({"FID": value["cfg"], "FID_1": 1.0} if name == "report" else {"k": k, "fid": value}))
+content = {"k": k, "seed": value["seed"], "condition_drop": value["condition_drop"]}
+content |= {"fid": value["cfg"]} if name == "measure" else {}
+path.write_text(json.dumps({"FID": value["cfg"], "FID_1": 1.0} if name == "report" else content))
 with open(os.environ["TALLY"], "a") as tally:
     tally.write(f"end {sys.argv[1]}\\n")
 """

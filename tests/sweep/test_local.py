@@ -13,26 +13,32 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import presets
 from pipeline.errors import UserError
-from pipeline.sweep import collect, local, worktree
-from pipeline.sweep.plan import chains
+from pipeline.sweep import launch, local, worktree
+from pipeline.sweep.plan import Chain, chains
+from pipeline.sweep.standing import standing
 from project import ROOT
 from sweep.sweep_project import git, new_project
 
 FILE = Path("sweeps/s.yaml")
 
 
+def run(wanted: list[Chain]) -> list[local.Outcome]:
+    """Two at a time, in the current folder; nothing is sent anywhere."""
+    return local.run(launch.ready(Path(), None, lambda text: None), wanted, 2, lambda text: None)
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[local.Outcome]]:
-    """A project whose sweep has run once, and how its chains ended. The stages need no warm server."""
+    """A project whose sweep has run once, and how its chains ended."""
     folder = tmp_path_factory.mktemp("sweep")
     project = new_project(folder / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         patch.setenv("TALLY", str(folder / "tally"))
         patch.setenv("PYTHONPATH", str(ROOT))
-        patch.setattr(local, "_warm_up", lambda worker, log: None)
-        return project, local.run(Path(), chains(FILE), 2, lambda text: None)
+        return project, run(chains(FILE))
 
 
 def tally(project: Path) -> list[str]:
@@ -64,7 +70,7 @@ def test_the_experiment_holds_parameters_metrics_and_the_summary(swept: tuple[Pa
     from dvc.api import DVCFileSystem
 
     files = DVCFileSystem(str(swept[0]), rev="s-two-0")
-    assert json.loads(files.read_text("metrics/1.json"))["fid"]["cfg"] == 2.0
+    assert json.loads(files.read_text("metrics/1.json"))["fid"] == 2.0
     assert json.loads(files.read_text("report/summary.json")) == {"FID": 2.0, "FID_1": 1.0}
     assert "\ncfg: 2.0" in files.read_text("params.yaml")
 
@@ -78,7 +84,7 @@ def test_a_second_run_does_the_rest_alone(swept: tuple[Path, list[local.Outcome]
     project = swept[0]
     monkeypatch.chdir(project)
     before = tally(project)
-    outcomes = local.run(Path(), chains(FILE, only=["one", "two", "long"]), 2, lambda text: None)
+    outcomes = run(chains(FILE, only=["one", "two", "long"]))
     assert {outcome.state for outcome in outcomes} == {"skipped"}
     assert tally(project) == before
 
@@ -87,12 +93,12 @@ def test_status_tells_done_failed_and_changed(
     swept: tuple[Path, list[local.Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(swept[0])
-    found = {one.arm: one for one in (collect.standing(Path(), chain) for chain in chains(FILE))}
-    assert (found["long"].state, found["long"].k, found["long"].fid_1, found["long"].fid_k) == ("done", 2, 1.0, 1.0)
+    found = {one.arm: one for one in (standing(Path(), chain, {}) for chain in chains(FILE))}
+    assert (found["long"].state, found["long"].k, dict(found["long"].fid)) == ("done", 2, {"1": 1.0, "2": 1.0})
     assert found["broken"].state == "failed"
     changed = tmp_path / "s.yaml"
     changed.write_text(FILE.read_text().replace("two: {cfg: 2.0}", "two: {cfg: 3.0}"))
-    assert {one.arm: one.state for one in (collect.standing(Path(), chain) for chain in chains(changed))}["two"] == "waiting"
+    assert {one.arm: one.state for one in (standing(Path(), chain, {}) for chain in chains(changed))}["two"] == "waiting"
 
 
 def test_experiments_of_a_later_commit_take_the_name(swept: tuple[Path, list[local.Outcome]], tmp_path: Path) -> None:
@@ -109,6 +115,28 @@ def test_experiments_of_a_later_commit_take_the_name(swept: tuple[Path, list[loc
     assert [one.baseline for one in worktree.experiments(project, "s-x-0")] == [second]
 
 
+def test_an_experiment_on_its_way_is_not_done_and_takes_no_others_place(
+    swept: tuple[Path, list[local.Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(swept[0]), str(project))
+    git(project, "config", "user.name", "Test")
+    git(project, "config", "user.email", "test@example.com")
+    monkeypatch.chdir(project)
+    (chain,) = chains(FILE, only=["one"])
+    presets.assign(chain.values)
+    first = git(project, "rev-parse", "HEAD")
+    worktree.save(project, first, chain.name)
+    git(project, "commit", "--quiet", "--allow-empty", "-m", "more")
+    second = git(project, "rev-parse", "HEAD")
+    worktree.save(project, second, chain.name, k=1)
+    assert {one.baseline: one.whole for one in worktree.experiments(project, chain.name)} == {first: True, second: False}
+    assert worktree.find(project, chain, second) is None
+    worktree.save(project, second, chain.name)
+    assert worktree.find(project, chain, second) is not None
+    assert worktree.find(project, chain, first) is None
+
+
 def test_an_uncommitted_change_is_told_before_anything_runs(
     swept: tuple[Path, list[local.Outcome]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +145,7 @@ def test_an_uncommitted_change_is_told_before_anything_runs(
     try:
         Path("stage.py").write_text(before + "\n")
         with pytest.raises(UserError, match="^stage.py differ"):
-            local.run(Path(), chains(FILE), 2, lambda text: None)
+            run(chains(FILE))
     finally:
         Path("stage.py").write_text(before)
 
@@ -141,16 +169,17 @@ def test_models_outside_git_are_there_in_the_worktree(tmp_path: Path, monkeypatc
     assert (folder / "scratch").is_dir()
 
 
-def test_an_interrupt_ends_every_child(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["interrupt", "cancel"])
+def test_an_interrupt_and_cancel_end_every_child(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     project = new_project(tmp_path / "project")
     (project / FILE).write_text("title: t\narms: {slow: {cfg: 77.0}}\n")
     git(project, "commit", "--quiet", "-am", "slow")
     # A process that was started in the background may have inherited that interrupts are ignored.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from pathlib import Path; from pipeline.sweep import local; from pipeline.sweep.plan import chains\n"
-        "local._warm_up = lambda worker, log: None\n"
-        f"print([o.state for o in local.run(Path(), chains(Path({str(FILE)!r})), 1, lambda text: None)])"
+        "from pathlib import Path; from pipeline.sweep import launch, local; from pipeline.sweep.plan import chains\n"
+        "quiet = lambda text: None; site = launch.ready(Path(), None, quiet)\n"
+        f"print([o.state for o in local.run(site, chains(Path({str(FILE)!r})), 1, quiet)])"
     )
     running = subprocess.Popen(
         [sys.executable, "-c", code], cwd=project, stdout=subprocess.PIPE, text=True,
@@ -162,7 +191,11 @@ def test_an_interrupt_ends_every_child(tmp_path: Path) -> None:
         time.sleep(0.1)
     children = psutil.Process(running.pid).children(recursive=True)
     assert any("stage.py" in " ".join(child.cmdline()) for child in children)
-    running.send_signal(signal.SIGINT)
+    if how == "interrupt":
+        running.send_signal(signal.SIGINT)
+    else:
+        monkeypatch.chdir(project)
+        assert launch.cancel(Path(), chains(FILE)) == ["s-slow-0: told to stop"]
     output, _ = running.communicate(timeout=60)
     assert output == "['stopped']\n"
     psutil.wait_procs(children, timeout=10)

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import params
 from pipeline.errors import UserError
+from pipeline.experiments import check_settings
 from pipeline.sweep.plan import chains
 from project import ROOT
 
@@ -77,6 +78,8 @@ def test_arms_and_seeds_can_be_chosen(project: Path) -> None:
         ("arms: {1.0: {}}", "s.yaml: arms.1.0"),
         ("base: {cfg: 1.0}", "s.yaml needs arms"),
         ("arms: {a: {}}\nshow: [fidd]", "s.yaml: show.0"),
+        ("arms: {a: {}}\nresources: {gpu: 1}", "s.yaml: unknown key 'resources.gpu'; the keys are partition, gpus"),
+        ("arms: {a: {}}\nresources: {hours: -1}", "s.yaml: resources.hours"),
         ("arms: [", "s.yaml cannot be read as YAML"),
     ],
 )
@@ -93,20 +96,28 @@ def test_unknown_arms_and_seeds_are_told(project: Path) -> None:
         chains(write(TWO_ARMS), seeds=[7])
 
 
-@pytest.mark.parametrize("iterations", [2, 8])
-def test_the_printed_command_sets_what_the_chain_sets(project: Path, iterations: int) -> None:
-    """DVC's own code applies the printed settings to params.yaml."""
+def test_the_printed_command_sets_what_the_chain_sets(project: Path) -> None:
+    """`redifine exp` takes the printed settings, and DVC's own code applies them to params.yaml."""
     from dvc.utils.hydra import apply_overrides
 
-    file = write(
-        f"title: t\niterations: {iterations}\nseeds: [3]\n"
-        "arms: {a: {cfg: 2.5, vae: null, creature_styles: [flat, pastel], schedule: linear}}\n"
-    )
+    file = write("title: t\nseeds: [3]\narms: {a: {cfg: 2.5, vae: null, creature_styles: [flat, pastel], schedule: linear}}\n")
     (chain,) = chains(file)
+    Path("models").symlink_to(ROOT / "models")  # `redifine exp` looks whether the model is there
     words = shlex.split(chain.command())
-    assert words[:5] == ["dvc", "exp", "run", "-n", "s-a-3"]
+    assert words[:5] == ["redifine", "exp", "run", "-n", "s-a-3"]
+    check_settings(words[2:])
     apply_overrides(Path("params.yaml"), [word for word in words[5:] if word != "-S"])
     assert params.load() == chain.params
+
+
+@pytest.mark.parametrize("iterations", [2, 8])
+def test_a_chain_of_another_length_is_left_to_the_sweep(project: Path, iterations: int) -> None:
+    """`redifine exp` sets values, and not the mapping `iterations`; the printed command names the same chain."""
+    (chain,) = chains(write(f"title: t\niterations: {iterations}\nseeds: [3]\narms: {{a: {{cfg: 2.5}}}}\n"))
+    words = shlex.split(chain.command())
+    assert words[:3] == ["redifine", "sweep", "run"]
+    assert words[4::2] == ["--only", "--seeds"]
+    assert chains(Path(words[3]), only=[words[5]], seeds=[int(words[7])]) == [chain]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda file: file.stem)

@@ -19,25 +19,44 @@ def chain(arm: str, **changes: object) -> Chain:
 
 
 def shared(a: Params, b: Params) -> list[bool]:
-    """Whether the two share D_0, M_1, everything."""
+    """Whether the two may share D_0, M_1, iteration 1, the report."""
     return [one.key == other.key for one, other in zip(parts(a), parts(b), strict=True)]
 
 
 def test_arms_that_differ_in_sampling_share_the_first_model() -> None:
-    assert shared(params(cfg=1.0), params(cfg=2.5)) == [True, True, False]
+    assert shared(params(cfg=1.0), params(cfg=2.5)) == [True, True, False, False]
 
 
 def test_arms_that_differ_in_training_share_the_real_images() -> None:
-    assert shared(params(condition_drop=0.2), params()) == [True, False, False]
+    assert shared(params(condition_drop=0.2), params()) == [True, False, False, False]
+
+
+def test_arms_that_differ_in_a_measure_share_every_image() -> None:
+    assert shared(params(neighbours=3), params(neighbours=5)) == [True, True, True, False]
+
+
+def test_what_measures_the_real_images_is_computed_again_for_other_measures() -> None:
+    """The costly stages have a lock in common; only chains with all stages in common take each other's word for them."""
+    one, other, same = (parts(params(neighbours=n, cfg=cfg)) for n, cfg in ((3, 1.0), (5, 1.0), (3, 2.0)))
+    assert [piece.whole == again.whole for piece, again in zip(one, other, strict=True)][:2] == [False, False]
+    assert [piece.whole == again.whole for piece, again in zip(one, same, strict=True)][:2] == [True, True]
+    assert {piece.whole for piece in one[2:]} == {""}
 
 
 def test_seeds_share_nothing() -> None:
-    assert shared(params(seed=1), params(seed=2)) == [False, False, False]
+    assert shared(params(seed=1), params(seed=2)) == [False, False, False, False]
 
 
-def test_a_longer_chain_shares_all_of_a_shorter_one() -> None:
+def test_a_longer_chain_shares_every_iteration_of_a_shorter_one() -> None:
     longer = params(iterations={"1": {"prev": 0}, "2": {"prev": 1}}, title="longer")
-    assert shared(longer, params()) == [True, True, True]
+    assert [part.key for part in parts(longer)][:3] == [part.key for part in parts(params())][:3]
+    assert parts(longer)[-1].key != parts(params())[-1].key
+
+
+def test_each_iteration_ends_with_a_piece_of_its_own() -> None:
+    longer = params(iterations={str(k): {"prev": k - 1} for k in (1, 2, 3)})
+    assert [part.k for part in parts(longer)] == [None, None, 1, 2, 3, None]
+    assert len({part.key for part in parts(longer)}) == 6
 
 
 def test_a_chain_waits_until_what_it_shares_is_computed() -> None:

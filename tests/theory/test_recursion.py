@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.theory.asymptotics import drift, variance_limit
-from pipeline.theory.population import Inheritance, Sample, simulate
-from pipeline.theory.recursion import Path, Trait, trajectory
+from pipeline.theory.asymptotics import response, variance_limit
+from pipeline.theory.population import Inheritance, Populations, simulate
+from pipeline.theory.recursion import Trait, Trajectory, heritability, trajectory
 from pipeline.theory.settings import PAPER_SELECTION, PAPER_TRAIT, REDIFINE_SELECTION, REDIFINE_TRAIT
 from pipeline.theory.truncation import Selection
 
@@ -24,12 +24,12 @@ def _c1_c2(selection: Selection) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("selection", HARD, ids=PAPER_SELECTION)
-def test_drift_per_iteration_is_theorem_1_by_iteration_200(selection: Selection) -> None:
+def test_response_per_iteration_is_theorem_1_by_iteration_200(selection: Selection) -> None:
     c1, c2 = _c1_c2(selection)
     expected = np.sign(selection.r1 - selection.r2) * c1 * c2 / np.sqrt(1 - c2) * 0.25
     steps = np.diff(trajectory(selection, PAPER_TRAIT, 200).mean)
     assert steps[-1] == pytest.approx(expected, abs=1e-6)
-    assert drift(selection, 0.25) == pytest.approx(expected, abs=1e-9)
+    assert response(selection, 0.25) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("selection", HARD, ids=PAPER_SELECTION)
@@ -47,10 +47,10 @@ def test_the_limits_are_where_the_path_ends(name: str) -> None:
     selection, trait = SETTINGS[name]
     path = trajectory(selection, trait, 2000)
     assert path.sigma_P[-1] ** 2 == pytest.approx(variance_limit(selection, trait.sigma_E), rel=1e-9)
-    assert np.diff(path.mean)[-1] == pytest.approx(drift(selection, trait.sigma_E, trait.sigma_M), abs=1e-9)
+    assert np.diff(path.mean)[-1] == pytest.approx(response(selection, trait.sigma_E, trait.sigma_M), abs=1e-9)
 
 
-def test_high_guidance_drifts_up_and_low_guidance_down() -> None:
+def test_high_guidance_moves_up_and_low_guidance_down() -> None:
     high, medium, low = (trajectory(selection, PAPER_TRAIT, 6).mean for selection in HARD)
     assert high[-1] > medium[-1] > 0.027 > low[-1]
 
@@ -84,26 +84,53 @@ def test_arrays_of_parameters_give_the_paths_of_each() -> None:
     np.testing.assert_allclose(together.mean[1], alone.mean, rtol=1e-14)
 
 
-def _deviations(sample: Sample, path: Path) -> np.ndarray:
+def _deviations(found: Populations, path: Trajectory) -> np.ndarray:
     """How many of its own standard errors the simulation lies from the closed form: mean and variance."""
-    mean, mean_error = sample.estimate("mean")
-    variance, variance_error = sample.estimate("variance_P")
+    mean, mean_error = found.estimate("mean")
+    variance, variance_error = found.estimate("variance_P")
     return np.abs([(mean - path.mean) / mean_error, (variance - path.sigma_P**2) / variance_error])
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_individuals_follow_the_closed_form_within_their_standard_error(name: str) -> None:
     selection, trait = SETTINGS[name]
-    sample = simulate(selection, trait, iterations=6, size=10_000, replicates=24, seed=5)
-    assert _deviations(sample, trajectory(selection, trait, 6)).max() < 4.5
+    found = simulate(selection, trait, iterations=6, size=10_000, replicates=24, seed=5)
+    assert _deviations(found, trajectory(selection, trait, 6)).max() < 4.5
 
 
 @pytest.mark.parametrize("inheritance", ["gaussian", "copied"])
 def test_one_iteration_needs_no_gaussian_children(inheritance: Inheritance) -> None:
     """From a Gaussian population the first response is exact, however the children's deviations are drawn."""
     selection = Selection(0.6, 0.05)
-    sample = simulate(selection, PAPER_TRAIT, 1, size=10_000, replicates=24, seed=6, inheritance=inheritance)
-    assert _deviations(sample, trajectory(selection, PAPER_TRAIT, 1)).max() < 4.5
+    found = simulate(selection, PAPER_TRAIT, 1, size=10_000, replicates=24, seed=6, inheritance=inheritance)
+    assert _deviations(found, trajectory(selection, PAPER_TRAIT, 1)).max() < 4.5
+
+
+def _regression_of_offspring_on_mutated_parents(trait: Trait, seed: int, size: int) -> float:
+    """h^2 as breeders measure it: the slope of a child's genetic value against what its parent showed, one pair a draw."""
+    rng = np.random.default_rng(seed)
+    genetic = rng.normal(0.0, float(trait.sigma_G0), size)
+    shown = genetic + rng.normal(0.0, float(trait.sigma_E), size) + rng.normal(0.0, float(trait.sigma_M), size)
+    return float(stats.linregress(shown, genetic).slope)
+
+
+@pytest.mark.parametrize("sigma_M", [0.0, 0.1, 0.4])
+def test_eq_16_is_the_regression_on_parents_seen_through_mutation(sigma_M: float) -> None:
+    trait = Trait(0.0, 0.2, 0.25, sigma_M)
+    slopes = [_regression_of_offspring_on_mutated_parents(trait, seed, 50_000) for seed in range(12)]
+    error = np.std(slopes, ddof=1) / np.sqrt(len(slopes))
+    assert heritability(0.2, 0.25, sigma_M) == pytest.approx(np.mean(slopes), abs=4.5 * error)
+
+
+@pytest.mark.parametrize("rate", [np.inf, 10.0], ids=["hard", "soft"])
+def test_individuals_that_resemble_mutated_parents_follow_eq_16(rate: float) -> None:
+    """The simulation knows no regression: a child's genes are those of who looks like its parent after mutation."""
+    selection, trait = Selection(0.7, 0.05, rate), Trait(0.0, 0.2, 0.1, 0.3)
+    found = simulate(selection, trait, iterations=4, size=10_000, replicates=24, seed=9)
+    assert _deviations(found, trajectory(selection, trait, 4)).max() < 4.5
+    without = trajectory(selection, Trait(0.0, 0.2, 0.1), 4)
+    mean, error = found.estimate("mean")
+    assert (without.mean[-1] - mean[-1]) / error[-1] > 50
 
 
 def test_a_simulation_is_a_function_of_its_seed() -> None:

@@ -73,3 +73,10 @@ def test_arrays_of_shares_broadcast() -> None:
 def test_a_selection_that_cannot_be_is_refused(r1: float, r2: float, rate: float) -> None:
     with pytest.raises(ValueError, match="must be"):
         Selection(r1, r2, rate)
+
+
+def test_rates_may_differ_but_not_in_kind() -> None:
+    together = soft_moments(Selection(0.3, 0.1, np.array([2.0, 9.0])), 0.5)
+    assert together.shift[1] == soft_moments(Selection(0.3, 0.1, 9.0), 0.5).shift
+    with pytest.raises(ValueError, match="all rates must be finite or none"):
+        Selection(0.3, 0.1, np.array([2.0, np.inf]))

@@ -1,4 +1,4 @@
-"""Drift without selection: the closed form against simulated and enumerated populations."""
+"""Genetic drift, without selection: the closed form against simulated and enumerated populations."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.theory.drift import half_life, variance_left, wright_fisher
 from pipeline.theory.population import simulate
 from pipeline.theory.recursion import Trait
 from pipeline.theory.truncation import Selection
+from pipeline.theory.wright_fisher import half_life, variance_left, wright_fisher
 
 
 def test_one_iteration_loses_what_all_possible_draws_lose_on_average() -> None:

@@ -17,15 +17,17 @@ import torch
 
 sys.path.append(sys.argv[2])
 
+import sdxl_train_network
 import train_network
-from library import config_util, train_util
+from library import config_util, strategy_sd, strategy_sdxl, train_util
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from pipeline.train.kohya.entry import adapt_unet, trainer_class
+from pipeline.train.kohya.entry import adapt_unet, adapt_xl_unet, adapted, trainer_class
 from pipeline.train.kohya.options import Options
 
 
-class Recorder(train_network.NetworkTrainer):
-    """sd-scripts' trainer, which also writes down all that chance decides, and the losses."""
+class Recording:
+    """Mixed into a trainer of sd-scripts', it also writes down all that chance decides, and the losses."""
 
     def __init__(self, out: Path) -> None:
         super().__init__()
@@ -62,21 +64,40 @@ class Recorder(train_network.NetworkTrainer):
 
 
 def run(job: dict[str, Any]) -> None:
-    out = Path(job["out"])
+    out, xl = Path(job["out"]), job.get("sdxl", False)
     os.chdir(job["root"])
     sys.argv = ["train_network.py", "--config_file", job["config"], "--output_dir", job["out"]]
-    parser = train_network.setup_parser()
+    parser = (sdxl_train_network if xl else train_network).setup_parser()
     args = train_util.read_config_from_file(parser.parse_args(), parser)
-    adapt_unet(args.pretrained_model_name_or_path)
+    (adapt_xl_unet if xl else adapt_unet)(args.pretrained_model_name_or_path)
+    plain = sdxl_train_network.SdxlNetworkTrainer if xl else train_network.NetworkTrainer
     if job["kind"] == "check":
         _check(parser, args, out)
     elif job["kind"] == "plain":
-        train_network.NetworkTrainer().train(args)
+        plain().train(args)
     elif job["kind"] == "record":
-        Recorder(out).train(args)
+        type("Recorder", (Recording, adapted(plain) if xl else plain), {})(out).train(args)
     elif job["kind"] == "entry":
-        options = Options(job["condition_drop"], str(out / "loss.csv"))
-        trainer_class(train_network.NetworkTrainer, options)().train(args)
+        options = Options(job["condition_drop"], str(out / "loss.csv"), xl)
+        trainer_class(adapted(plain) if xl else plain, options)().train(args)
+    elif job["kind"] == "encode":
+        torch.save(_encoded(args, job["prompts"], xl), out / "encoded.pt")
+
+
+@torch.no_grad()
+def _encoded(args: Any, prompts: list[str], xl: bool) -> dict[str, list[torch.Tensor]]:
+    """What sd-scripts' own strategies make of prompts: token ids, and what the text encoders make of those."""
+    folder = args.pretrained_model_name_or_path
+    encoders = [CLIPTextModel.from_pretrained(folder, subfolder="text_encoder")]
+    if xl:
+        encoders.append(CLIPTextModelWithProjection.from_pretrained(folder, subfolder="text_encoder_2"))
+        tokenize = strategy_sdxl.SdxlTokenizeStrategy(args.max_token_length, args.tokenizer_cache_dir)
+        encode = strategy_sdxl.SdxlTextEncodingStrategy()
+    else:
+        tokenize = strategy_sd.SdTokenizeStrategy(False, args.max_token_length, args.tokenizer_cache_dir)
+        encode = strategy_sd.SdTextEncodingStrategy(args.clip_skip)
+    ids = tokenize.tokenize(prompts)
+    return {"ids": list(ids), "encoded": list(encode.encode_tokens(tokenize, encoders, list(ids)))}
 
 
 def _check(parser: Any, args: Any, out: Path) -> None:

@@ -53,7 +53,7 @@ class AddLowRank(nn.Module):
 def loop_by_hand(settings: Settings, root: Path, draws: RandomDraws, start: dict[str, lora.LowRank]) -> list[float]:
     """Images loaded, mirrored and encoded anew in every step; diffusers' noise scheduler; one AdamW over merged weights."""
     model = load_base(settings.model)
-    modules = lora.target_modules(model.unet, model.text_encoder)
+    modules = lora.target_modules(model)
     changes = {name: AddLowRank(start[name]) for name in modules}
     for name, module in modules.items():
         parametrize.register_parametrization(module, "weight", changes[name])
@@ -86,7 +86,7 @@ def loop_by_hand(settings: Settings, root: Path, draws: RandomDraws, start: dict
 def test_losses_equal_those_of_a_loop_by_hand(project: Layout) -> None:
     settings = settings_of(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
     model = load_base(settings.model)
-    start = initial(lora.target_modules(model.unet, model.text_encoder), settings.rank, settings.alpha, generator(1))
+    start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
     draws = RandomDraws(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2)
     ours = train(settings, project.root, "cpu", draws=draws, start=start).losses
     assert ours == pytest.approx(loop_by_hand(settings, project.root, draws, start), rel=1e-4)
@@ -143,7 +143,7 @@ def test_layers_of_one_shape_keep_their_own_changes() -> None:
 def test_a_text_layer_that_clip_skip_leaves_out_is_not_changed(project: Layout, change: dict[str, int]) -> None:
     settings = settings_of(project, epochs=1, text_encoder_lr=0.1, **change)
     model = load_base(settings.model)
-    start = initial(lora.target_modules(model.unet, model.text_encoder), settings.rank, settings.alpha, generator(1))
+    start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
     last = f"layers_{model.text_encoder.config.num_hidden_layers - 1}_"
     trained = train(settings, project.root, "cpu", start=start).weights
     same = [torch.equal(trained[name].down, start[name].down) for name in start if last in name]

@@ -23,8 +23,8 @@ from pipeline.storage import load_tensors, write_text
 from pipeline.text import encode, tokenize
 from pipeline.train import config, stage
 from pipeline.train.builtin import train
-from pipeline.train.draws import Draw
 from pipeline.train.settings import read_settings
+from train.replay import Replay, start_of
 from train.train_project import CAPTIONS, needs_sd_scripts, view
 
 pytestmark = needs_sd_scripts
@@ -52,7 +52,7 @@ class Runs:
 def prepare(layout: Layout, params: View) -> None:
     """Write M_1's input files without training."""
     job = config.read_job(params, 1, layout)
-    config.copy_tokenizer(job, layout.root)
+    config.copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)
 
@@ -127,42 +127,16 @@ def test_the_stage_publishes_files_and_a_loss_for_each_step(runs: Runs) -> None:
     assert metadata["ss_sd_scripts_commit_hash"] == lineage["sd_scripts_commit"]
 
 
-class Replay:
-    """The draws that sd-scripts made, as the builtin trainer's."""
-
-    def __init__(self, steps: list[dict[str, Any]], captions: list[str]) -> None:
-        self.steps, self.captions = steps, captions
-
-    def __call__(self, step: int) -> Draw:
-        found = self.steps[step]
-        return Draw(
-            rows=torch.tensor([self.captions.index(caption) for caption in found["captions"]]),
-            flips=torch.tensor(found["flips"]),
-            blanks=torch.zeros(len(found["flips"]), dtype=torch.bool),
-            posterior=torch.cat(found["posterior"]),
-            noise=found["noise"],
-            timesteps=found["timesteps"],
-        )
-
-
 def test_the_builtin_trainer_follows_the_losses_given_the_same_draws(runs: Runs) -> None:
     record = torch.load(runs.out / "record/record.pt")
     root = runs.followed.root
     settings = read_settings(runs.followed.model(1) / "train.toml", root)
-    start = _start(record["start"])
+    start = start_of(record["start"])
     draws = Replay(record["steps"], [example.caption for example in settings.examples])
     result = train(settings, root, "cpu", draws=draws, start=start)
     expected = [step["loss"] for step in record["steps"]]
     assert len(expected) == 21 and any(any(step["flips"]) for step in record["steps"])
     assert result.losses == pytest.approx(expected, rel=1e-4)
-
-
-def _start(state: dict[str, torch.Tensor]) -> dict[str, lora.LowRank]:
-    names = {key.split(".")[0] for key in state}
-    return {
-        name: lora.LowRank(state[f"{name}.lora_down.weight"], state[f"{name}.lora_up.weight"], float(state[f"{name}.alpha"]))
-        for name in names
-    }
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ FAILURES = {
 @pytest.fixture(autouse=True)
 def without_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start the entry directly: accelerate's launcher adds seconds and nothing that these tests look at."""
-    monkeypatch.setattr(launch, "_accelerate", lambda device: [sys.executable])
+    monkeypatch.setattr(launch, "launcher", lambda device, processes: [sys.executable])
 
 
 @pytest.mark.parametrize("failure", FAILURES)

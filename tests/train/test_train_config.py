@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,9 @@ def test_odd_model_paths_survive_the_toml(project: Layout, name: str) -> None:
     assert section["vae"] == record["vae"]
 
 
-def test_paths_are_relative_to_the_project(project: Layout) -> None:
+def test_paths_are_relative_to_the_project(project: Layout, tiny_model: Path) -> None:
     write_json(project.base_record(), {"model": "models/base", "vae": None, "sha256": "0" * 64, "files": {}})
-    (project.root / "models/base").mkdir()
+    shutil.copytree(tiny_model / "tokenizer", project.root / "models/base/tokenizer")
     job = config.read_job(view(start_from="previous"), 1, project)
     texts = config.texts(view(), job, project.model(1), project.root)
     assert str(project.root) not in "".join(texts.values())

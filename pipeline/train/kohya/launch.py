@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
+import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import pipeline
+import toml
+
 from pipeline import paths
 from pipeline.errors import UserError
-from pipeline.process import die_with_parent
+from pipeline.process import tied
 from pipeline.progress import Progress
 from pipeline.train.kohya.options import Options
+from pipeline.train.less_memory import LESS_MEMORY
+from pipeline.train.processes import environment, launcher
 
 _POLL_SECONDS = 0.2
 _LAST_LINES = 3
 _NOISE = re.compile(r"it/s|s/it|%\||^\s*$|Warning|warn\(")
-_EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Exit|Interrupt)\b.*")
-_LAUNCHER = "subprocess.CalledProcessError"
+_EXCEPTION = re.compile(r"^(?:\[rank\d+\]: )?([\w.]*(?:Error|Exception|Exit|Interrupt)\b.*)")
+_LAUNCHERS = ("subprocess.CalledProcessError", "torch.distributed.elastic.")
 
 
 def find_sd_scripts(root: Path) -> Path:
@@ -44,26 +47,35 @@ def commit(sd_scripts: Path) -> str:
     return answer.stdout.strip() if (sd_scripts / ".git").exists() and answer.returncode == 0 else "unknown"
 
 
-def run(train_toml: Path, root: Path, device: str, options: Options, steps: int, log: Path, local_model: bool) -> None:
+def run(
+    train_toml: Path,
+    root: Path,
+    device: str,
+    options: Options,
+    steps: int,
+    log: Path,
+    local_model: bool,
+    processes: int = 1,
+) -> None:
     """Train as `train_toml` says, with `root` as the working directory and all output in `log`.
 
-    Raises UserError with the trainer's own last words when it fails, or when it ends after another number of steps.
+    Several processes share each batch, so that its size and the number of updates are what the TOMLs say. Raises UserError
+    with the trainer's last words when it fails, when it ends after another number of steps, or when a batch cannot be shared.
     """
     sd_scripts = find_sd_scripts(root)
-    command = [*_accelerate(device), "-m", "pipeline.train.kohya.entry", "--config_file", str(train_toml.resolve())]
-    environment = _environment(sd_scripts, device, options, local_model)
+    entry = [*launcher(device, processes), "-m", "pipeline.train.kohya.entry", "--config_file", str(train_toml.resolve())]
+    values = _environment(sd_scripts, device, options, local_model)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
-        )
+    with log.open("wb") as output, tempfile.TemporaryDirectory() as folder:
+        command = [*entry, *shared_dataset(train_toml, root, processes, Path(folder))]
+        process = subprocess.Popen(tied(command), cwd=root, env=values, stdout=output, stderr=subprocess.STDOUT)
         try:
             done = _follow(process, Path(options.loss_file), steps)
         finally:
             process.kill()
             process.wait()
     if process.returncode != 0:
-        raise UserError(f"sd-scripts failed: {last_words(log.read_text(errors='replace'))} (all of its output: {log})")
+        raise UserError(f"sd-scripts failed: {_reason(process.returncode, log)} (all of its output: {log})")
     if done != steps:
         raise UserError(
             f"sd-scripts ended after {done} of {steps} steps without an error: "
@@ -71,36 +83,31 @@ def run(train_toml: Path, root: Path, device: str, options: Options, steps: int,
         )
 
 
-def _accelerate(device: str) -> list[str]:
-    """Every choice is spelled out, so that neither a user's accelerate configuration nor a guess can change the run."""
-    import torch
+def shared_dataset(train_toml: Path, root: Path, processes: int, folder: Path) -> list[str]:
+    """Arguments that give each of several processes its share of a batch: a copy of dataset.toml, in `folder`, says how large.
 
-    threads = str(torch.get_num_threads())
-    fixed = ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    where = ["--cpu"] if device == "cpu" else []
-    return [sys.executable, "-m", "accelerate.commands.launch", *fixed, "--num_cpu_threads_per_process", threads, *where]
+    sd-scripts takes batch_size for that of each process. Raises UserError when it cannot be divided.
+    """
+    if processes == 1:
+        return []
+    settings = {name: value for section in toml.loads(train_toml.read_text()).values() for name, value in section.items()}
+    dataset = toml.loads((root / settings["dataset_config"]).read_text())
+    for part in dataset["datasets"]:
+        if part["batch_size"] % processes:
+            raise UserError(
+                f"batch_size {part['batch_size']} cannot be shared evenly by {processes} processes; set --processes to a "
+                "divisor of it, or trainer: builtin in params.yaml, which shares any batch"
+            )
+        part["batch_size"] //= processes
+    shared = folder / "dataset.toml"
+    shared.write_text(toml.dumps(dataset))
+    return ["--dataset_config", str(shared)]
 
 
 def _environment(sd_scripts: Path, device: str, options: Options, local_model: bool) -> Mapping[str, str]:
-    """sd-scripts and this very pipeline on the path; offline when the model is, so that no look-up can stall a run."""
-    package_root = str(Path(pipeline.__file__).resolve().parents[1])
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, str(sd_scripts), os.environ.get("PYTHONPATH")]))
-    environment["PYTHONUNBUFFERED"] = "1"
-    environment.update(options.to_environment())
-    if local_model:
-        environment["HF_HUB_OFFLINE"] = "1"
-    if device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    elif ":" in device:
-        environment["CUDA_VISIBLE_DEVICES"] = _visible_device(int(device.partition(":")[2]))
-    return environment
-
-
-def _visible_device(index: int) -> str:
-    """The GPU that this process calls `index`, in the numbering of its own environment."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",")[index] if visible else str(index)
+    """sd-scripts on the path too; offline when the model is, so that no look-up can stall a run."""
+    offline = {"HF_HUB_OFFLINE": "1"} if local_model else {}
+    return environment(device, [sd_scripts], options.to_environment() | offline)
 
 
 def _follow(process: subprocess.Popen[bytes], loss_file: Path, steps: int) -> int:
@@ -128,11 +135,23 @@ def read_losses(loss_file: Path) -> list[float]:
     return [float(line.partition(",")[2]) for line in lines]
 
 
+def _reason(code: int, log: Path) -> str:
+    """Why a run failed: its last words, but for what is better said in ours."""
+    text = log.read_text(errors="replace")
+    words = last_words(text)
+    if "out of memory" in words:
+        return f"the memory does not hold a training step; {LESS_MEMORY}"
+    if code == -signal.SIGKILL or "SIGKILL" in text:
+        return f"something ended it (signal 9), often the system for want of memory: {LESS_MEMORY}"
+    return words
+
+
 def last_words(log: str) -> str:
     """What a failed run's log has to say, in one line: its last exception, else its last lines that are no progress bar."""
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in log.splitlines()]
-    exceptions = [line for line in lines if _EXCEPTION.match(line) and not line.startswith(_LAUNCHER)]
-    if exceptions:
-        return exceptions[-1].removeprefix("pipeline.errors.UserError: ")
+    exceptions = [found.group(1) for line in lines if (found := _EXCEPTION.match(line))]
+    own = [exception for exception in exceptions if not exception.startswith(_LAUNCHERS)]
+    if own:
+        return own[-1].removeprefix("pipeline.errors.UserError: ")
     spoken = [line.strip() for line in lines if not _NOISE.search(line)]
     return " / ".join(spoken[-_LAST_LINES:]) or "it said nothing"

@@ -1,0 +1,139 @@
+"""Measure everything that docs/performance.md says and print it beside the floors.
+
+python -m benchmarks.paper_scale [--device cuda|cpu] [--quick] [--only PART ...] [--out results.json]
+"""
+
+from __future__ import annotations
+
+import pipeline.compat  # noqa: F401  (before diffusers)
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import torch
+
+from benchmarks.paper_scale import attention, floors, iteration, memory, numerics, sampling, training
+from benchmarks.paper_scale.models import random_sd15, write_sd15
+from benchmarks.paper_scale.scale import Scale, scale_of
+from pipeline.paths import project_root
+from pipeline.sample.sampler import dtype_of, place
+from pipeline.storage import write_json
+from pipeline.train.kohya.launch import find_sd_scripts
+
+PARTS = ("memory", "sampling", "training", "iteration", "numerics", "attention")
+
+
+@click.command()
+@click.option("--device", default=None, help="cuda, cuda:N or cpu; default: a GPU where there is one.")
+@click.option("--quick", is_flag=True, help="A few minutes: fewer batches, updates and repeats.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Only these parts.")
+@click.option("--model", type=click.Path(path_type=Path), default=Path("scratch/sd15-random"), show_default=True,
+              help="Where SD 1.5 with random weights is, or will be written (4.3 GB).")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Write the numbers here, as JSON.")
+def main(device: str | None, quick: bool, only: tuple[str, ...], model: Path, out: Path | None) -> None:
+    """Compare with diffusers and sd-scripts on SD 1.5 with random weights, and with what nothing can beat."""
+    scale = scale_of(device or ("cuda" if torch.cuda.is_available() else "cpu"), quick)
+    machine = describe(scale.device)
+    print(f"{machine}; {scale}", flush=True)
+    found: dict[str, dict[str, float]] = {}
+    for part in only or PARTS:
+        print(f"\n{part}", flush=True)
+        found[part] = RUNS[part](scale, model, found)
+    if scale.on_gpu:
+        print_aims(found)
+    if out:
+        write_json(out, {"machine": machine, "scale": str(scale), "found": found})
+
+
+def describe(device: str) -> str:
+    """The machine in words: processor or GPU, threads, torch."""
+    if device != "cpu":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    cores = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return f"{cores}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def run_sampling(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    loaded = place(random_sd15(), scale.device, dtype_of(scale.precision, scale.device))
+    return sampling.compare(loaded, scale)
+
+
+def run_training(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    return training.compare(write_sd15(model), scale, find_sd_scripts(project_root(Path.cwd())))
+
+
+def run_iteration(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    if not {"sampling", "training"} <= found.keys():
+        print("needs the parts sampling and training in the same run")
+        return {}
+    measuring = iteration.measuring_seconds(scale)
+    result = {"measuring 1000 images, seconds": measuring}
+    for ours, trainer in (("ours", "builtin"), ("diffusers", "sd-scripts")):
+        images = best(found["sampling"], ours)
+        updates = found["training"][f"{trainer}, live latents"]
+        result[f"{trainer} and {ours}, minutes"] = iteration.minutes(images, updates, measuring)
+    for name, value in result.items():
+        print(f"{name:40} {value:8.1f}", flush=True)
+    return result
+
+
+def run_numerics(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    return numerics.compare(Path("models/miniature"), scale)
+
+
+def run_attention(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    if not scale.on_gpu:
+        print("only on a GPU")
+        return {}
+    forward, both = attention.compare(scale.device, 16, False), attention.compare(scale.device, training.BATCH, True)
+    return forward | {f"{name}, with gradients": value for name, value in both.items()}
+
+
+def run_memory(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    result = memory.estimates()
+    for name, gigabytes in result.items():
+        print(f"{name:60} {gigabytes:6.1f} GB (estimate)", flush=True)
+    return result
+
+
+RUNS: dict[str, Callable[[Scale, Path, dict[str, dict[str, float]]], dict[str, float]]] = {
+    "memory": run_memory,
+    "sampling": run_sampling,
+    "training": run_training,
+    "iteration": run_iteration,
+    "numerics": run_numerics,
+    "attention": run_attention,
+}
+
+
+def best(rates: dict[str, float], whose: str) -> float:
+    """The highest rate of one sampler, over batches, plain or compiled."""
+    return max(rate for name, rate in rates.items() if name.startswith(whose))
+
+
+def print_aims(found: dict[str, dict[str, float]]) -> None:
+    """What was reached beside what was aimed at, and the share of the floor."""
+    reached: dict[str, float] = {}
+    if rates := found.get("sampling"):
+        theirs = max((rate for name, rate in rates.items() if name.startswith("diffusers, compiled")), default=float("nan"))
+        reached |= {
+            "sampling, images/s": best(rates, "ours"),
+            "sampling, times compiled diffusers": best(rates, "ours") / theirs,
+        }
+        print(f"\nsampling reaches {best(rates, 'ours') * floors.image_seconds():.0%} of the floor")
+    if rates := found.get("training"):
+        ours, theirs = rates["builtin, cached latents"], rates["sd-scripts, cached latents"]
+        reached |= {"training, updates/s": ours, "training, times sd-scripts": ours / theirs}
+        print(f"training reaches {ours * floors.STEP_SECONDS:.0%} of the floor")
+    if minutes := found.get("iteration"):
+        reached["one iteration, minutes"] = minutes["builtin and ours, minutes"]
+    for name, value in reached.items():
+        met = value <= floors.AIMS[name] if "minutes" in name else value >= floors.AIMS[name]
+        print(f"{name:40} {value:8.2f}, aim {floors.AIMS[name]:g}: {'met' if met else 'NOT met'}")
+
+
+if __name__ == "__main__":
+    main()

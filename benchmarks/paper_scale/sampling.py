@@ -1,0 +1,89 @@
+"""Images per second of our sampler and of diffusers' pipeline: the same model, batch, steps and guidance, PNGs included."""
+
+from __future__ import annotations
+
+import pipeline.compat  # noqa: F401  (before diffusers)
+
+import copy
+import io
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+
+from benchmarks.paper_scale.models import CAPTION
+from benchmarks.paper_scale.scale import Scale, compiling, interleaved
+from pipeline.compiled import is_compiled, restore
+from pipeline.models import BETA_END, BETA_START, StableDiffusion
+from pipeline.randomness import generator
+from pipeline.sample.batches import Job, Plan, generate
+from pipeline.sample.png import Lineage
+from pipeline.sample.sampler import Settings
+from pipeline.sample.schedule import Constant
+
+CFG = 7.5
+
+Run = Callable[[], object]
+
+
+def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
+    """{"ours, compiled, batch 8": images per second, ...}; plain runs take turns, then compiled ones."""
+    found: dict[str, float] = {}
+    for compiled in (False, True) if scale.on_gpu else (False,):
+        for batch in scale.batches:
+            count = batch * -(-scale.images // batch)
+            label = f"{'compiled' if compiled else 'plain'}, batch {batch}"
+            runs: dict[str, Run] = {
+                f"ours, {label}": ours(model, scale, batch, count, compiled),
+                f"diffusers, {label}": theirs(model, scale, batch, count, compiled),
+            }
+            for name, seconds in interleaved(runs, scale.repeats, scale.device).items():
+                found[name] = count / seconds
+                print(f"{name:32} {found[name]:8.3f} images/s", flush=True)
+            restore(model.unet)
+    return found
+
+
+def ours(model: StableDiffusion, scale: Scale, batch: int, count: int, compiled: bool) -> Run:
+    """A whole stage but for loading the model: prompts encoded, images drawn, decoded, and written as PNGs."""
+    settings = Settings(Constant(CFG), scale.steps, scale.side, scale.side, max_token_length=scale.tokens)
+    jobs = [Job(f"{i:05d}.png", i, 0, f"{CAPTION} {i}", i) for i in range(count)]
+
+    def run() -> None:
+        with TemporaryDirectory() as folder, compiling(compiled and not is_compiled(model.unet)):
+            generate(
+                model, Plan("D_1", jobs, settings, Lineage("sd15", "0" * 64, None, None, CFG, settings), batch, Path(folder))
+            )
+
+    return run
+
+
+def theirs(model: StableDiffusion, scale: Scale, batch: int, count: int, compiled: bool) -> Run:
+    """diffusers' pipeline as its documentation makes it fast: channels_last, and both networks compiled with autotuning."""
+    scheduler = EulerAncestralDiscreteScheduler(
+        beta_start=BETA_START, beta_end=BETA_END, beta_schedule="scaled_linear", steps_offset=1
+    )
+    # Shallow copies: the same weights in modules of their own, so that compiling them leaves ours alone.
+    unet, vae = copy.copy(model.unet), copy.copy(model.vae)
+    vae.register_to_config(scaling_factor=model.latent_scale)
+    if compiled:
+        unet = torch.compile(unet, mode="max-autotune", fullgraph=True)
+        vae.decode = torch.compile(vae.decode, mode="max-autotune", fullgraph=True)
+    pipe = StableDiffusionPipeline(
+        vae, model.text_encoder, model.tokenizer, unet, scheduler, None, None, requires_safety_checker=False
+    )
+    pipe.set_progress_bar_config(disable=True)
+
+    def run() -> None:
+        for start in range(0, count, batch):
+            numbers = range(start, start + batch)
+            images = pipe(
+                [f"{CAPTION} {i}" for i in numbers], height=scale.side, width=scale.side, guidance_scale=CFG, clip_skip=1,
+                num_inference_steps=scale.steps, generator=[generator(i) for i in numbers],
+            ).images  # fmt: skip
+            for image in images:
+                image.save(io.BytesIO(), "PNG", compress_level=1)
+
+    return run

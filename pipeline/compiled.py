@@ -1,0 +1,82 @@
+"""A U-Net whose calls run compiled: one graph of fused kernels, made once and used for every step, batch and iteration.
+
+Weights are inputs of the compiled graph. So the next iteration's can be copied into the same storage (`copy_weights`) without
+compiling again, and another process finds the compiled kernels in torch's cache on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from torch import nn
+
+SWITCH = "REDIFINE_COMPILE"
+"""Environment variable: 0 never compiles, 1 always does, whatever the device; without it large work on a GPU is compiled."""
+
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 3e-2
+"""How far, relative to its norm, the compiled result may be from the plain one, in float32 and in half precision."""
+
+_COMPILED: WeakSet[nn.Module] = WeakSet()
+
+
+def wanted(device: torch.device, worth_it: bool) -> bool:
+    """Whether to compile on `device`: as the environment says, else where it is a GPU and the work is large."""
+    wish = os.environ.get(SWITCH)
+    if wish in ("0", "1"):
+        return wish == "1"
+    return worth_it and device.type not in ("cpu", "mps")
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether `module` runs compiled: then its parts must stay as they are."""
+    return module in _COMPILED
+
+
+def compile_module(module: nn.Module, options: Mapping[str, Any] | None = None) -> None:
+    """From now on calls of `module` run compiled, for the one shape that they have; its weights stay where they are."""
+    module.compile(fullgraph=True, dynamic=False, options=dict(options or {}))
+    _COMPILED.add(module)
+
+
+def restore(module: nn.Module) -> None:
+    """Undo `compile_module`."""
+    module._compiled_call_impl = None
+    _COMPILED.discard(module)
+
+
+def compile_checked(module: nn.Module, run: Callable[[], torch.Tensor], options: Mapping[str, Any], what: str) -> None:
+    """Compile `module` if `run`, which calls it, then still works and gives what it gave before; else leave it, and say so."""
+    try:
+        expected = run().detach().float().clone()
+        compile_module(module, options)
+        # The first call compiles, the second records a GPU's graph, and the third replays it.
+        result = [run().detach().float().clone() for _ in range(3)][-1]
+        off = float((result - expected).norm() / expected.norm())
+    # A compiler fails in many ways, and none of them may stop a run that works without it.
+    except Exception as error:
+        restore(module)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"{what}: the U-Net could not be compiled and runs plain: {reason}", file=sys.stderr)
+        return
+    half = next(module.parameters()).dtype != torch.float32
+    if not off <= (_HALF_TOLERANCE if half else _TOLERANCE):
+        restore(module)
+        print(f"{what}: the compiled U-Net differs by {off:.1e} and is not used", file=sys.stderr)
+
+
+@torch.no_grad()
+def copy_weights(target: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Copy a state dict into a module's own storage, cast to its dtype: what was compiled for the module stays valid.
+
+    Raises ValueError when the names differ.
+    """
+    own = target.state_dict(keep_vars=True)
+    if own.keys() != weights.keys():
+        raise ValueError(f"the weights have other names than the module, such as {sorted(own.keys() ^ weights.keys())[0]}")
+    for name, tensor in own.items():
+        tensor.copy_(weights[name])

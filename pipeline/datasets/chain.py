@@ -1,0 +1,42 @@
+"""A raw data set -> captions, D_0 and P in one go: what `redifine caption` and the stage prepare do one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import params as parameters
+from pipeline import presets
+from pipeline.captions.commands import caption_set
+from pipeline.datasets.catalogue import dataset
+from pipeline.params import Params, View
+from pipeline.paths import Layout
+from pipeline.prepare import stage
+from pipeline.storage import read_jsonl
+
+
+def into_chain(raw: Path, options: dict[str, Any], tell: Callable[[str], object]) -> int:
+    """Caption the raw set, point params.yaml at it and write D_0, P and M_0's record; returns the number of images.
+
+    `options` are those of `redifine caption`. Raises UserError as both do; params.yaml is written between them.
+    """
+    params = parameters.load()
+    chosen = with_defaults(options, params)
+    caption_set(raw, chosen)
+    folder = chosen["out"] or raw
+    values = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
+    for line in presets.told(presets.assign(values)):
+        tell(line)
+    layout = Layout()
+    stage.run(View(parameters.load(), "prepare"), layout)
+    return len(read_jsonl(layout.prompts))
+
+
+def with_defaults(options: dict[str, Any], params: Params) -> dict[str, Any]:
+    """`options` with the folder to write, and squares that are large enough for the chain."""
+    known = dataset(options["name"])
+    if known.name == "folder":
+        return options
+    size = max(known.size or 0, params.resolution) if options["size"] is None else options["size"]
+    return options | {"out": options["out"] or Path("raw") / known.name, "size": size}

@@ -1,0 +1,119 @@
+"""`redifine repro`: `dvc repro`, after mending what a DVC that was killed can leave torn.
+
+DVC writes its stages and outputs under temporary names, but dvc.lock and its list of running processes in place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline import params as parameters
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+_PLACES = ("data", "models", "traces", "features", "metrics", "analysis", "report", "plots")
+_UNFINISHED = re.compile(r"\.[\w-]{22}\.tmp$")
+"""The end of the names that DVC gives to files it is still writing."""
+
+
+@click.command(
+    short_help="dvc repro, after mending what a killed one left torn.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def repro(arguments: tuple[str, ...]) -> None:
+    """`dvc repro ...`, after mending what a DVC that was killed while it wrote has left torn.
+
+    Example: redifine repro report
+    """
+    if parameters.FILE.is_file():
+        parameters.load()
+    for sentence in mend(Path()):
+        click.echo(sentence, err=True)
+    os.execvp(sys.executable, [sys.executable, "-m", "dvc", "repro", *arguments])
+
+
+def mend(root: Path) -> list[str]:
+    """Mend dvc.lock and DVC's list of running processes, remove its unfinished files; returns a sentence for each.
+
+    Raises UserError when another process works in this clone, or when a file cannot be mended.
+    """
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    from pipeline.process import lock_holder
+
+    try:
+        with Repo(str(root)) as repo, repo.lock:
+            return [sentence for part in _PARTS for sentence in part(root, repo)]
+    except NotDvcRepoError as error:
+        raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
+    except LockError as error:
+        holder = lock_holder(root) or "another DVC process"
+        raise UserError(f"{holder} is at work in this clone; wait until it has ended, or end it, and run this again") from error
+
+
+def _mend_lock_file(root: Path, repo: Repo) -> list[str]:
+    """A dvc.lock that DVC cannot read gives way to the last commit's; what that lacks, DVC knows from its run cache."""
+    path = root / "dvc.lock"
+    if not path.is_file() or _is_whole(path, repo):
+        return []
+    command = ["git", "show", "HEAD:./dvc.lock"]
+    committed = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    if committed.returncode == 0:
+        path.write_bytes(committed.stdout)
+        if _is_whole(path, repo):
+            return ["dvc.lock was torn and is the last commit's again; finished stages come back from DVC's cache"]
+    path.unlink()
+    return ["dvc.lock was torn and is gone; finished stages come back from DVC's cache"]
+
+
+def _is_whole(path: Path, repo: Repo) -> bool:
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    try:
+        Lockfile(repo, str(path.resolve())).load()
+    except DvcException:
+        return False
+    return True
+
+
+def _mend_process_list(root: Path, repo: Repo) -> list[str]:
+    """.dvc/tmp/rwlock says which process works on which output; processes that have ended are no loss there."""
+    import json
+
+    from dvc.lock import make_lock
+
+    path = root / ".dvc/tmp/rwlock"
+    with make_lock(f"{path}.lock", tmp_dir=str(path.parent)):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        except ValueError:
+            path.unlink()
+            return ["DVC's list of running processes was torn and is empty now"]
+    return []
+
+
+def _remove_unfinished(root: Path, repo: Repo) -> list[str]:
+    """Files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
+    found = [path for place in _PLACES for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return [f"removed {len(found)} file(s) that DVC had not finished"] if found else []
+
+
+_PARTS: tuple[Callable[[Path, Repo], list[str]], ...] = (_mend_lock_file, _mend_process_list, _remove_unfinished)

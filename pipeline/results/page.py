@@ -1,0 +1,88 @@
+"""docs/results.md as text: every number in it comes from the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.compare.figures import entropy_figure, told
+from pipeline.compare.groups import COLUMNS, Setting
+from pipeline.report.words import counted
+from pipeline.results.claims import CLAIMS, Claim, judge
+from pipeline.results.figures import CURVES, picture
+from pipeline.results.tables import DEFAULT, STUDY, table_of
+from pipeline.sweep import plan
+
+PICTURED = {"cfg7.5": "guidance 7.5", "cfg1": "guidance 1.0", "cfg2.5": "guidance 2.5", "redifine": "ReDiFine"}
+
+
+def page(study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep: plan.Sweep) -> str:
+    """The whole page as Markdown; `notes` are words above the numbers, `sweep` is what the study was to run."""
+    parts = [
+        "# Results on the miniature",
+        f"Made by `make results`, which runs the chains of {STUDY} and {DEFAULT} and collects their numbers. "
+        f"Numbers: [{table_of(STUDY).name}]({table_of(STUDY).relative_to('docs')}), "
+        f"[{table_of(DEFAULT).name}]({table_of(DEFAULT).relative_to('docs')}). Values are means over seeds with 95 % intervals "
+        "(Student's t); a value without an interval is one seed.",
+        notes.strip(),
+        "## The default preset",
+        f"{counted(len(default), 'setting').capitalize()}, {_seeds(default)}: what `make repro` runs, with trainer: builtin.",
+        _table(default),
+        _figures(DEFAULT),
+        *(_pictures(setting.name) for setting in default),
+        "## The papers' claims",
+        *(_claim(claim, study) for claim in CLAIMS),
+        "## The study: every arm",
+        _what_ran(study, sweep),
+        "Collapse rate against FID_1 (Fig. 2, 6); dashed: the Pareto front.",
+        "![collapse rate against FID_1](results/trade-off.svg)",
+        _table(study),
+        _figures(STUDY),
+        *_entropy(study),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _claim(claim: Claim, study: Sequence[Setting]) -> str:
+    findings = "\n".join(f"- {judge(check, study).sentence()}" for check in claim.checks)
+    return f"**{claim.text}** ({claim.source}).\n\n{findings}"
+
+
+def _what_ran(study: Sequence[Setting], sweep: plan.Sweep) -> str:
+    """The study's own settings, and what its file lists but has not been run."""
+    base = ", ".join(f"{key}: {value}" for key, value in sweep.base.items())
+    ran = {(setting.name, run.seed) for setting in study for run in setting.runs}
+    missing = [f"{arm} (seed {seed})" for arm in plan.arms(sweep) for seed in sweep.seeds if (arm, seed) not in ran]
+    chains = counted(len(ran), "chain").capitalize()
+    text = f"The default preset, made smaller so that many chains fit the machine: {base}. {chains}."
+    return text + (f"\n\nNot run yet: {', '.join(missing)}." if missing else "")
+
+
+def _entropy(study: Sequence[Setting]) -> list[str]:
+    figure = entropy_figure(study)
+    if figure is None:
+        return []
+    return [f"{figure.title} (second paper). {figure.note}", "![entropy and generalisation](results/entropy.svg)"]
+
+
+def _seeds(settings: Sequence[Setting]) -> str:
+    return counted(max(len(setting.runs) for setting in settings), "seed")
+
+
+def _table(settings: Sequence[Setting]) -> str:
+    lines = [f"| arm | seeds | K | {' | '.join(COLUMNS)} |", "|" + "---|" * (len(COLUMNS) + 3)]
+    for setting in settings:
+        cells = [setting.name, str(len(setting.runs)), str(setting.last), *(told(value(setting)) for value in COLUMNS.values())]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figures(sweep: Path) -> str:
+    return "\n".join(
+        f"{name} over k:\n\n![{name} over k](results/{sweep.stem}-{metric}.svg)\n" for metric, name in CURVES.items()
+    )
+
+
+def _pictures(arm: str) -> str:
+    head = f"### {PICTURED.get(arm, arm)}\n\nRows are prompts, columns k = 0 (real) to K."
+    return f"{head}\n\n![{arm}]({picture(arm).relative_to('docs')})"

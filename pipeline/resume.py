@@ -1,0 +1,24 @@
+"""What besides a stage's inputs decides its bytes: unfinished work is gone on with only where all of it is the same."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def surroundings(device: str) -> dict[str, str | int]:
+    """This package's code, torch's version and threads, and the device's name: with another of them, rounding may differ."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return {"code": code_hash(_PACKAGE), "device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+
+
+def code_hash(package: Path) -> str:
+    """One hash of every Python file in a folder, by name and content."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

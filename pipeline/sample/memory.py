@@ -1,0 +1,67 @@
+"""How many images can be drawn at a time in the memory that is free; tests/scale holds the estimates to a count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pipeline.models import StableDiffusion
+from pipeline.sample.sampler import DECODE_PIXELS, Settings
+
+_UNET_WIDTHS = 32
+"""Peak of a U-Net's forward pass in tensors of its first block's size: counted 26.1 for SD 1.5, 15.9 for SDXL."""
+
+_DECODER_WIDTHS = 8
+"""The same for the VAE's decoder, in tensors of the image's size and the VAE's first width: counted 6.0."""
+
+_RESERVE = 512 * 2**20
+"""For what is not counted: the libraries' workspaces, fragments."""
+
+
+def bytes_of_decoding(model: StableDiffusion, settings: Settings) -> int:
+    """An upper estimate of what decoding one part of a batch needs."""
+    pixels = max(DECODE_PIXELS, settings.height * settings.width)
+    return _DECODER_WIDTHS * int(model.vae.config.block_out_channels[0]) * pixels * model.vae.dtype.itemsize
+
+
+def bytes_per_image(model: StableDiffusion, settings: Settings) -> int:
+    """An upper estimate of what each image of a batch needs in the U-Net, both branches together."""
+    latents = settings.height * settings.width // model.pixels_per_latent**2
+    return 2 * _UNET_WIDTHS * int(model.unet.config.block_out_channels[0]) * latents * model.unet.dtype.itemsize
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that new tensors can take on `device`; None where that cannot be told."""
+    if device.type == "cpu":
+        return _available()
+    try:
+        free = torch.accelerator.get_memory_info(device)[0]
+        return free + torch.accelerator.memory_reserved(device) - torch.accelerator.memory_allocated(device)
+    except (RuntimeError, AttributeError, NotImplementedError):
+        return None
+
+
+def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Main memory that Linux could give out without swapping."""
+    if not meminfo.is_file():
+        return None
+    for line in meminfo.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def images_at_a_time(model: StableDiffusion, settings: Settings, wanted: int) -> int:
+    """`wanted`, or the largest of its halves that fits; at least 1, since only trying tells whether that fails.
+
+    Halves, so that a little more or less free memory seldom changes the number, and with it a GPU's rounding.
+    """
+    free = free_memory(model.device)
+    if free is None:
+        return wanted
+    # Several pieces are decoded only where several are drawn: a small batch needs less.
+    room = free - _RESERVE - min(bytes_of_decoding(model, settings), free // 2)
+    while wanted > 1 and wanted * bytes_per_image(model, settings) > room:
+        wanted = -(-wanted // 2)
+    return wanted

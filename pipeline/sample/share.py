@@ -1,0 +1,103 @@
+"""Draw a plan in one process or several: each has the model on its own device and draws whole batches of the plan.
+
+Which process draws a batch changes no byte of it: batches are cut the same for any number of processes, noise belongs to the
+image, and every process computes with as many threads as one alone would.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.errors import UserError
+from pipeline.process import devices_of, die_with_parent
+from pipeline.progress import Progress
+from pipeline.sample.batches import Plan, draw_batches, generate
+from pipeline.sample.sampler import load_merged
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model to draw with, as any process can load it; as `load_merged` takes it."""
+
+    model: str
+    vae: str | None
+    weights: Path | None
+    precision: str
+
+
+def draw_all(source: Source, plan: Plan, device: str, processes: int = 1) -> None:
+    """Draw what is unfinished of the plan with `processes` processes, never more than there are batches.
+
+    Raises UserError as `load_merged` and `generate` do, and when a process ends before its work; finished batches are kept.
+    """
+    todo = plan.unfinished()
+    devices = devices_of(device, processes)[: max(1, len(todo))]
+    if len(devices) > 1:
+        _draw_side_by_side(source, plan, todo, devices)
+    elif todo:
+        generate(load_merged(source.model, source.vae, source.weights, source.precision, device), plan)
+
+
+def _draw_side_by_side(source: Source, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
+    # Not forked: neither a GPU's context nor OpenMP's threads survive that.
+    context = get_context("spawn")
+    words = context.SimpleQueue()
+    threads = torch.get_num_threads()
+    workers = [
+        context.Process(target=_work, args=(words, source, plan, device, todo[rank :: len(devices)], threads), daemon=True)
+        for rank, device in enumerate(devices)
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        _follow(workers, plan)
+    finally:
+        for worker in workers:
+            if worker.pid is not None:
+                worker.terminate()
+                worker.join()
+    if not words.empty():
+        raise UserError(words.get())
+    if plan.unfinished():
+        codes = ", ".join(str(worker.exitcode) for worker in workers)
+        raise UserError(
+            f"{plan.name} is not finished, because a process ended early (exit codes {codes}; -9 is often too little memory); "
+            "finished images are kept, run again, with fewer --processes if it was memory"
+        )
+
+
+def _work(words: SimpleQueue[str], source: Source, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
+    """One process: its batches, or the sentence that says why not."""
+    die_with_parent()
+    torch.set_num_threads(threads)
+    try:
+        model = load_merged(source.model, source.vae, source.weights, source.precision, device)
+        draw_batches(model, plan, todo, lambda images: None)
+    except UserError as error:
+        words.put(str(error))
+        sys.exit(2)
+
+
+def _follow(workers: Sequence[BaseProcess], plan: Plan) -> None:
+    """Wait until all processes are done, or one has failed, and show how many images there are."""
+    with Progress(f"sample {plan.name}", len(plan.jobs)) as progress:
+        while True:
+            alive = any(worker.is_alive() for worker in workers)
+            progress.advance(len(plan.jobs) - plan.images(plan.unfinished()) - progress.done)
+            if not alive or any(worker.exitcode for worker in workers):
+                return
+            time.sleep(_POLL_SECONDS)

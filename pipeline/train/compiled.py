@@ -1,0 +1,47 @@
+"""Compile the U-Net for training, low-rank changes included, where there are enough updates."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from pipeline.compiled import compile_checked, wanted
+from pipeline.models import StableDiffusion
+from pipeline.randomness import generator
+from pipeline.train.low_rank import Network
+
+_WORTH_UPDATES = 1000
+"""From this many updates on, compiling (some minutes the first time) should pay for itself."""
+
+
+def compile_if_worth_it(
+    model: StableDiffusion, network: Network, shape: tuple[int, ...], ids: torch.Tensor, updates: int
+) -> None:
+    """Compile the model's U-Net for latents of `shape` [B,4,h,w] when there are enough updates, and it works.
+
+    It works when the gradients of one step are those of the plain U-Net.
+    """
+    if not wanted(model.device, updates >= _WORTH_UPDATES) or not network.parameters("lora_unet"):
+        return
+    latents = torch.randn(shape, generator=generator(0)).to(model.device, model.unet.dtype)
+    times = torch.arange(len(latents), device=model.device) * 100 % 1000
+    half = model.unet.dtype != torch.float32
+    network.merge()
+    with torch.no_grad(), _cast(model, half):
+        condition = model.encode(ids[:1]).expand(len(latents), -1, -1).contiguous()
+
+    def gradients() -> torch.Tensor:
+        network.merge()
+        # Like the tensors of a real step in all that the compiler looks at, or that step would compile again.
+        given = condition.detach().requires_grad_(bool(network.parameters("lora_te")))
+        with _cast(model, half):
+            predicted = model.predict_noise(latents, times, given)
+        found = torch.autograd.grad(predicted.float().square().mean(), network.parameters("lora_unet"))
+        return torch.cat([gradient.flatten().float() for gradient in found])
+
+    compile_checked(model.unet, gradients, {} if model.device.type == "cpu" else {"deterministic": True}, "train")
+
+
+def _cast(model: StableDiffusion, half: bool) -> AbstractContextManager[object]:
+    return torch.autocast(model.device.type, model.unet.dtype) if half else nullcontext()

@@ -1,0 +1,97 @@
+"""The builtin trainer in several processes: start them, and what each of them runs."""
+
+from __future__ import annotations
+
+import pipeline.compat  # noqa: F401  (before diffusers)
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline import lora
+from pipeline.errors import UserError
+from pipeline.process import devices_of, die_with_parent, tied
+from pipeline.storage import read_json, write_json, write_text
+from pipeline.train.builtin import Result, train
+from pipeline.train.processes import environment, launcher
+from pipeline.train.settings import read_settings
+from pipeline.train.team import Team
+
+_VARIABLE = "REDIFINE_TOGETHER"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the processes are told. `folder`: where the first of them leaves the result."""
+
+    train_toml: str
+    root: str
+    device: str
+    processes: int
+    condition_drop: float
+    folder: str
+
+    @property
+    def weights(self) -> Path:
+        return Path(self.folder) / "lora.safetensors"
+
+    @property
+    def losses(self) -> Path:
+        return Path(self.folder) / "losses.json"
+
+    @property
+    def words(self) -> Path:
+        """Why a process failed."""
+        return Path(self.folder) / "words.txt"
+
+
+def train_together(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
+    """As `builtin.train`, in several processes, which show the first one's progress. Raises UserError when one fails."""
+    devices_of(device, processes)
+    with tempfile.TemporaryDirectory() as folder:
+        task = Task(str(train_toml.resolve()), str(root.resolve()), device, processes, condition_drop, folder)
+        command = [*launcher(device, processes), "-m", "pipeline.train.together"]
+        values = environment(device, [], {_VARIABLE: json.dumps(asdict(task))})
+        code = subprocess.run(tied(command), env=values, stdout=subprocess.DEVNULL, check=False).returncode
+        if task.words.is_file():
+            raise UserError(task.words.read_text(encoding="utf-8"))
+        if code != 0 or not task.losses.is_file():
+            raise UserError(f"the {processes} training processes ended with exit code {code}; what they said stands above")
+        return Result(lora.read(task.weights), read_json(task.losses)["losses"])
+
+
+def _member(task: Task, rank: int) -> None:
+    """What one process does."""
+    import torch
+
+    device = devices_of(task.device, task.processes)[rank]
+    if device != "cpu":
+        torch.accelerator.set_device_index(rank)
+    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    settings = read_settings(Path(task.train_toml), Path(task.root))
+    with nullcontext() if rank == 0 else redirect_stderr(io.StringIO()):
+        result = train(settings, Path(task.root), device, task.condition_drop, team=Team(rank, task.processes))
+    if rank == 0:
+        lora.save(task.weights, result.weights)
+        write_json(task.losses, {"losses": result.losses})
+    torch.distributed.destroy_process_group()
+
+
+def main() -> None:
+    die_with_parent()
+    task = Task(**json.loads(os.environ[_VARIABLE]))
+    try:
+        _member(task, int(os.environ["RANK"]))
+    except UserError as error:
+        write_text(task.words, str(error))
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

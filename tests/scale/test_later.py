@@ -1,0 +1,96 @@
+"""Decoding put off, as on a GPU: the same images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scale_chain import PROMPTS, bytes_of, sampling_chain, view
+
+from pipeline.errors import UserError
+from pipeline.models import StableDiffusion, load_base
+from pipeline.sample import batches, later, stage
+from pipeline.sample.later import decoded, draw_undecoded, joined
+from pipeline.sample.sampler import Settings, draw, encode_prompts
+from pipeline.sample.schedule import Constant
+
+SETTINGS = Settings(Constant(7.5), 3, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> StableDiffusion:
+    return load_base(tiny_model)
+
+
+def drawn_later(model: StableDiffusion, seeds: list[int], rows: int):
+    prompts = PROMPTS[: len(seeds)]
+    conditions, empty = encode_prompts(model, prompts, SETTINGS), encode_prompts(model, [""], SETTINGS)
+    with torch.inference_mode():
+        now = draw(model, conditions, empty, seeds, SETTINGS)
+        return now, decoded(model, draw_undecoded(model, conditions, empty, seeds, SETTINGS, rows), "D_1")
+
+
+def test_latents_decoded_later_are_the_images_drawn_at_once(model: StableDiffusion) -> None:
+    now, later_ = drawn_later(model, [3, 4, 5], rows=3)
+    assert np.array_equal(now.pixels, later_.pixels)
+    assert torch.equal(now.latents, later_.latents) and torch.equal(now.diff_norm, later_.diff_norm)
+
+
+def test_a_compiled_unet_always_gets_a_full_batch_and_the_filling_is_cut_off(
+    model: StableDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = later.draw_latents
+    monkeypatch.setattr(later, "is_compiled", lambda unet: True)
+    monkeypatch.setattr(later, "draw_latents", lambda *given: sizes.append(len(given[3])) or original(*given))
+    now, later_ = drawn_later(model, [3, 4], rows=5)
+    assert sizes == [5] and len(later_.pixels) == 2
+    torch.testing.assert_close(now.latents, later_.latents, atol=1e-4, rtol=1e-4)
+
+
+def test_pieces_of_a_batch_are_joined_in_order(model: StableDiffusion) -> None:
+    conditions, empty = encode_prompts(model, PROMPTS, SETTINGS), encode_prompts(model, [""], SETTINGS)
+    whole = draw(model, conditions, empty, range(5), SETTINGS)
+    parts = [draw(model, conditions[part], empty, range(5)[part], SETTINGS) for part in (slice(0, 2), slice(2, 5))]
+    again = joined(parts)
+    torch.testing.assert_close(again.latents, whole.latents, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(again.diff_norm, whole.diff_norm, atol=1e-3, rtol=1e-4)
+    assert np.abs(again.pixels.astype(int) - whole.pixels).max() <= 1
+
+
+def test_a_stage_that_runs_out_of_memory_goes_on_and_draws_the_same(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, starved = (sampling_chain(tiny_model, tmp_path / name) for name in ("plain", "starved"))
+    params = view(tiny_model, sample_batch=5)
+    stage.run(params, 2, plain, "cpu")
+
+    def limited(model, conditions, *rest):
+        if len(conditions) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return draw(model, conditions, *rest)
+
+    monkeypatch.setattr(batches, "draw", limited)
+    stage.run(params, 2, starved, "cpu")
+    assert capsys.readouterr().err.count("does not hold 5 images at a time, going on with 2") == 1
+    names = [set(bytes_of(layout)) for layout in (plain, starved)]
+    assert names[0] == names[1]
+
+
+def test_a_stage_without_memory_for_one_image_keeps_what_is_finished(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = sampling_chain(tiny_model, tmp_path)
+    calls = iter(range(100))
+
+    def full(*given):
+        if next(calls) >= 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return draw(*given)
+
+    monkeypatch.setattr(batches, "draw", full)
+    with pytest.raises(UserError, match="does not hold one image.*finished images are kept"):
+        stage.run(view(tiny_model), 2, layout, "cpu")
+    assert len(list(layout.scratch.rglob("*.png"))) == 2

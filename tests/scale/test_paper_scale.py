@@ -1,0 +1,74 @@
+"""The benchmark that waits for a GPU runs: on the tiny model, every comparison that a CPU can make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.paper_scale import floors, iteration, numerics, sampling, training
+from benchmarks.paper_scale.scale import Scale, interleaved
+from pipeline.models import load_base
+from pipeline.paths import Layout
+from train.train_project import needs_sd_scripts
+
+SMALL = Scale("cpu", 64, "fp32", 2, (1, 2), 2, 4, 1, 75, 1)
+
+
+def test_the_floors_are_those_of_the_counted_operations() -> None:
+    assert 1 / floors.image_seconds() == pytest.approx(15.6, rel=0.01)
+    assert pytest.approx(241, rel=0.01) == floors.UPDATES * floors.STEP_SECONDS
+
+
+def test_both_samplers_are_timed_at_every_batch(tiny_model: Path) -> None:
+    found = sampling.compare(load_base(tiny_model), SMALL)
+    assert set(found) == {f"{who}, plain, batch {batch}" for who in ("ours", "diffusers") for batch in (1, 2)}
+    assert all(rate > 0 for rate in found.values())
+
+
+def test_runs_take_turns_after_one_that_is_not_timed() -> None:
+    order: list[str] = []
+    interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, "cpu")
+    assert order == ["a", "b", "a", "b", "a", "b"]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_builtin_trainer_is_timed_in_its_steady_state(tiny_model: Path, tmp_path: Path, cached: bool) -> None:
+    training.write_project(Layout(tmp_path), tiny_model, SMALL, cached)
+    assert training.rate_of_builtin(Layout(tmp_path), SMALL) > 0
+
+
+def test_a_clock_leaves_out_the_first_updates() -> None:
+    assert training.Clock([0.0, 10.0, 10.5, 11.0, 11.5]).rate(skipped=1) == 2.0
+
+
+def test_an_iteration_is_its_training_its_images_and_its_measures() -> None:
+    assert iteration.minutes(images_per_second=10, updates_per_second=28, measuring_seconds=60) == pytest.approx(
+        16_800 / 28 / 60 + 1000 / 10 / 60 + 1
+    )
+
+
+def test_psnr_is_the_textbooks() -> None:
+    one = np.zeros((2, 4, 4, 3), np.uint8)
+    other = one.copy()
+    other[1] = 255
+    assert numerics.psnr(one, one) == [99.0, 99.0]
+    assert numerics.psnr(one, other) == [99.0, 0.0]
+
+
+def test_only_medians_are_held_to_the_tolerance() -> None:
+    assert "NOT met" in numerics._verdict("bf16, constant guidance, median PSNR", 34.9)
+    assert numerics._verdict("bf16, constant guidance, median PSNR", 35.0).endswith(": met")
+    assert numerics._verdict("bf16, constant guidance, least PSNR", 1.0) == numerics._verdict("fp32 twice, equal", 1.0) == ""
+
+
+@pytest.mark.slow
+@needs_sd_scripts
+def test_both_trainers_are_timed_on_one_pair_of_tomls(tiny_model: Path) -> None:
+    from pipeline.train.kohya.launch import find_sd_scripts
+    from project import ROOT
+
+    found = training.compare(tiny_model, SMALL, find_sd_scripts(ROOT))
+    assert set(found) == {f"{who}, {how} latents" for who in ("builtin", "sd-scripts") for how in ("cached", "live")}
+    assert all(rate > 0 for rate in found.values())
