@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion, StableDiffusionXL
-from pipeline.storage import load_tensors, save_tensors
+from pipeline.storage import load_tensors, save_tensors, sha256_bytes
 
 TrainParts = Literal["both", "unet", "text_encoder"]
 
@@ -41,6 +42,22 @@ class LowRank(NamedTuple):
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A LoRA's name and hashes: of all its file, and of its tensors alone, which A1111 and kin know it by."""
+
+    name: str
+    sha256: str
+    tensors_sha256: str
+
+
+def identify(path: Path, name: str) -> LoraFile:
+    """Hash a LoRA file. A safetensors file is 8 bytes (the header's length, little-endian), the header, the tensors."""
+    content = path.read_bytes()
+    tensors = content[8 + int.from_bytes(content[:8], "little") :]
+    return LoraFile(name, sha256_bytes(content), sha256_bytes(tensors))
 
 
 def target_modules(model: StableDiffusion, train_parts: TrainParts = "both") -> dict[str, nn.Module]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.lora import LoraFile
     from pipeline.sample.sampler import Settings
 
 KEY = "parameters"
@@ -25,9 +26,8 @@ class Lineage:
     base: str
     """M_0's name, for people."""
     base_hash: str
-    lora: str | None
-    """M_k's name; None where no LoRA was merged."""
-    lora_hash: str | None
+    lora: LoraFile | None
+    """M_k's; None where no LoRA was merged."""
     cfg: float
     settings: Settings
     k: int | None = None
@@ -44,8 +44,9 @@ class Lineage:
             "Model": self.base,
             "Clip skip": str(self.settings.clip_skip),
         }
-        if self.lora is not None and self.lora_hash is not None:
-            fields |= {"Lora hashes": f"{self.lora}: {self.lora_hash[:12]}", "Lora sha256": self.lora_hash}
+        if self.lora is not None:
+            hashes = f"{self.lora.name}: {self.lora.tensors_sha256[:12]}"
+            fields |= {"Lora hashes": hashes, "Lora sha256": self.lora.sha256}
         if self.k is not None:
             fields["Iteration"] = str(self.k)
         return fields | {

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline import lora
 from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
@@ -51,7 +52,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         name=f"D_{k}",
         jobs=_jobs(key["prompts"], params.seed, k, params.images_per_prompt),
         settings=_settings(params),
-        lineage=_lineage(params, k, base, key["lora"]),
+        lineage=_lineage(params, k, base, lora.identify(weights, f"M_{k}")),
         batch=params.sample_batch,
         scratch=layout.scratch / "sample" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16],
     )
@@ -109,12 +110,11 @@ def _settings(params: View) -> Settings:
     )
 
 
-def _lineage(params: View, k: int, base: str, weights: str) -> Lineage:
+def _lineage(params: View, k: int, base: str, weights: lora.LoraFile) -> Lineage:
     return Lineage(
         base=Path(params.model).name,
         base_hash=base,
-        lora=f"M_{k}",
-        lora_hash=weights,
+        lora=weights,
         cfg=params.cfg,
         settings=_settings(params),
         k=k,

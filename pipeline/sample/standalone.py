@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.lora import identify
 from pipeline.models import StableDiffusion
 from pipeline.params import Params
 from pipeline.paths import image_name
@@ -17,7 +18,7 @@ from pipeline.sample.batches import Job, Plan, collect, discard, generate
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings, load_merged
 from pipeline.sample.schedule import make_schedule
-from pipeline.storage import read_text, sha256_bytes, sha256_file, write_jsonl
+from pipeline.storage import read_text, sha256_bytes, write_jsonl
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -63,8 +64,8 @@ def sample_prompts(
     side = _checked_size(loaded, size)
     guidance = make_schedule(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
-    weights = sha256_file(lora) if lora is not None else None
-    lineage = Lineage(Path(model).name, base_hash(base_files(model)), lora.stem if lora else None, weights, cfg, settings)
+    weights = identify(lora, lora.stem) if lora is not None else None
+    lineage = Lineage(Path(model).name, base_hash(base_files(model)), weights, cfg, settings)
     jobs = [
         Job(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
         for i, prompt in enumerate(prompts)

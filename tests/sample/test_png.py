@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.lora import LoraFile
 from pipeline.sample.png import KEY, Lineage, format_parameters, parse_parameters
 from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import Exponential
 from pipeline.storage import encode_png
 
-LINEAGE = Lineage("miniature", "b" * 64, "M_3", "c" * 64, 7.5, Settings(Exponential(7.5, 2.0), 30, 64, 96), k=3)
+LINEAGE = Lineage(
+    "miniature", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, Settings(Exponential(7.5, 2.0), 30, 64, 96), k=3
+)
 NASTY = [
     "",
     "pokemon (creature), {very} [red]: 1.5",
@@ -33,7 +36,7 @@ def test_the_text_is_two_lines_in_the_form_that_tools_read():
     assert text == (
         "a red creature\n"
         "Steps: 30, Sampler: Euler a, CFG scale: 7.5, Seed: 99, Size: 96x64, Model hash: bbbbbbbbbb, Model: miniature, "
-        'Clip skip: 2, Lora hashes: "M_3: cccccccccccc", Lora sha256: ' + "c" * 64 + ", Iteration: 3, Prompt index: 12, "
+        'Clip skip: 2, Lora hashes: "M_3: dddddddddddd", Lora sha256: ' + "c" * 64 + ", Iteration: 3, Prompt index: 12, "
         'Image index: 0, Schedule: "exponential(7.5, decay 2)", Model sha256: ' + "b" * 64
     )
 
@@ -67,5 +70,5 @@ def test_a_png_carries_the_text_and_the_pixels(prompt):
 
 
 def test_without_a_lora_nothing_claims_one():
-    fields = Lineage("base", "b" * 64, None, None, 7.5, Settings(Exponential(7.5, 2.0))).fields(0, 0, 0)
+    fields = Lineage("base", "b" * 64, None, 7.5, Settings(Exponential(7.5, 2.0))).fields(0, 0, 0)
     assert not any("Lora" in name or name == "Iteration" for name in fields)
