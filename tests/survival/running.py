@@ -78,9 +78,14 @@ def start(project: Path, log: Path, *command: str, **variables: str) -> Started:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command], cwd=project, env=environment() | variables, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, preexec_fn=_heed_interrupts,
         )  # fmt: skip
     return Started(process, log)
+
+
+def _heed_interrupts() -> None:
+    """A shell's background jobs ignore SIGINT, and so would all that tests start which run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kill(started: Started, target: str) -> None:
