@@ -1,25 +1,27 @@
 #!/bin/bash
-# rehearse.sh [WORK [EXTRAS]]: build the CPU target and run a chain in it where no engine and no registry is, as root.
+# rehearse.sh [WORK [EXTRAS]]: build the CPU target and run a chain in it where no engine and no registry is, as root; in a
+# new folder below WORK, which goes away at the end.
 #
 # buildah runs every step of docker/Dockerfile in a chroot. The base image is not pulled: a root made from packages of the
 # same Debian release takes its name. EXTRAS is a folder for networks of their own: EXTRAS/root is laid over that root (a
 # pip.conf, certificates), EXTRAS/index is a package index that stands in for PyTorch's. Needs buildah and mmdebstrap.
 set -euo pipefail
-work=$(realpath -m "${1:-scratch/rehearsal}")
+place=$(realpath -m "${1:-scratch/rehearsal}")
 extras=${2:+$(realpath "$2")}
 cd "$(dirname "$0")/.."
 project=$PWD
 tag=$(sed -n 's/^ARG DEBIAN=//p' docker/Dockerfile)
 release=${tag%%-*}
-mirror=http://deb.debian.org
-mkdir -p "$work/tmp" "$work/root"
+mkdir -p "$place"
+# A folder of its own: what is removed at the end is never the user's.
+work=$(mktemp -d "$place/XXXXXX")
+mkdir "$work/tmp" "$work/root"
 trap 'rm -rf --one-file-system "$work"' EXIT
 
 tool() { TMPDIR=$work/tmp buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 
 echo "== base image: Debian $release from its packages, in the name of debian:$tag"
-mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates "$release" "$work/root.tar" \
-    "deb $mirror/debian $release main" "deb $mirror/debian-security $release-security main"
+mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates "$release" "$work/root.tar"
 tar --directory "$work/root" --extract --file "$work/root.tar"
 if [ -d "$extras/root" ]; then
     cp -r "$extras/root/." "$work/root/"
