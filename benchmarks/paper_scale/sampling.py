@@ -53,9 +53,7 @@ def ours(model: StableDiffusion, scale: Scale, batch: int, count: int, compiled:
 
     def run() -> None:
         with TemporaryDirectory() as folder, compiling(compiled and not is_compiled(model.unet)):
-            generate(
-                model, Plan("D_1", jobs, settings, Lineage("sd15", "0" * 64, None, None, CFG, settings), batch, Path(folder))
-            )
+            generate(model, Plan("D_1", jobs, settings, Lineage("sd15", "0" * 64, None, CFG, settings), batch, Path(folder)))
 
     return run
 
