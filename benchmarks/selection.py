@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.curate.selection import greedy, nearest_neighbour_quantile, threshold_decay
+from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
 
 POOL, WIDTH, KEPT = 10_000, 1024, 5_000
 DECAY = 0.95
@@ -43,11 +43,11 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for make in (spread, collapsed):
         features = make(rng)
-        tau = nearest_neighbour_quantile(features, 0.5)
+        tau = starting_threshold(features, 0.5)
         print(f"{make.__name__}: {KEPT:,} of {POOL:,} x {WIDTH}, tau_0 = {tau:.3f}")
         report("greedy", partial(greedy, features, KEPT, rng))
         report("threshold_decay", partial(threshold_decay, features, KEPT, tau, DECAY, rng))
-        report("nearest_neighbour_quantile", partial(nearest_neighbour_quantile, features, 0.5))
+        report("starting_threshold", partial(starting_threshold, features, 0.5))
 
 
 if __name__ == "__main__":

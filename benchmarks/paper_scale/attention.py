@@ -42,9 +42,11 @@ def compare(device: str, rows: int, gradients: bool) -> dict[str, float]:
 
 
 def _milliseconds(tensors: list[torch.Tensor], backend: SDPBackend, gradients: bool) -> float:
+    query, key, value = tensors
+
     def once() -> None:
         with sdpa_kernel(backend):
-            result = scaled_dot_product_attention(*tensors)
+            result = scaled_dot_product_attention(query, key, value)
         if gradients:
             result.sum().backward()
 

@@ -82,7 +82,7 @@ def write_sd15(folder: Path) -> Path:
         model.tokenizer.save_pretrained(folder / "tokenizer")
         parts: dict[str, nn.Module] = {"text_encoder": model.text_encoder, "vae": model.vae, "unet": model.unet}
         for name, part in parts.items():
-            part.save_pretrained(folder / name)
+            part.save_pretrained(folder / name)  # type: ignore[operator]
         EulerAncestralDiscreteScheduler(
             beta_start=BETA_START, beta_end=BETA_END, beta_schedule="scaled_linear", steps_offset=1
         ).save_pretrained(folder / "scheduler")

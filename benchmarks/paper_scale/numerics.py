@@ -76,8 +76,8 @@ def compare(model: Path, scale: Scale) -> dict[str, float]:
             found[f"{precision}, {guidance} guidance, median PSNR"] = median(values)
             found[f"{precision}, {guidance} guidance, least PSNR"] = min(values)
     for precision in ("fp32", *halves):
-        twice = [images(model, precision, device, False) for _ in range(2)]
-        found[f"{precision} twice, equal"] = float(np.array_equal(*twice))
+        once, again = (images(model, precision, device, False) for _ in range(2))
+        found[f"{precision} twice, equal"] = float(np.array_equal(once, again))
     found["training twice, equal"] = float(trained_twice(model, replace(scale, side=64)))
     for name, value in found.items():
         print(f"{name:44} {value:8.2f}{_verdict(name, value)}", flush=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.report.chart import Band, Series
 from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
+from pipeline.report.forecast import forecast_figures
 from pipeline.report.record import FinishedChain
 from pipeline.report.words import short
 from pipeline.theory.fit import PowerFit, fit_power
@@ -15,9 +16,10 @@ FIT_COLOUR = "var(--fit)"
 
 
 def spectra(record: FinishedChain) -> list[Figure]:
-    """Radial and angular densities, the high-frequency power, and the residuals' radial profile."""
-    power = power_figure(powers(record), record.iterations[0].metrics["power_spread"])
-    return [_radial(record), _angular(record), power, _residual(record)]
+    """Radial and angular densities, the high-frequency power and its forecast, and the residuals' radial profile."""
+    measured, spread = powers(record), record.iterations[0].metrics["power_spread"]
+    power = [power_figure(measured, spread), *forecast_figures(measured, spread)]
+    return [_radial(record), _angular(record), *power, _residual(record)]
 
 
 def powers(record: FinishedChain) -> list[float]:
