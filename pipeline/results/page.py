@@ -52,10 +52,14 @@ def _what_ran(study: Sequence[Setting], sweep: plan.Sweep) -> str:
     """The study's own settings, and what its file lists but has not been run."""
     base = ", ".join(f"{key}: {value}" for key, value in sweep.base.items())
     ran = {(setting.name, run.seed) for setting in study for run in setting.runs}
-    missing = [f"{arm} (seed {seed})" for arm in plan.arms(sweep) for seed in sweep.seeds if (arm, seed) not in ran]
+    missing = [_missing(arm, [seed for seed in sweep.seeds if (arm, seed) not in ran]) for arm in plan.arms(sweep)]
     chains = counted(len(ran), "chain").capitalize()
     text = f"The default preset, made smaller so that many chains fit the machine: {base}. {chains}."
-    return text + (f"\n\nNot run yet: {', '.join(missing)}." if missing else "")
+    return text + (f"\n\nNot run yet: {', '.join(filter(None, missing))}." if any(missing) else "")
+
+
+def _missing(arm: str, seeds: Sequence[int]) -> str:
+    return f"{arm} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})" if seeds else ""
 
 
 def _entropy(study: Sequence[Setting]) -> list[str]:
