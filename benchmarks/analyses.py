@@ -81,11 +81,11 @@ def print_parts(layout: Layout) -> None:
     """One image through each part, in one thread."""
     cv2.setNumThreads(1)
     path = layout.images(1) / image_name(0)
-    image, digest = picture(0), sha256_bytes(path.read_bytes())
+    image, row = picture(0), {"file": path.name, "sha256": sha256_bytes(path.read_bytes())}
     latents = np.random.default_rng(0).normal(size=(4, SIDE // 8, SIDE // 8)).astype(np.float32)
     non_local = load_denoiser("nlm")
     parts: dict[str, Callable[[], object]] = {
-        "decode and check the hash": lambda: load_checked(path, digest),
+        "decode and check the hash": lambda: load_checked(path.parent, row),
         "spectra": lambda: (standard_spectrum(image), high_frequency_power(image, 0.02)),
         "  radial and angular": lambda: standard_spectrum(image),
         "  S": lambda: high_frequency_power(image, 0.02),

@@ -20,6 +20,7 @@ from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl, w
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.draws import Draw, Draws, RandomDraws
+from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.options import Options
 from pipeline.train.settings import read_settings
@@ -93,8 +94,8 @@ def write_project(layout: Layout, model: Path, steps: int) -> View:
     write_jsonl(layout.training_set(1), rows)
     write_jsonl(layout.prompts, rows[:BATCH])
     write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": "0" * 64, "files": {}})
-    job = config.read_job(params, 1, layout)
-    config.copy_tokenizer(job, layout)
+    job = read_job(params, 1, layout)
+    copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)
     return params

@@ -18,8 +18,8 @@ from torch import nn
 SWITCH = "REDIFINE_COMPILE"
 """Environment variable: 0 never compiles, 1 always does, whatever the device; without it large work on a GPU is compiled."""
 
-_TOLERANCE, _HALF_TOLERANCE = 1e-3, 3e-2
-"""How far, relative to its norm, the compiled result may be from the plain one, in float32 and in half precision."""
+_TOLERANCES = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 0.1}
+"""How far, relative to its norm, the compiled result may be from the plain one: each rounds in its own places."""
 
 _COMPILED: WeakSet[nn.Module] = WeakSet()
 
@@ -63,8 +63,7 @@ def compile_checked(module: nn.Module, run: Callable[[], torch.Tensor], options:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"{what}: the U-Net could not be compiled and runs plain: {reason}", file=sys.stderr)
         return
-    half = next(module.parameters()).dtype != torch.float32
-    if not off <= (_HALF_TOLERANCE if half else _TOLERANCE):
+    if not off <= _TOLERANCES[next(module.parameters()).dtype]:
         restore(module)
         print(f"{what}: the compiled U-Net differs by {off:.1e} and is not used", file=sys.stderr)
 

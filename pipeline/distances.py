@@ -7,20 +7,32 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK = 512
+_CENTRED_ROWS = 20_000
 _SAME = 1e-12
 """Below this share of the squared norms a squared distance is rounding error: the features are float32 themselves."""
 
 
 class CentredPoints:
-    """Features [N,d] in float64, moved to their mean so that a common offset costs no precision, with squared norms [N]."""
+    """Features [N,d] moved to their mean so that a common offset costs no precision, with squared norms [N].
+
+    Large sets stay in float32, and only the rows at hand are centred, in float64: the same numbers in a third of the memory.
+    """
 
     def __init__(self, features: np.ndarray, centre: np.ndarray | None = None) -> None:
         self.centre: np.ndarray = features.mean(axis=0, dtype=np.float64) if centre is None else centre
-        self.values: np.ndarray = features - self.centre
-        self.norms: np.ndarray = np.einsum("nd,nd->n", self.values, self.values)
+        self._features = features
+        self._centred = features - self.centre if len(features) <= _CENTRED_ROWS else None
+        self.norms: np.ndarray = np.empty(len(features))
+        for rows in blocks(len(features)):
+            values = self.values(rows)
+            self.norms[rows] = np.einsum("nd,nd->n", values, values)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self._features)
+
+    def values(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Centred rows [n,d] float64."""
+        return self._features[rows] - self.centre if self._centred is None else self._centred[rows]
 
     def to(self, others: CentredPoints, rows: slice | np.ndarray, columns: slice | np.ndarray) -> np.ndarray:
         """Distances [n,m] float32 between `rows` of these points and `columns` of the others, which share their centre.
@@ -28,7 +40,7 @@ class CentredPoints:
         Rounded from float64, so that two equal distances stay equal however a matrix product was cut into pieces.
         """
         norms = self.norms[rows, None] + others.norms[None, columns]
-        squares = self.values[rows] @ others.values[columns].T
+        squares = self.values(rows) @ others.values(columns).T
         squares *= -2.0
         squares += norms
         squares[squares <= _SAME * norms] = 0.0

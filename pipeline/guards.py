@@ -132,10 +132,10 @@ def is_a(value: Any, kind: type | UnionType) -> bool:
 
 def fits(key: str, value: Any) -> bool:
     """Whether a value may stand under `key` in one of the chain's lists of images, captions or prompts."""
-    if key in ("index", "prompt_index", "image_index", "k"):
+    if key in ("index", "prompt_index", "image_index", "k", "offset", "size"):
         return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if not isinstance(value, str) or fault_of_text(value):
         return False
-    if key == "file":
+    if key in ("file", "shard"):
         return is_file_name(value)
     return key != "path" or is_inner_path(value)

@@ -56,7 +56,7 @@ class StableDiffusion:
     @property
     def pixels_per_latent(self) -> int:
         """How many pixels, in each direction, one latent covers (8)."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return pixels_per_latent(self.vae.config.block_out_channels)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
         for part in (self.text_encoder, self.vae, self.unet):
@@ -148,6 +148,39 @@ def load_base(model: str | Path, vae: str | Path | None = None, dtype: torch.dty
         return StableDiffusion(tokenizer, text_encoder, autoencoder, unet)
     second = _load_weights(CLIPTextModelWithProjection, folder / "text_encoder_2", dtype)
     return StableDiffusionXL(tokenizer, text_encoder, autoencoder, unet, _second_tokenizer(folder), second)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a model is, without its weights."""
+
+    tokenizer: CLIPTokenizer
+    """The first one, where there are two."""
+    pixels_per_latent: int
+    side: int
+    """Width and height, in pixels, of the images that it was made for."""
+
+
+def outline(model: str | Path) -> Outline:
+    """Read the small files of a diffusers folder. Raises UserError when one is missing or damaged."""
+    _check_folders(model, None, ("tokenizer", "unet", "vae"))
+    folder = Path(model)
+    cell = pixels_per_latent(_setting(AutoencoderKL, folder / "vae", "block_out_channels"))
+    side = int(_setting(UNet2DConditionModel, folder / "unet", "sample_size")) * cell
+    return Outline(_load(CLIPTokenizer, folder / "tokenizer"), cell, side)
+
+
+def pixels_per_latent(widths: Sequence[int]) -> int:
+    """Of a VAE whose blocks have these widths: each but the last halves the image."""
+    return 2 ** (len(widths) - 1)
+
+
+def _setting(kind: Any, folder: Path, key: str) -> Any:
+    """One value of a part's config."""
+    try:
+        return kind.load_config(str(folder))[key]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot read {key} in {folder}/config.json; fetch the model again") from error
 
 
 def _check_folders(model: str | Path, vae: str | Path | None, parts: Sequence[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipeline.errors import UserError
 from pipeline.params import Params
 
 Decorator = Callable[[Any], Any]
@@ -68,6 +70,37 @@ _DRAWING: tuple[Decorator, ...] = (
 
 CHAIN_DEFAULTS = ("model", "clip_skip", "max_token_length")
 """Options whose default is the chain's own value, where there is a params.yaml."""
+
+
+def device_option(function: Any) -> Any:
+    """--device, as `pick_device` takes it."""
+    return click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")(function)
+
+
+def pick_device(name: str | None) -> str:
+    """The torch device called `name`; for None CUDA where there is one, else the CPU. Raises UserError when it is not here."""
+    import torch
+
+    if name is not None and not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
+        raise UserError(f"--device must be cpu, cuda, cuda:N or mps, got {name!r}")
+    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device} cannot be used here: {str(error).splitlines()[0].partition('. ')[0]}") from error
+    return device
+
+
+def processes_option(function: Any) -> Any:
+    """--processes, also by an environment variable, for `dvc repro` passes no options on."""
+    return click.option(
+        "--processes",
+        type=click.IntRange(1, 64),
+        default=1,
+        envvar="REDIFINE_PROCESSES",
+        metavar="N",
+        help="Share the work among N processes, on as many GPUs; also by the variable REDIFINE_PROCESSES.",
+    )(function)
 
 
 def refuse_others(context: click.Context, *allowed: str) -> None:

@@ -46,6 +46,10 @@ class Params(BaseModel):
     strict: bool = False
     real_noise: float = Field(0.0, ge=0.0, le=1.0)
 
+    # How D_0..D_K are kept (prepare, sample)
+    shard_above: int = Field(10_000, ge=0)
+    shard_size: int = Field(1000, ge=1, le=100_000)
+
     # Training set (curate)
     training_set: Literal["replace", "mix", "accumulate", "select"] = "replace"
     real_fraction: float = Field(0.5, ge=0.0, le=1.0)
@@ -97,6 +101,7 @@ class Params(BaseModel):
     feature_model: str = "models/miniature/clip"
     clip_model: str = "models/miniature/clip"
     neighbours: int = Field(5, ge=1)
+    neighbour_images: int = Field(10_000, ge=100)
     frequency_cutoff: float = Field(0.02, ge=0.0, lt=0.5)
 
     # Analyses (analyse)
@@ -147,7 +152,7 @@ _PROMPT_ENCODING = ("clip_skip", "max_token_length")
 
 STAGE_PARAMS: dict[str, tuple[str, ...]] = {
     "prepare": ("seed", *_MODEL, "dataset", "folder", "prompts", "prompt_form", "creature_styles",
-                "resolution", "fit", "strict", "real_noise"),
+                "resolution", "fit", "strict", "real_noise", "shard_above", "shard_size"),
     "curate": ("seed", "training_set", "real_fraction", "selection", "pool", "selection_threshold", "selection_quantile",
                "selection_decay"),
     "train": (
@@ -158,9 +163,9 @@ STAGE_PARAMS: dict[str, tuple[str, ...]] = {
     ),
     "sample": (
         "seed", *_MODEL, *_PROMPT_ENCODING, "resolution", "precision", "cfg", "schedule", "cfg_decay",
-        "cfg_end", "interval_low", "interval_high", "steps", "images_per_prompt", "sample_batch",
+        "cfg_end", "interval_low", "interval_high", "steps", "images_per_prompt", "sample_batch", "shard_above", "shard_size",
     ),
-    "measure": ("features", "feature_model", "clip_model", "neighbours", "frequency_cutoff"),
+    "measure": ("features", "feature_model", "clip_model", "neighbours", "neighbour_images", "frequency_cutoff"),
     "analyse": ("denoiser", "denoiser_weights"),
     "report": tuple(Params.model_fields),
 }  # fmt: skip

@@ -18,11 +18,11 @@ class Layout:
         return self.root / "data/prompts.jsonl"
 
     def images(self, k: int) -> Path:
-        """D_k: PNGs and manifest.jsonl."""
+        """D_k: PNGs, or a large set's shards of them, and manifest.jsonl."""
         return self.root / f"data/D_{k}"
 
     def manifest(self, k: int) -> Path:
-        """One JSON object per image of D_k: file, prompt_index, image_index, prompt, seed, sha256."""
+        """One JSON object per image of D_k: file, prompt_index, image_index, prompt, seed, sha256 (shard, offset, size)."""
         return self.images(k) / "manifest.jsonl"
 
     def training_set(self, k: int) -> Path:

@@ -34,15 +34,22 @@ def available(folder: Path = FOLDER) -> dict[str, str]:
 def apply(names: Sequence[str], file: Path = params.FILE, folder: Path = FOLDER) -> Changes:
     """Write into params.yaml the defaults with the presets `names` on top, where a later one wins.
 
-    So the same names give the same values whatever the file held before. Raises UserError for an unknown name, and for a
-    preset that does not hold what params.yaml knows; then nothing is written.
+    So the same names give the same values whatever the file held before. Raises UserError as `compose` does; then nothing
+    is written.
+    """
+    return assign(compose(names, folder), file)
+
+
+def compose(names: Sequence[str], folder: Path = FOLDER) -> dict[str, Any]:
+    """The defaults with the presets `names` on top, where a later one wins.
+
+    Raises UserError for an unknown name, and for a preset that does not hold what params.yaml knows.
     """
     values = defaults()
     for name in names:
-        path = folder / f"{name}.yaml"
         values |= _read(name, folder)
-        params.check(values, path)
-    return assign(values, file)
+        params.check(values, folder / f"{name}.yaml")
+    return values
 
 
 def defaults() -> dict[str, Any]:

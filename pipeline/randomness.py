@@ -25,3 +25,12 @@ def generator(seed: int) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(seed)
+
+
+def onto(device: torch.device | str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor from the CPU, on `device`; to a GPU by way of pinned memory, without waiting for the work in flight there."""
+    import torch
+
+    if torch.device(device).type in ("cpu", "mps"):
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

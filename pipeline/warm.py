@@ -5,6 +5,8 @@ A client hands over its arguments, folder, environment and file descriptors, and
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -12,9 +14,10 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.process import die_with_parent
 
@@ -56,6 +59,7 @@ def serve(path: str) -> dict[str, Any]:
         listener.listen(16)  # clients that come while this imports wait
         for module in _MODULES:
             importlib.import_module(f"pipeline.{module}")
+        gc.freeze()  # else each fork's collector would visit, and so copy, all that was imported
         while True:
             ready = select.select([listener, *running.values()], [], [], _POLL_SECONDS if running else None)[0]
             if listener in ready and (request := _accept(listener, running)) is not None:
@@ -115,7 +119,24 @@ def main() -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     sys.argv = [str(Path(_HERE, "__main__.py")), *request["arguments"]]
-    importlib.import_module("pipeline.cli").main()
+    _run_and_exit()
+
+
+def _run_and_exit() -> NoReturn:
+    """Run the command line and end at once: to take down what the server has imported would cost more than many a stage."""
+    code: Any = 1
+    try:
+        importlib.import_module("pipeline.cli").main()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:  # whatever it is, a process of its own would print it and end with 1
+        traceback.print_exc()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

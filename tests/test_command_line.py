@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +188,9 @@ def test_options_of_drawing_have_the_defaults_of_params() -> None:
     names = ("cfg", "cfg_decay", "cfg_end", "interval_low", "interval_high", "steps", "seed", "images_per_prompt", "precision")
     options = {option.name: option.default for option in main.commands["sample"].params}  # type: ignore[attr-defined]
     assert {name: options[name] for name in names} == {name: params.Params.model_fields[name].default for name in names}
+
+
+@pytest.mark.parametrize("words", [("preset",), ("dataset", "list"), ("figure",)], ids=" ".join)
+def test_what_is_listed_is_listed_as_json_too(project: Path, words: tuple[str, ...]) -> None:
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in json.loads(run(*words, "--json").stdout)]
+    assert all(line.startswith(name) for line, name in zip(run(*words).stdout.splitlines(), names, strict=True))

@@ -72,6 +72,12 @@ def test_parameters_are_those_that_the_stage_may_read(stage: str, package: str) 
     assert sorted(definition(stage)["params"]) == sorted(STAGE_PARAMS[package])
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_base_model_that_is_fetched_makes_no_stage_stale(stage: str) -> None:
+    fetched = ROOT / "models/base/another"
+    assert not [dep for dep in definition(stage)["deps"] if ROOT / dep in (fetched, *fetched.parents)]
+
+
 def test_what_ends_an_iteration_is_defined_before_what_goes_on() -> None:
     order = list(YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"])
     assert max(order.index("measure"), order.index("analyse")) < min(order.index("sample"), order.index("train"))

@@ -1,6 +1,9 @@
 """Measure everything that docs/performance.md says and print it beside the floors.
 
-python -m benchmarks.paper_scale [--device cuda|cpu] [--quick] [--only PART ...] [--out results.json]
+python -m benchmarks.paper_scale [--device cuda|cpu] [--quick] [--only PART ...] [--batch N ...] [--out results.json]
+
+It can be done in pieces, where time on a GPU is short: commands with the same --out add to one file, and the last one prints
+all of the aims.
 """
 
 from __future__ import annotations
@@ -9,7 +12,10 @@ import pipeline.compat  # noqa: F401  (before diffusers)
 
 import os
 import platform
+import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 
 import click
@@ -20,7 +26,7 @@ from benchmarks.paper_scale.models import random_sd15, write_sd15
 from benchmarks.paper_scale.scale import Scale, scale_of
 from pipeline.paths import project_root
 from pipeline.sample.sampler import dtype_of, place
-from pipeline.storage import write_json
+from pipeline.storage import read_json, write_json
 from pipeline.train.kohya.launch import find_sd_scripts
 
 PARTS = ("memory", "sampling", "training", "iteration", "numerics", "attention")
@@ -30,22 +36,42 @@ PARTS = ("memory", "sampling", "training", "iteration", "numerics", "attention")
 @click.option("--device", default=None, help="cuda, cuda:N or cpu; default: a GPU where there is one.")
 @click.option("--quick", is_flag=True, help="A few minutes: fewer batches, updates and repeats.")
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Only these parts.")
+@click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, help="Only these batches in sampling.")
 @click.option("--model", type=click.Path(path_type=Path), default=Path("scratch/sd15-random"), show_default=True,
               help="Where SD 1.5 with random weights is, or will be written (4.3 GB).")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the numbers here, as JSON.")
-def main(device: str | None, quick: bool, only: tuple[str, ...], model: Path, out: Path | None) -> None:
+def main(
+    device: str | None, quick: bool, only: tuple[str, ...], batches: tuple[int, ...], model: Path, out: Path | None
+) -> None:
     """Compare with diffusers and sd-scripts on SD 1.5 with random weights, and with what nothing can beat."""
     scale = scale_of(device or ("cuda" if torch.cuda.is_available() else "cpu"), quick)
+    scale = replace(scale, batches=batches or scale.batches)
     machine = describe(scale.device)
     print(f"{machine}; {scale}", flush=True)
-    found: dict[str, dict[str, float]] = {}
+    found = earlier(out, machine)
     for part in only or PARTS:
         print(f"\n{part}", flush=True)
-        found[part] = RUNS[part](scale, model, found)
+        found[part] = found.get(part, {}) | attempted(part, scale, model, found)
+        if out:
+            write_json(out, {"machine": machine, "scale": str(scale), "found": found})
     if scale.on_gpu:
         print_aims(found)
-    if out:
-        write_json(out, {"machine": machine, "scale": str(scale), "found": found})
+
+
+def earlier(out: Path | None, machine: str) -> dict[str, dict[str, float]]:
+    """What commands before this one have found on the same machine."""
+    known = read_json(out) if out and out.is_file() else {}
+    return known["found"] if known.get("machine") == machine else {}
+
+
+def attempted(part: str, scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
+    """A part's numbers; none when it fails."""
+    try:
+        return RUNS[part](scale, model, found)
+    # Whatever goes wrong in one part, the others are worth having.
+    except Exception:
+        traceback.print_exc()
+        return {}
 
 
 def describe(device: str) -> str:
@@ -66,15 +92,15 @@ def run_training(scale: Scale, model: Path, found: dict[str, dict[str, float]]) 
 
 
 def run_iteration(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
-    if not {"sampling", "training"} <= found.keys():
-        print("needs the parts sampling and training in the same run")
+    if not (found.get("sampling") and found.get("training")):
+        print("needs the parts sampling and training, in this run or in an earlier one with the same --out")
         return {}
     measuring = iteration.measuring_seconds(scale)
     result = {"measuring 1000 images, seconds": measuring}
     for ours, trainer in (("ours", "builtin"), ("diffusers", "sd-scripts")):
-        images = best(found["sampling"], ours)
-        updates = found["training"][f"{trainer}, live latents"]
-        result[f"{trainer} and {ours}, minutes"] = iteration.minutes(images, updates, measuring)
+        images, updates = best(found["sampling"], ours), found["training"].get(f"{trainer}, live latents", nan)
+        if not isnan(total := iteration.minutes(images, updates, measuring)):
+            result[f"{trainer} and {ours}, minutes"] = total
     for name, value in result.items():
         print(f"{name:40} {value:8.1f}", flush=True)
     return result
@@ -110,26 +136,25 @@ RUNS: dict[str, Callable[[Scale, Path, dict[str, dict[str, float]]], dict[str, f
 
 
 def best(rates: dict[str, float], whose: str) -> float:
-    """The highest rate of one sampler, over batches, plain or compiled."""
-    return max(rate for name, rate in rates.items() if name.startswith(whose))
+    """The highest rate of one sampler, over batches, plain or compiled; NaN where there is none."""
+    return max((rate for name, rate in rates.items() if name.startswith(whose)), default=nan)
 
 
 def print_aims(found: dict[str, dict[str, float]]) -> None:
     """What was reached beside what was aimed at, and the share of the floor."""
     reached: dict[str, float] = {}
     if rates := found.get("sampling"):
-        theirs = max((rate for name, rate in rates.items() if name.startswith("diffusers, compiled")), default=float("nan"))
         reached |= {
             "sampling, images/s": best(rates, "ours"),
-            "sampling, times compiled diffusers": best(rates, "ours") / theirs,
+            "sampling, times compiled diffusers": best(rates, "ours") / best(rates, "diffusers, compiled"),
         }
         print(f"\nsampling reaches {best(rates, 'ours') * floors.image_seconds():.0%} of the floor")
     if rates := found.get("training"):
-        ours, theirs = rates["builtin, cached latents"], rates["sd-scripts, cached latents"]
+        ours, theirs = (rates.get(f"{trainer}, cached latents", nan) for trainer in ("builtin", "sd-scripts"))
         reached |= {"training, updates/s": ours, "training, times sd-scripts": ours / theirs}
         print(f"training reaches {ours * floors.STEP_SECONDS:.0%} of the floor")
     if minutes := found.get("iteration"):
-        reached["one iteration, minutes"] = minutes["builtin and ours, minutes"]
+        reached["one iteration, minutes"] = minutes.get("builtin and ours, minutes", nan)
     for name, value in reached.items():
         met = value <= floors.AIMS[name] if "minutes" in name else value >= floors.AIMS[name]
         print(f"{name:40} {value:8.2f}, aim {floors.AIMS[name]:g}: {'met' if met else 'NOT met'}")

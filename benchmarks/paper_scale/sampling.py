@@ -29,7 +29,10 @@ Run = Callable[[], object]
 
 
 def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
-    """{"ours, compiled, batch 8": images per second, ...}; plain runs take turns, then compiled ones."""
+    """{"ours, compiled, batch 8": images per second, ...}; plain runs take turns, then compiled ones.
+
+    A batch that does not fit or cannot be compiled is left out, and said.
+    """
     found: dict[str, float] = {}
     for compiled in (False, True) if scale.on_gpu else (False,):
         for batch in scale.batches:
@@ -39,10 +42,15 @@ def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
                 f"ours, {label}": ours(model, scale, batch, count, compiled),
                 f"diffusers, {label}": theirs(model, scale, batch, count, compiled),
             }
-            for name, seconds in interleaved(runs, scale.repeats, scale.device).items():
-                found[name] = count / seconds
-                print(f"{name:32} {found[name]:8.3f} images/s", flush=True)
+            try:
+                for name, seconds in interleaved(runs, scale.repeats, scale.device).items():
+                    found[name] = count / seconds
+                    print(f"{name:32} {found[name]:8.3f} images/s", flush=True)
+            except RuntimeError as error:
+                print(f"{label}: {error}", flush=True)
             restore(model.unet)
+            # Graphs of other shapes would count against torch's limit of compilations, and hold memory.
+            torch._dynamo.reset()
     return found
 
 
@@ -54,6 +62,8 @@ def ours(model: StableDiffusion, scale: Scale, batch: int, count: int, compiled:
     def run() -> None:
         with TemporaryDirectory() as folder, compiling(compiled and not is_compiled(model.unet)):
             generate(model, Plan("D_1", jobs, settings, Lineage("sd15", "0" * 64, None, CFG, settings), batch, Path(folder)))
+        if compiled and not is_compiled(model.unet):
+            raise RuntimeError("our U-Net could not be compiled, so there is nothing to compare")
 
     return run
 

@@ -12,13 +12,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.paper_scale.models import CAPTION
-from benchmarks.paper_scale.scale import Scale, compiling
+from benchmarks.paper_scale.scale import Scale, compiling, synchronize
 from pipeline.params import View, check
 from pipeline.paths import Layout
 from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl, write_text
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.draws import Draw, Draws, RandomDraws
+from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.options import Options
 from pipeline.train.settings import read_settings
@@ -39,12 +40,16 @@ class Clock:
 
 @dataclass
 class TimedDraws:
-    """Draws that note when each step begins."""
+    """Draws that note when each step begins; at the steps `ends`, between which is timed, with all work before them done."""
 
     draws: Draws
     clock: Clock
+    device: str
+    ends: tuple[int, int]
 
     def __call__(self, step: int) -> Draw:
+        if step in self.ends:
+            synchronize(self.device)
         self.clock.times.append(time.perf_counter())
         return self.draws(step)
 
@@ -86,8 +91,8 @@ def write_project(layout: Layout, model: Path, scale: Scale, cached: bool) -> No
     write_jsonl(layout.training_set(1), rows)
     write_jsonl(layout.prompts, rows)
     write_json(layout.base_record(), {"model": str(model.resolve()), "vae": None, "sha256": "0" * 64, "files": {}})
-    job = config.read_job(params, 1, layout)
-    config.copy_tokenizer(job, layout)
+    job = read_job(params, 1, layout)
+    copy_tokenizer(job, layout)
     workers = 2 if scale.on_gpu else 0
     for name, text in config.texts(params, job, layout.model(1), layout.root, workers).items():
         write_text(layout.model(1) / name, text)
@@ -100,7 +105,8 @@ def rate_of_builtin(layout: Layout, scale: Scale) -> float:
     clock = Clock()
     # On a GPU compiled, as the 16,800 updates of a real run are.
     with compiling(scale.on_gpu):
-        train(settings, layout.root, scale.device, draws=TimedDraws(draws, clock))
+        timed = TimedDraws(draws, clock, scale.device, (scale.skipped, scale.updates - 1))
+        train(settings, layout.root, scale.device, draws=timed)
     return clock.rate(scale.skipped)
 
 

@@ -69,7 +69,9 @@ def non_local_means(image: np.ndarray) -> np.ndarray:
 
 def _noise(diagonal: np.ndarray) -> np.ndarray:
     """The finest diagonal band [3,h,w] -> standard deviation of the noise [3,1,1] (Donoho and Johnstone 1994)."""
-    median = np.median(np.abs(diagonal), axis=(1, 2), keepdims=True)
+    sizes = np.abs(diagonal).reshape(len(diagonal), -1)
+    middle = sizes.shape[1] // 2
+    median = np.partition(sizes, middle, axis=1)[:, middle].reshape(-1, 1, 1)  # np.median: twice the time
     return np.maximum(median / np.float32(0.6745), np.float32(LEAST_NOISE))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
@@ -42,19 +43,32 @@ def mean_observation(
 ) -> Observation:
     """The mean of `look` over items, in float64 and in their order, so that the number of threads changes no bit.
 
-    Memory is bounded: at most 64 observations are held. `seen` is told after each batch how many items it had.
+    Memory is bounded: at most 64 observations are held. `seen` is told of each item that is done.
     Raises ValueError when there are no items, or when their observations differ in size.
     """
     totals: list[np.ndarray] | None = None
     with _libraries_on_one_thread(), ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(items), _AT_ONCE):
-            batch = items[start : start + _AT_ONCE]
-            for observation in pool.map(look, batch):
-                totals = _added(totals, observation)
-            seen(len(batch))
+        for observation in _in_order(pool, look, items):
+            totals = _added(totals, observation)
+            seen(1)
     if totals is None:
         raise ValueError("an analysis needs at least one image")
     return Observation(*(total / len(items) for total in totals))
+
+
+def _in_order(pool: Executor, look: Callable[[Item], Observation], items: Iterable[Item]) -> Iterator[Observation]:
+    """`look` at each item, some ahead of the one that is asked for; the rest is given up when one fails."""
+    ahead: deque[Future[Observation]] = deque()
+    try:
+        for item in items:
+            ahead.append(pool.submit(look, item))
+            if len(ahead) == _AT_ONCE:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()
 
 
 @contextmanager

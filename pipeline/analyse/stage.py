@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ def run(params: View, k: int, layout: Layout, workers: int | None = None) -> Non
     `workers` threads (default: one a core) look at the images; their number does not change the result.
     Raises UserError on a missing or damaged image or trace, images of several sizes, or a denoiser without its weights.
     """
-    traces = _traces(layout.traces(k)) if k else {}
-    seen = _look(params, k, layout, workers or default_workers())
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(_traces, layout.traces(k)) if k else None
+        seen = _look(params, k, layout, workers or default_workers())
+    traces = reading.result() if reading else {}
     mark = fingerprint(seen.residual)
     maps = {"residual_spectrum": mark.residual_spectrum, "autocorrelation": mark.autocorrelation}
     write_bytes(layout.analysis_maps(k), safetensors.numpy.save(maps))
@@ -54,7 +57,7 @@ def _look(params: View, k: int, layout: Layout, workers: int) -> Observation:
     denoiser = load_denoiser(params.denoiser, params.denoiser_weights)
 
     def look(row: dict[str, Any]) -> Observation:
-        return observe(load_checked(folder / row["file"], row["sha256"]), denoiser)
+        return observe(load_checked(folder, row), denoiser)
 
     try:
         with Progress(f"analyse {k}", len(rows)) as progress:

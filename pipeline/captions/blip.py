@@ -63,7 +63,7 @@ def load_blip(folder: Path, device: str) -> Blip:
     if not folder.is_dir():
         raise UserError(f"--blip {folder} is no folder; fetch Salesforce/blip-image-captioning-large there (docs/datasets.md)")
     try:
-        processor = BlipProcessor.from_pretrained(str(folder), local_files_only=True)
+        processor = BlipProcessor.from_pretrained(str(folder), local_files_only=True, use_fast=False)
         model = BlipForConditionalGeneration.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

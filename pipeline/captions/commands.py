@@ -9,6 +9,7 @@ import click
 
 from pipeline.captions.options import captioning
 from pipeline.errors import UserError
+from pipeline.options import pick_device
 
 if TYPE_CHECKING:
     from pipeline.captions.job import Job, Outcome
@@ -91,16 +92,15 @@ def _models(blip: Path | None, tagger: Path | None, device: str | None) -> tuple
     """What loads BLIP and the tagger when they are needed; the device is picked only then."""
     from pipeline.captions.job import Model
     from pipeline.captions.tagger import load_tagger
-    from pipeline.cli import _pick_device
 
     def load_blip_there() -> Any:
         from pipeline.captions.blip import load_blip
 
-        return load_blip(blip, _pick_device(device)) if blip else None
+        return load_blip(blip, pick_device(device)) if blip else None
 
     return (
         Model(_identity(blip, "*.safetensors"), load_blip_there) if blip else None,
-        Model(_identity(tagger, "*.onnx"), lambda: load_tagger(tagger, _pick_device(device))) if tagger else None,
+        Model(_identity(tagger, "*.onnx"), lambda: load_tagger(tagger, pick_device(device))) if tagger else None,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pipeline.options import device_option
+
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _SCORE = click.FloatRange(0.1, 1.0)
 
@@ -37,7 +39,7 @@ _CAPTIONING = (
         "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True
     ),
     click.option("--tokenizer", type=_FOLDER, help="CLIP tokenizer that counts tokens; default: that of params.yaml's model."),
-    click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU."),
+    device_option,
 )
 
 

@@ -50,7 +50,9 @@ def read_manifest(run: ComparedRun, k: int) -> list[dict[str, Any]]:
 def read_image(run: ComparedRun, k: int, row: Mapping[str, Any]) -> bytes:
     """An image file of D_k. Raises UserError when it is missing or not the one that the manifest records."""
     path = _LAYOUT.images(k) / row["file"]
-    content = _read(run, path)
+    if run.source is None:
+        raise _no_source(run, path)
+    content = run.source.read_image(_LAYOUT.images(k), row)
     if sha256_bytes(content) != row["sha256"]:
         raise UserError(f"{path} of {run.name} is not the image that its manifest.jsonl records (sha256 differs); restore it")
     return content
@@ -58,5 +60,9 @@ def read_image(run: ComparedRun, k: int, row: Mapping[str, Any]) -> bytes:
 
 def _read(run: ComparedRun, path: Path) -> bytes:
     if run.source is None:
-        raise UserError(f"{run.name} comes from a table, which holds no {path}; name a revision instead")
+        raise _no_source(run, path)
     return run.source.read(path)
+
+
+def _no_source(run: ComparedRun, path: Path) -> UserError:
+    return UserError(f"{run.name} comes from a table, which holds no {path}; name a revision instead")

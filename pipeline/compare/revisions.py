@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import UserError
+from pipeline.shards import Row, is_in_shard
 
 WORKSPACE = "workspace"
 
@@ -17,6 +18,10 @@ class Source(Protocol):
 
     def read(self, path: Path) -> bytes:
         """Content of a file. Raises UserError when it is recorded but cannot be had, or was never recorded."""
+        ...
+
+    def read_image(self, folder: Path, row: Row) -> bytes:
+        """The PNG of one image of the set in `folder`, loose or in a shard. Raises UserError as `read` does."""
         ...
 
     def has(self, path: Path) -> bool:
@@ -40,11 +45,20 @@ class Revision:
         return f"{self.name} ({self.commit[:7]})"
 
     def read(self, path: Path) -> bytes:
+        return self._read(path, None, None)
+
+    def read_image(self, folder: Path, row: Row) -> bytes:
+        if not is_in_shard(row):
+            return self.read(folder / row["file"])
+        return self._read(folder / row["shard"], row["offset"], row["offset"] + row["size"])
+
+    def _read(self, path: Path, start: int | None, end: int | None) -> bytes:
+        """Bytes start..end of a file."""
         from dvc.exceptions import DvcException
         from dvc_data.index import DataIndexError
 
         try:
-            return bytes(self._files.cat_file(path.as_posix()))
+            return bytes(self._files.cat_file(path.as_posix(), start=start, end=end))
         except (OSError, DvcException, DataIndexError) as error:
             if not self.has(path):
                 raise UserError(f"{self} has no {path}; name a revision whose dvc.lock records it") from error

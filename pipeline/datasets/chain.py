@@ -8,8 +8,10 @@ from typing import Any
 
 from pipeline import params as parameters
 from pipeline import presets
+from pipeline.base.names import not_here
 from pipeline.captions.commands import caption_set
 from pipeline.datasets.catalogue import dataset
+from pipeline.errors import UserError
 from pipeline.params import Params, View
 from pipeline.paths import Layout
 from pipeline.prepare import stage
@@ -22,6 +24,9 @@ def into_chain(raw: Path, options: dict[str, Any], tell: Callable[[str], object]
     `options` are those of `redifine caption`. Raises UserError as both do; params.yaml is written between them.
     """
     params = parameters.load()
+    # Before the hours that captions take, not after them.
+    for sentence in not_here({"model": params.model, "vae": params.vae}, Path()):
+        raise UserError(sentence)
     chosen = with_defaults(options, params)
     caption_set(raw, chosen)
     folder = chosen["out"] or raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,15 @@ def dataset() -> None:
 
 
 @dataset.command(name="list", short_help="The data sets that are known by name.")
-def list_() -> None:
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def list_(json_: bool) -> None:
     """Name, pictures, contents and source of every data set that is known."""
     from pipeline.datasets.catalogue import DATASETS
 
+    if json_:
+        facts = ("name", "images", "what", "source")
+        click.echo(json.dumps([{fact: getattr(known, fact) for fact in facts} for known in DATASETS.values()], indent=2))
+        return
     for known in DATASETS.values():
         click.echo(f"{known.name:10} {known.images or 'any':>5}  {known.what:46} {known.source}")
 

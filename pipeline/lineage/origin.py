@@ -98,7 +98,9 @@ def find(stray: Stray, root: Path) -> list[Origin]:
         if exact and run.name == WORKSPACE:
             break
     if not exact and not guesses:
-        raise UserError(f"{stray.path} belongs to no run of this project{_own_words(stray)}; fetch other runs' records first")
+        raise UserError(
+            f"{stray.path} belongs to no run that is known here{_own_words(stray)}; 'redifine ls' fetches the records of others"
+        )
     return exact or guesses[:1]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.sets import image_bytes
+from pipeline.shards import Row
 from pipeline.verify.locked import FILE, Stage, parse_lock, read_lock
 from pipeline.verify.tracked import git
 
@@ -29,6 +31,9 @@ class WorkTree:
             return (self.root / path).read_bytes()
         except OSError as error:
             raise UserError(f"{path} cannot be read here; fetch it with 'dvc pull {path.parent.as_posix()}'") from error
+
+    def read_image(self, folder: Path, row: Row) -> bytes:
+        return image_bytes(self.root / folder, row)
 
     def has(self, path: Path) -> bool:
         return (self.root / path).exists()

@@ -8,6 +8,7 @@
                 memorisation.py how far D_k keeps from T_k (training.py: T_k's features), entropies
                 collapse.py     how fast FID grows
                 power.py        high-frequency power, saturation
+                sampled.py      a large set's prompts among which neighbours are looked for
     stage.py -> features/k.safetensors, metrics/k.json
 
 Arguments are always in the order (generated, real).

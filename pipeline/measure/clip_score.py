@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.distances import blocks
+
 
 def clip_score(images: np.ndarray, prompts: np.ndarray) -> float:
     """Embeddings [N,e] of images and of the prompt of each [N,e] -> mean of 100 max(0, cosine), 0..100.
@@ -12,8 +14,8 @@ def clip_score(images: np.ndarray, prompts: np.ndarray) -> float:
     """
     if images.shape != prompts.shape:
         raise ValueError(f"every image needs its prompt's embedding, got {images.shape} and {prompts.shape}")
-    cosines = (_unit(images) * _unit(prompts)).sum(axis=1)
-    return float(100.0 * np.maximum(cosines, 0.0).mean())
+    cosines = [(_unit(images[rows]) * _unit(prompts[rows])).sum(axis=1) for rows in blocks(len(images))]
+    return float(100.0 * np.maximum(np.concatenate(cosines), 0.0).mean())
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

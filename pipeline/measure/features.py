@@ -21,6 +21,8 @@ from pipeline.text import tokenize
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 _DINO_SIDE = 224
+_TEXTS = 256
+"""Prompts that are embedded at a time."""
 
 
 class Extractor(Protocol):
@@ -63,7 +65,10 @@ class Clip:
     @torch.inference_mode()
     def embed_text(self, prompts: Sequence[str]) -> np.ndarray:
         """Prompts -> embeddings [N, projection_dim] float32. What goes beyond 77 tokens is cut off, EOS is kept."""
-        ids = tokenize(self._tokenizer, prompts)[:, 0]
+        parts = [prompts[start : start + _TEXTS] for start in range(0, len(prompts), _TEXTS)]
+        return np.concatenate([self._embed(tokenize(self._tokenizer, part)[:, 0]) for part in parts])
+
+    def _embed(self, ids: torch.Tensor) -> np.ndarray:
         return self._model.get_text_features(input_ids=ids.to(self._model.device)).cpu().numpy()
 
 

@@ -10,22 +10,24 @@ from pipeline.randomness import derive_seed
 SPLITS = 8
 """Random halvings that the floor is averaged over."""
 
+_ROWS = 8192
+"""Images whose features are held in float64 at a time, where there are more of them than dimensions."""
+
 
 def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     """[N,d], [M,d] -> |mean difference|^2 + tr(S_g + S_r - 2 (S_g S_r)^(1/2)), the covariances unbiased (n - 1).
 
-    The trace of the root is the nuclear norm of the cross-product of the centred features,
-    ||X Y^T||_* / sqrt((N-1)(M-1)): no covariance is formed and no matrix root taken, so the value is exact and
-    real also where N < d, where scipy.linalg.sqrtm goes complex.
+    With X^T X = S_g and Y^T Y = S_r the trace of the root is the nuclear norm ||X Y^T||_*. X and Y are the centred features
+    themselves, or the triangular factor of the covariance where there are more images than dimensions: so the value is real
+    also where scipy.linalg.sqrtm goes complex, and memory does not grow with the number of images.
     Raises ValueError unless both sets have two rows and one width.
     """
     if generated.ndim != 2 or real.ndim != 2 or generated.shape[1] != real.shape[1] or min(len(generated), len(real)) < 2:
         raise ValueError(f"features must be [N >= 2, d] and [M >= 2, d], got {generated.shape} and {real.shape}")
-    mean_g, x = _centre(generated)
-    mean_r, y = _centre(real)
-    spread = np.square(x).sum() + np.square(y).sum()
-    distance = np.square(mean_g - mean_r).sum() + spread - 2.0 * _nuclear_norm_of_product(x, y)
-    return max(float(distance), 0.0)
+    mean_g, spread_g, x = _root(generated)
+    mean_r, spread_r, y = _root(real)
+    nuclear_norm = scipy.linalg.svdvals(x @ y.T).sum()
+    return max(float(np.square(mean_g - mean_r).sum() + (spread_g + spread_r) - 2.0 * nuclear_norm), 0.0)
 
 
 def real_floor(real: np.ndarray, splits: int = SPLITS) -> tuple[float, int]:
@@ -44,15 +46,23 @@ def real_floor(real: np.ndarray, splits: int = SPLITS) -> tuple[float, int]:
     return float(np.mean(distances)), half
 
 
-def _centre(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[N,d] -> (mean [d], centred features / sqrt(N-1) [N,d]), float64."""
-    values = features.astype(np.float64)
-    mean = values.mean(axis=0)
-    return mean, (values - mean) / np.sqrt(len(values) - 1)
+def _root(features: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """[N,d] -> (mean [d], tr S, X with X^T X = S), float64; X is [N,d], or [d,d] where there are more images than dimensions.
+
+    That triangular factor comes from a QR of each block of rows below the factor of those before it: S itself would square
+    the error.
+    """
+    by_covariance = len(features) > features.shape[1]
+    mean = features.mean(axis=0, dtype=np.float64)
+    spread, factor = 0.0, np.empty((0, features.shape[1]))
+    rows = _ROWS if by_covariance else len(features)
+    for start in range(0, len(features), rows):
+        part = (features[start : start + rows] - mean) / np.sqrt(len(features) - 1)
+        spread += float(np.square(part).sum())
+        factor = _triangle(np.vstack([factor, part])) if by_covariance else part
+    return mean, spread, factor
 
 
-def _nuclear_norm_of_product(x: np.ndarray, y: np.ndarray) -> float:
-    """||x y^T||_* of x [N,d], y [M,d]; where both are longer than wide, their triangular factors [d,d] stand in."""
-    if min(len(x), len(y)) > x.shape[1]:
-        x, y = (scipy.linalg.qr(z, mode="r", check_finite=False)[0][: z.shape[1]] for z in (x, y))
-    return float(scipy.linalg.svdvals(x @ y.T).sum())
+def _triangle(values: np.ndarray) -> np.ndarray:
+    """R of values = QR, [min(n,d),d]."""
+    return scipy.linalg.qr(values, mode="r", overwrite_a=True, check_finite=False)[0][: values.shape[1]]

@@ -24,5 +24,8 @@ def share_inside(features: np.ndarray, manifold: np.ndarray, neighbours: int) ->
     """The share of `features` [N,d] strictly inside a ball of `manifold` [M,d]."""
     balls, radii = CentredPoints(manifold), neighbour_distances(manifold, neighbours)
     points = CentredPoints(features, balls.centre)
-    inside = [(points.to(balls, rows, slice(None)) < radii).any(axis=1) for rows in blocks(len(points))]
-    return float(np.concatenate(inside).mean())
+    inside = np.zeros(len(points), dtype=bool)
+    for rows in blocks(len(points)):
+        for columns in blocks(len(balls)):
+            inside[rows] |= (points.to(balls, rows, columns) < radii[columns]).any(axis=1)
+    return float(inside.mean())

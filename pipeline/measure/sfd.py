@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.distances import blocks
+
 
 def sfd(generated: np.ndarray, real: np.ndarray, generated_prompts: Sequence[int], real_prompts: Sequence[int]) -> float:
     """Features [N,d] and [M,d], with the prompt index of each row -> mean_i ||f(x_k,i) - f(x_0,i)||.
@@ -17,6 +19,8 @@ def sfd(generated: np.ndarray, real: np.ndarray, generated_prompts: Sequence[int
     missing = sorted(set(generated_prompts) - set(row_of))
     if missing:
         raise ValueError(f"prompts without a real image: {missing[:5]}")
-    originals = real[[row_of[prompt] for prompt in generated_prompts]]
-    moved = generated.astype(np.float64) - originals.astype(np.float64)
-    return float(np.linalg.norm(moved, axis=1).mean())
+    partners = np.array([row_of[prompt] for prompt in generated_prompts])
+    moved = [
+        np.linalg.norm(generated[rows].astype(np.float64) - real[partners[rows]], axis=1) for rows in blocks(len(generated))
+    ]
+    return float(np.concatenate(moved).mean())

@@ -15,6 +15,7 @@ from pipeline.measure.frechet import frechet_distance, real_floor
 from pipeline.measure.memorisation import copy_distance, entropy, generalisation_score
 from pipeline.measure.neighbours import precision_recall
 from pipeline.measure.power import high_frequency_power, saturation
+from pipeline.measure.sampled import drawn_rows, of_prompts
 from pipeline.measure.sfd import sfd
 from pipeline.measure.training import training_features
 from pipeline.params import View
@@ -52,9 +53,9 @@ def run(params: View, k: int, layout: Layout, device: str) -> None:
     clip = Clip(params.clip_model, device)
     observed = _observe(params, k, layout, rows, clip, device)
     if k == 0:
-        _measure_real(layout, rows, observed, clip.embed_text([row["prompt"] for row in rows]))
+        measure_real(params, layout, rows, observed, clip.embed_text([row["prompt"] for row in rows]))
     else:
-        _measure_generated(params, k, layout, rows, observed)
+        measure_generated(params, k, layout, rows, observed)
 
 
 def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], clip: Clip, device: str) -> MeasuredImages:
@@ -80,9 +81,10 @@ def _observe(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], c
     )
 
 
-def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: MeasuredImages, text: np.ndarray) -> None:
+def measure_real(params: View, layout: Layout, rows: list[dict[str, Any]], real: MeasuredImages, text: np.ndarray) -> None:
     floor, half = real_floor(real.image)
-    copy = copy_distance(real.image)
+    near = real.image[drawn_rows(len(rows), params.neighbour_images)]
+    copy = copy_distance(near)
     tensors = {"image": real.image, "clip_image": real.clip_image, "text": text}
     save_tensors(layout.features(0), {name: torch.from_numpy(value) for name, value in tensors.items()})
     write_json(
@@ -94,16 +96,17 @@ def _measure_real(layout: Layout, rows: list[dict[str, Any]], real: MeasuredImag
             "fid_floor_n": half,
             "clip_score": clip_score(real.clip_image, text),
             "copy_distance": copy,
-            "entropy": entropy(real.image, copy),
+            "entropy": entropy(near, copy),
             "power": real.power,
             "power_spread": real.power_spread,
             "saturation": real.saturation,
             "feature": real.feature,
+            **_told(len(near), len(rows)),
         },
     )
 
 
-def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: MeasuredImages) -> None:
+def measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str, Any]], drawn: MeasuredImages) -> None:
     """Compare with features/0 and metrics/0; FID_1 is carried on from metrics/{k-1}."""
     real_rows, real_metrics = read_manifest(layout, 0), read_json(layout.metrics(0), _OF_REAL)
     real, text = read_features(layout, 0, len(real_rows)), read_array(layout.features(0), "text")
@@ -113,10 +116,14 @@ def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str
     if drawn.image.shape[1:] != real.shape[1:]:
         raise UserError(f"{layout.features(0)} is of another feature model; measure D_0 again with 'dvc repro reference'")
     # Measures of a set depend on its size: one image a prompt, as D_0 has, however many there are.
-    one_each = drawn.image[[row["image_index"] == 0 for row in rows]]
+    first = np.flatnonzero([row["image_index"] == 0 for row in rows])
+    one_each = drawn.image if len(first) == len(rows) else drawn.image[first]
     fid = frechet_distance(one_each, real)
     fid_1 = fid if k == 1 else read_json(layout.metrics(k - 1), {"fid_1": _NUMBER})["fid_1"]
-    precision, recall = precision_recall(one_each, real, params.neighbours)
+    chosen = drawn_rows(len(real), params.neighbour_images)
+    chosen_prompts = [real_prompts[i] for i in chosen]
+    near = one_each[of_prompts([prompts[i] for i in first], chosen_prompts)]
+    precision, recall = precision_recall(near, real[chosen], params.neighbours)
     copy = real_metrics["copy_distance"]
     training = training_features(layout, k, drawn.image.shape[1])
     save_tensors(layout.features(k), {"image": torch.from_numpy(drawn.image)})
@@ -138,12 +145,18 @@ def _measure_generated(params: View, k: int, layout: Layout, rows: list[dict[str
             "power_spread": drawn.power_spread,
             "power_ratio": drawn.power / real_metrics["power"] if real_metrics["power"] > 0 else None,
             "saturation": drawn.saturation,
-            "generalisation_score": generalisation_score(drawn.image, training),
-            "entropy": entropy(one_each, copy),
-            "entropy_training": entropy(training, copy),
+            "generalisation_score": generalisation_score(drawn.image[of_prompts(prompts, chosen_prompts)], training),
+            "entropy": entropy(near, copy),
+            "entropy_training": entropy(training[drawn_rows(len(training), params.neighbour_images)], copy),
             "feature": drawn.feature,
+            **_told(len(chosen), len(real)),
         },
     )
+
+
+def _told(used: int, count: int) -> dict[str, int]:
+    """What the metrics say where neighbours were looked for among some of the prompts only."""
+    return {} if used == count else {"neighbour_images": used}
 
 
 def _prompt_indices(rows: list[dict[str, Any]]) -> list[int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from pipeline.storage import sha256_bytes
 
 _IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", "source.json", ".gitignore", ".ds_store", "thumbs.db"})
 _SHOWN_PROBLEMS = 20
+_HELD_BYTES = 2**30
+"""Pixels of this many bytes stay in memory between the check of a folder and its use; what is beyond is read twice."""
 LONGEST_CAPTION = 5_000
 """Characters. A text encoder reads 225 tokens at most; what is longer than this is no caption."""
 
@@ -30,11 +33,16 @@ _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 @dataclass(frozen=True)
 class RawImage:
-    """One picture of the raw set: `pixels` [R,R,3] uint8 at the model's resolution, and its caption."""
+    """One picture of the raw set and its caption; a large set is not held in memory, so it may be read again when asked for."""
 
     name: str
-    pixels: np.ndarray
+    read: Callable[[], np.ndarray]
     caption: str
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """[R,R,3] uint8 at the model's resolution."""
+        return self.read()
 
 
 @dataclass
@@ -59,14 +67,18 @@ def read_folder(
         raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
     captions = None if form == "full" else captions_of(folder, form)
     pairs, problems = _pair_up(folder, from_files=captions is None)
-    found = RawSet(left_out=problems)
+    found, digests, held = RawSet(left_out=problems), [], 0
     with Progress("pictures", len(pairs) if limit is None else min(limit, len(pairs))) as progress:
         for image, caption in pairs.items():
             if len(found.images) == limit:
                 break
             try:
                 text = _read_caption(caption) if captions is None else _said(captions, image, form)
-                found.images.append(RawImage(image.stem, read_pixels(image, resolution, fit), text))
+                pixels = read_pixels(image, resolution, fit)
+                held += pixels.nbytes
+                keep = partial(np.asarray, pixels) if held <= _HELD_BYTES else partial(read_pixels, image, resolution, fit)
+                found.images.append(RawImage(image.stem, keep, text))
+                digests.append(sha256_bytes(pixels.tobytes()))
                 progress.advance()
             except BadFile as problem:
                 problems.append(str(problem))
@@ -74,7 +86,7 @@ def read_folder(
     if strict and problems:
         raise UserError(f"{folder} has {len(problems)} problem(s), mend the files and run again: {listed(problems)}")
     _check_count(folder, found, limit)
-    found.copies = _copies(found.images)
+    found.copies = _copies([image.name for image in found.images], digests)
     return found
 
 
@@ -96,10 +108,10 @@ def _check_count(folder: Path, found: RawSet, limit: int | None) -> None:
         raise UserError(f"{folder} holds {count} {usable}images, but prompts is {limit}; {advice} {count}{why}")
 
 
-def _copies(images: list[RawImage]) -> list[str]:
-    """One line for each image whose pixels are those of an earlier one."""
+def _copies(names: list[str], digests: list[str]) -> list[str]:
+    """One line for each image whose pixels, by their hash, are those of an earlier one."""
     first: dict[str, str] = {}
-    owners = [(image.name, first.setdefault(sha256_bytes(image.pixels.tobytes()), image.name)) for image in images]
+    owners = [(name, first.setdefault(digest, name)) for name, digest in zip(names, digests, strict=True)]
     return [f"{printable(name)} shows the same as {printable(owner)}" for name, owner in owners if name != owner]
 
 

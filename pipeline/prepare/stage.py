@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from pipeline.paths import Layout, image_name
 from pipeline.prepare.base import base_files, base_hash, origins
 from pipeline.prepare.folder import RawImage, RawSet, listed, read_folder
 from pipeline.randomness import derive_seed
-from pipeline.storage import encode_png, replacing_folder, sha256_bytes, write_bytes, write_json, write_jsonl, write_text
+from pipeline.sets import write_set
+from pipeline.shards import LOOSE, Sharding
+from pipeline.storage import encode_png, replacing_folder, write_json, write_jsonl, write_text
 
 DEFAULT_CREATURES = 100
 
@@ -29,7 +32,7 @@ def run(params: View, layout: Layout) -> None:
         )
     found = read_raw_set(params)
     raw = found.images
-    write_real_set(layout, raw, params.seed, params.real_noise)
+    write_real_set(layout, raw, params.seed, params.real_noise, Sharding(params.shard_above, params.shard_size))
     write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
     # An empty line, because DVC warns of an empty file at every stage that reads it.
     write_text(layout.training_set(0), "\n")
@@ -64,7 +67,9 @@ def read_raw_set(params: View) -> RawSet:
             f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}"
         )
     creatures = real_creatures(params.seed, params.prompts or DEFAULT_CREATURES, params.creature_styles)
-    return RawSet([RawImage(f"creature_{i:05d}", draw(c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)])
+    return RawSet(
+        [RawImage(f"creature_{i:05d}", partial(draw, c), caption(c, params.prompt_form)) for i, c in enumerate(creatures)]
+    )
 
 
 def real_creatures(seed: int, count: int, styles: Sequence[str]) -> list[Creature]:
@@ -79,16 +84,18 @@ def real_creatures(seed: int, count: int, styles: Sequence[str]) -> list[Creatur
     return [sets[i % len(styles)][i // len(styles)] for i in range(count)]
 
 
-def write_real_set(layout: Layout, raw: list[RawImage], seed: int, noise: float) -> None:
+def write_real_set(layout: Layout, raw: list[RawImage], seed: int, noise: float, sharding: Sharding = LOOSE) -> None:
     """Write D_0: PNGs, with Gaussian noise of standard deviation `noise` (of 0..1) when asked, and the manifest."""
-    rows = []
+
+    def png(i: int) -> bytes:
+        return encode_png(add_noise(raw[i].pixels, noise, derive_seed("noise", seed, i)))
+
+    rows = [
+        {"file": image_name(i), "prompt_index": i, "image_index": 0, "prompt": image.caption, "seed": None}
+        for i, image in enumerate(raw)
+    ]
     with replacing_folder(layout.images(0)) as folder:
-        for i, image in enumerate(raw):
-            content = encode_png(add_noise(image.pixels, noise, derive_seed("noise", seed, i)))
-            write_bytes(folder / image_name(i), content)
-            rows.append({"file": image_name(i), "prompt_index": i, "image_index": 0, "prompt": image.caption,
-                         "seed": None, "sha256": sha256_bytes(content)})  # fmt: skip
-        write_jsonl(folder / layout.manifest(0).name, rows)
+        write_set(folder, 0, rows, png, sharding)
 
 
 def add_noise(pixels: np.ndarray, noise: float, seed: int) -> np.ndarray:

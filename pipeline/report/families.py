@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.report.reading import StoredFeatures
 from pipeline.report.words import short
 
 WIDTH, HEIGHT, MARGIN = 132, 34, 3
@@ -57,13 +58,15 @@ class Families:
         return self.paths[prompt][-1] if prompt in self.paths else None
 
 
-def read_families(manifests: Sequence[Sequence[Mapping[str, Any]]], features: Sequence[np.ndarray]) -> Families:
+def read_families(
+    manifests: Sequence[Sequence[Mapping[str, Any]]], features: StoredFeatures | Sequence[np.ndarray]
+) -> Families:
     """Rows and features [N_k,d] of D_0..D_K -> the summands of SFD (eq. 17); of several images per prompt, their mean."""
     real = {int(row["prompt_index"]): feature for row, feature in zip(manifests[0], features[0], strict=True)}
     paths: dict[int, FamilyPath] = {prompt: [0.0] for prompt in real}
-    for rows, drawn in zip(manifests[1:], features[1:], strict=True):
+    for k, rows in enumerate(manifests[1:], 1):
         moved: dict[int, list[float]] = {prompt: [] for prompt in real}
-        for row, feature in zip(rows, drawn, strict=True):
+        for row, feature in zip(rows, features[k], strict=True):
             prompt = int(row["prompt_index"])
             if prompt in real:
                 moved[prompt].append(float(np.linalg.norm(feature.astype(np.float64) - real[prompt])))
@@ -72,10 +75,11 @@ def read_families(manifests: Sequence[Sequence[Mapping[str, Any]]], features: Se
     return Families(paths)
 
 
-def drawings(families: Families) -> dict[int, Markup]:
-    """A small drawing of each path, on one scale; `data-path` holds its values for the viewer, "" where there is none."""
+def drawings(families: Families, prompts: Iterable[int]) -> dict[int, Markup]:
+    """A small drawing of each of the prompts' paths, on the scale of all; `data-path` holds its values for the viewer, "" where
+    there is none."""
     top = families.furthest()
-    return {prompt: _drawing(path, top) for prompt, path in families.paths.items()}
+    return {prompt: _drawing(families.paths[prompt], top) for prompt in prompts if prompt in families.paths}
 
 
 def typical_line(families: Families) -> Markup:

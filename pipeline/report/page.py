@@ -42,7 +42,7 @@ def page(params: View, record: FinishedChain, rows: list[Row], families: Familie
         numbers=_headline(record),
         columns=_columns(record),
         rows=rows,
-        paths=drawings(families),
+        paths=drawings(families, [row.index for row in rows]),
         typical=typical_line(families),
         orders=_orders(rows, families),
         shown_rows=SHOWN_ROWS,

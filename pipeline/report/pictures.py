@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
 
 from pipeline.paths import Layout
-from pipeline.sets import load_checked
+from pipeline.sets import image_bytes, load_checked
 
 SMALL_SIDE = 96
 """Up to this many pixels a side an image goes into the page as it is stored."""
@@ -23,14 +23,24 @@ THUMBNAIL_BUDGET, TOTAL_BUDGET = 18_000_000, 26_000_000
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of D_k as data URIs; `enlarged` is None where the thumbnail is all there is."""
+    """One image of D_k as data URIs, as the manifest `listed` it; `enlarged` is None where the thumbnail is all there is."""
 
     k: int
-    file: str
-    seed: int | None
-    sha256: str
+    listed: Mapping[str, Any]
     thumbnail: str
     enlarged: str | None = None
+
+    @property
+    def file(self) -> str:
+        return str(self.listed["file"])
+
+    @property
+    def seed(self) -> int | None:
+        return self.listed.get("seed")
+
+    @property
+    def sha256(self) -> str:
+        return str(self.listed["sha256"])
 
 
 @dataclass(frozen=True)
@@ -84,11 +94,10 @@ def _row(layout: Layout, index: int, cells: list[list[dict[str, Any]]]) -> Row:
 
 
 def _picture(layout: Layout, k: int, row: dict[str, Any]) -> Picture:
-    path = layout.images(k) / row["file"]
-    pixels = load_checked(path, row["sha256"])
-    small = max(pixels.shape[:2]) <= SMALL_SIDE and path.suffix.lower() == ".png"
-    thumbnail = _uri("png", path.read_bytes()) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82)
-    return Picture(k, row["file"], row.get("seed"), row["sha256"], thumbnail)
+    pixels = load_checked(layout.images(k), row)
+    small = max(pixels.shape[:2]) <= SMALL_SIDE
+    thumbnail = _uri("png", image_bytes(layout.images(k), row)) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82)
+    return Picture(k, row, thumbnail)
 
 
 def _enlarge(layout: Layout, rows: list[Row], budget: int) -> list[Row]:
@@ -107,10 +116,10 @@ def _enlarge(layout: Layout, rows: list[Row], budget: int) -> list[Row]:
 def _with_enlargement(layout: Layout, picture: Picture) -> Picture:
     if picture.thumbnail.startswith("data:image/png"):
         return picture
-    with Image.open(layout.images(picture.k) / picture.file) as image:
-        if max(image.size) <= THUMBNAIL_SIDE:
-            return picture
-        return replace(picture, enlarged=_jpeg(image.convert("RGB"), ENLARGED_SIDE, 88))
+    image = Image.fromarray(load_checked(layout.images(picture.k), picture.listed))
+    if max(image.size) <= THUMBNAIL_SIDE:
+        return picture
+    return replace(picture, enlarged=_jpeg(image, ENLARGED_SIDE, 88))
 
 
 def _jpeg(image: Image.Image, side: int, quality: int) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.guards import fault_of_text, shown
+from pipeline.paths import Layout
+from pipeline.sets import read_features
 from pipeline.storage import read_json
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _IN_WORDS = frozenset({"feature", "fingerprint.denoiser"})
 """The keys that are read whose values are no numbers."""
@@ -18,6 +23,20 @@ _IN_WORDS = frozenset({"feature", "fingerprint.denoiser"})
 _NEVER_NULL = frozenset({"fid", "fid_1", "fid_floor", "fid_floor_n", "recall", "precision"})
 
 _REMEDY = "restore it with 'dvc checkout', or make it again with 'dvc repro'"
+
+
+class StoredFeatures:
+    """Features of D_0..D_K, [`counts`[k],d] float32 each, read when they are asked for: all at once could fill the memory."""
+
+    def __init__(self, layout: Layout, counts: Sequence[int]) -> None:
+        self._layout, self._counts = layout, tuple(counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __getitem__(self, k: int) -> np.ndarray:
+        """Raises UserError as `read_features` does, IndexError beyond K."""
+        return read_features(self._layout, k, self._counts[k])
 
 
 def read_keys(path: Path, keys: Iterable[str]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.paths import Layout
-from pipeline.report.reading import read_keys
-from pipeline.sets import read_features, read_manifest
+from pipeline.report.reading import StoredFeatures, read_keys
+from pipeline.sets import read_manifest
 from pipeline.storage import read_array, read_json, sha256_file
 
 LOSS_POINTS = 40
@@ -68,7 +68,7 @@ class FinishedChain:
     real: dict[str, Any]
     real_analysis: dict[str, Any]
     iterations: list[Iteration]
-    features: list[np.ndarray]
+    features: StoredFeatures
     maps: list[Maps]
     manifests: list[list[dict[str, Any]]]
     lineage: list[Link]
@@ -85,7 +85,7 @@ def read_record(layout: Layout, last: int) -> FinishedChain:
         real=read_keys(layout.metrics(0), REAL_METRICS),
         real_analysis=read_keys(layout.analysis(0), REAL_ANALYSIS),
         iterations=[_iteration(layout, k) for k in range(1, last + 1)],
-        features=[read_features(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
+        features=StoredFeatures(layout, [len(manifest) for manifest in manifests]),
         maps=[_maps(layout, k) for k in range(last + 1)],
         manifests=manifests,
         lineage=[_lineage(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],

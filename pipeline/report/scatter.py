@@ -23,7 +23,7 @@ def similarity_map(record: FinishedChain) -> Figure:
     from pipeline.analyse.embedding import tsne
 
     rows = family_rows(record.manifests, MOST_POINTS)
-    sets = [features[chosen] for features, chosen in zip(record.features, rows, strict=True)]
+    sets = [record.features[k][chosen] for k, chosen in enumerate(rows)]
     # The limit is met already: families stay whole, and the points in the order of the prompts.
     points = tsne(sets, limit=sum(len(chosen) for chosen in rows)) if rows[0] else []
     prompts = [(int(row["prompt_index"]), row["prompt"]) for row in (record.manifests[0][i] for i in rows[0])]

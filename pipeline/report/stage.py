@@ -19,10 +19,10 @@ def run(params: View, layout: Layout) -> None:
     Raises UserError when something that a stage should have left is missing, damaged or exchanged.
     """
     record = read_record(layout, len(params.iterations))
+    families = read_families(record.manifests, record.features)
     write_json(layout.summary, summary(record))
     write_json(layout.plot("metrics"), metrics_over_k(record))
     write_json(layout.plot("loss"), losses(record))
-    families = read_families(record.manifests, record.features)
     rows = grid(layout, record.manifests, families.first_to_show(SHOWN_ROWS))
     write_text(layout.report, page(params, record, rows, families))
 

@@ -2,7 +2,9 @@
 
 stage / standalone    what to draw: prompts, seeds, settings, and where the images go
   share               in one process or several, with the same bytes
+  plan                what is to be drawn, and what is drawn already
   batches             in which order; finished batches survive a kill
+  finished            the images as files or in shards, the traces in one file
     memory, pieces    how many images at a time, and fewer when the memory runs out
     compiled          the U-Net compiled, where there is much to draw on a GPU
     later             decoded while the next batch is drawn, on a GPU

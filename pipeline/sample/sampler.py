@@ -13,13 +13,14 @@ import torch
 from pipeline import lora
 from pipeline.compiled import is_compiled
 from pipeline.models import StableDiffusion, load_base
+from pipeline.randomness import onto
 from pipeline.sample import solver
 from pipeline.sample.condition import fixed_condition
 from pipeline.sample.cpu import arranged_for_cpu
 from pipeline.sample.guidance import GuidedNoise
 from pipeline.sample.schedule import Schedule
 
-_ENCODE_BATCH = 64
+ENCODE_BATCH = 64
 DECODE_PIXELS = 4 * 512 * 512
 """Pixels that the VAE decodes at a time: its activations are the peak of memory."""
 
@@ -96,7 +97,7 @@ def place(model: StableDiffusion, device: torch.device | str, dtype: torch.dtype
 def encode_prompts(model: StableDiffusion, prompts: Sequence[str], settings: Settings) -> torch.Tensor:
     """Prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
     ids = model.tokenize(prompts, settings.max_token_length)
-    return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(_ENCODE_BATCH)])
+    return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(ENCODE_BATCH)])
 
 
 def exact() -> AbstractContextManager[None]:
@@ -119,7 +120,7 @@ def draw_latents(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
     both = torch.cat([unconditional.expand_as(conditions), conditions])
-    times = torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32).to(model.device)
+    times = onto(model.device, torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32))
     on_cpu = model.device.type == "cpu"
     layout = torch.contiguous_format if on_cpu else torch.channels_last
 

@@ -20,7 +20,9 @@ import torch
 from pipeline.errors import UserError
 from pipeline.process import devices_of, die_with_parent
 from pipeline.progress import Progress
-from pipeline.sample.batches import Plan, draw_batches, generate
+from pipeline.sample.batches import draw_batches, generate
+from pipeline.sample.finished import pack
+from pipeline.sample.plan import Plan
 from pipeline.sample.sampler import load_merged
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ def _follow(workers: Sequence[BaseProcess], plan: Plan) -> None:
         while True:
             alive = any(worker.is_alive() for worker in workers)
             progress.advance(len(plan.jobs) - plan.images(plan.unfinished()) - progress.done)
+            pack(plan)
             if not alive or any(worker.exitcode for worker in workers):
                 return
             time.sleep(_POLL_SECONDS)

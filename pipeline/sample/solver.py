@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.models import BETA_END, BETA_START, TRAIN_STEPS
-from pipeline.randomness import generator
+from pipeline.randomness import generator, onto
 
 PredictNoise = Callable[[torch.Tensor, int], torch.Tensor]
 """(x = x_0 + sigma_t eps, t) -> the prediction of eps, of x's shape, in float32."""
@@ -51,4 +51,4 @@ def image_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device
     """Yield standard normal [N, *shape] float32 for ever; row i depends on seeds[i] alone, whatever the batch or device."""
     generators = [generator(seed) for seed in seeds]
     while True:
-        yield torch.stack([torch.randn(*shape, generator=g) for g in generators]).to(device)
+        yield onto(device, torch.stack([torch.randn(*shape, generator=g) for g in generators]))

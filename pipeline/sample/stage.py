@@ -13,16 +13,18 @@ from pipeline.paths import Layout, image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
 from pipeline.resume import surroundings
-from pipeline.sample.batches import Job, Plan, collect, collect_traces, discard
+from pipeline.sample.finished import collect, collect_traces, discard
+from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import Schedule, make_schedule
 from pipeline.sample.share import Source, draw_all
-from pipeline.storage import read_json, read_jsonl, replacing_folder, save_tensors, sha256_bytes, sha256_file, write_jsonl
+from pipeline.shards import Sharding
+from pipeline.storage import read_json, read_jsonl, replacing_folder, sha256_bytes, sha256_file, write_jsonl
 
 
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
-    """Write data/D_k (PNGs, manifest.jsonl) and traces/k.safetensors; go on where a killed run stopped.
+    """Write data/D_k (PNGs or shards, manifest.jsonl) and traces/k.safetensors; go on where a killed run stopped.
 
     `processes` share the images between them and change none. Raises UserError when M_0 or M_k is missing, changed or of
     another shape, and as `share.draw_all` does.
@@ -31,7 +33,7 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
     draw_all(Source(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
     with replacing_folder(layout.images(k)) as folder:
         write_jsonl(folder / layout.manifest(k).name, collect(plan, folder))
-    save_tensors(layout.traces(k), collect_traces(plan))
+    collect_traces(plan, layout.traces(k))
     discard(plan)
 
 
@@ -55,6 +57,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         lineage=_lineage(params, k, base, lora.identify(weights, f"M_{k}")),
         batch=params.sample_batch,
         scratch=layout.scratch / "sample" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16],
+        sharding=Sharding(params.shard_above, params.shard_size),
     )
 
 

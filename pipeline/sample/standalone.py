@@ -9,15 +9,17 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.lora import identify
-from pipeline.models import StableDiffusion
+from pipeline.models import Outline, outline
 from pipeline.params import Params
 from pipeline.paths import image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
-from pipeline.sample.batches import Job, Plan, collect, discard, generate
+from pipeline.sample.finished import collect, discard
+from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
-from pipeline.sample.sampler import Settings, load_merged
+from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import make_schedule
+from pipeline.sample.share import Source, draw_all
 from pipeline.storage import read_text, sha256_bytes, write_jsonl
 
 
@@ -50,18 +52,20 @@ def sample_prompts(
     batch: int = 8,
     precision: str = "fp32",
     device: str = "cpu",
+    processes: int = 1,
 ) -> list[Path]:
     """Images of each prompt into `out`, beside a manifest.jsonl -> their paths; goes on where a killed run stopped.
 
-    `size` in pixels; None is the model's own. Raises UserError on bad input, and as `batches.generate` does.
+    `size` in pixels; None is the model's own. `processes` share the images between them and change none. Raises UserError on
+    bad input, and as `share.draw_all` does.
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
     if schedule == "interval" and interval_low >= interval_high:
         raise UserError(f"interval_low must be below interval_high, got {interval_low} and {interval_high}")
-    loaded = load_merged(model, None, lora, precision, device)
-    _check_lengths(loaded, prompts, max_token_length)
-    side = _checked_size(loaded, size)
+    known = outline(model)
+    _check_lengths(known, prompts, max_token_length)
+    side = _checked_size(known, size)
     guidance = make_schedule(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
     weights = identify(lora, lora.stem) if lora is not None else None
@@ -73,13 +77,13 @@ def sample_prompts(
     ]
     key = json.dumps([model, asdict(lineage), [asdict(job) for job in jobs], batch, precision, device], sort_keys=True)
     plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
-    generate(loaded, plan)
+    draw_all(Source(model, None, lora, precision), plan, device, processes)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
     discard(plan)
     return [out / job.file for job in jobs]
 
 
-def _check_lengths(model: StableDiffusion, prompts: Sequence[str], max_token_length: int) -> None:
+def _check_lengths(model: Outline, prompts: Sequence[str], max_token_length: int) -> None:
     """Raise UserError for a number of tokens that cannot be encoded, or a prompt that would be cut off."""
     if max_token_length not in (75, 150, 225):
         raise UserError(f"max_token_length must be 75, 150 or 225, got {max_token_length}")
@@ -92,10 +96,9 @@ def _check_lengths(model: StableDiffusion, prompts: Sequence[str], max_token_len
             )
 
 
-def _checked_size(model: StableDiffusion, size: int | None) -> int:
+def _checked_size(model: Outline, size: int | None) -> int:
     """Pixels, in each direction. Raises UserError for a size that latents cannot have."""
-    cell = model.pixels_per_latent
-    side = size or int(model.unet.config.sample_size) * cell
-    if side % cell:
-        raise UserError(f"size must be a multiple of {cell} pixels, got {side}")
+    side = size or model.side
+    if side % model.pixels_per_latent:
+        raise UserError(f"size must be a multiple of {model.pixels_per_latent} pixels, got {side}")
     return side

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,23 +75,38 @@ def share(iterations: tuple[int, ...], experiment: str | None, force: bool, remo
 
 @click.command(short_help="Fetch one iteration, or a whole experiment.")
 @click.argument("k", type=click.IntRange(min=0), required=False)
+@click.option("--images", metavar="A:B", help="Of D_K alone images A to B-1, as its manifest.jsonl lists them.")
 @_experiment("Overwrite what was changed here.")
 @_places
-def get(k: int | None, experiment: str | None, force: bool, remote: str | None, git_remote: str) -> None:
+def get(k: int | None, images: str | None, experiment: str | None, force: bool, remote: str | None, git_remote: str) -> None:
     """Fetch what iteration K is: D_K, T_K, M_K, its metrics and analysis, the prompts and M_0's record; no other D_j.
 
     Without K, all iterations. With --exp, the experiment's params.yaml and dvc.lock come into the work tree first.
+    With --images, of a set in shards just the shards that hold them.
 
     Example: redifine get 3 --exp cfg2.5
     """
     from pipeline.share import sharing
 
+    if images is not None and (k is None or experiment is not None):
+        raise click.UsageError("--images needs an iteration K, and takes no --exp; get the experiment first")
     if k is None and experiment is None:
         raise UserError("say what to get: an iteration ('redifine get 3'), or an experiment ('redifine get --exp NAME')")
-    fetched, notices = sharing.get(_root(), k, experiment, force, remote, git_remote)
+    if images is not None and k is not None:
+        fetched, notices = sharing.get_images(_root(), k, _span(images), force, remote)
+    else:
+        fetched, notices = sharing.get(_root(), k, experiment, force, remote, git_remote)
     click.echo(f"{fetched} file(s) fetched" if fetched else "everything is here already")
     for notice in notices:
         click.echo(notice)
+
+
+def _span(images: str) -> slice:
+    """What --images says, 0:1000, as a slice. Raises UsageError for anything else."""
+    found = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", images)
+    if not found or int(found[1]) >= int(found[2]):
+        raise click.UsageError(f"--images takes A:B with A below B, as 0:1000; got {images!r}")
+    return slice(int(found[1]), int(found[2]))
 
 
 @click.command(short_help="Which iterations of which experiments a remote has.")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.paths import Layout
+from pipeline.shards import read_stored, shard_name, write_shard
 from pipeline.storage import read_jsonl, sha256_bytes, write_bytes, write_jsonl, write_text
 
 SPLIT = "train"
@@ -40,9 +38,12 @@ def read_pictures(layout: Layout, k: int) -> Iterator[Picture]:
     """The images of D_k in the manifest's order, one at a time. Raises UserError for one that is missing or another."""
     for row in read_jsonl(layout.manifest(k), ("file", "prompt", "sha256", "prompt_index", "image_index")):
         path = layout.images(k) / row["file"]
-        if Path(row["file"]).name != row["file"] or not path.is_file():
-            raise UserError(f"{path} does not exist, though D_{k}'s manifest names it; fetch it with 'redifine get {k}'")
-        content = path.read_bytes()
+        try:
+            content = read_stored(layout.images(k), row)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} does not exist, though D_{k}'s manifest names it; fetch it with 'redifine get {k}'"
+            ) from error
         if sha256_bytes(content) != row["sha256"]:
             raise UserError(
                 f"{path} is not the image that the manifest records (sha256 differs); run 'dvc checkout data/D_{k}'"
@@ -62,26 +63,12 @@ def write_imagefolder(folder: Path, pictures: Iterable[Picture], k: int) -> None
 
 def write_webdataset(folder: Path, pictures: Iterable[Picture], k: int) -> None:
     """train-000000.tar, ...: for each image STEM.json, STEM.png, STEM.txt next to each other."""
-    waiting = iter(pictures)
-    for shard in range(10**6):
-        chunk = list(islice(waiting, SHARD_IMAGES))
-        if not chunk and shard:
+    waiting = ((picture.row, picture.content) for picture in pictures)
+    for shard in count():
+        first = list(islice(waiting, 1))
+        if not first and shard:
             break
-        write_bytes(folder / f"{SPLIT}-{shard:06d}.tar", _tar(chunk, k))
-
-
-def _tar(pictures: Iterable[Picture], k: int) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for picture in pictures:
-            facts = json.dumps({"generation": k, **picture.facts}, sort_keys=True).encode()
-            texts = {"json": facts, "png": picture.content, "txt": picture.row["prompt"].encode()}
-            for suffix, content in texts.items():
-                # A bare TarInfo has no time and no owner.
-                entry = tarfile.TarInfo(f"{picture.stem}.{suffix}")
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
+        write_shard(folder / shard_name(SPLIT, shard), chain(first, islice(waiting, SHARD_IMAGES - 1)), k)
 
 
 def write_kohya(folder: Path, pictures: Iterable[Picture], k: int) -> None:

@@ -49,6 +49,8 @@ def parse_address(url: str) -> Address:
         return Address(url, None, {})
     parts = urlsplit(url)
     given = {"user": parts.username, "password": parts.password}
+    if parts.password and scheme in ("http", "https"):
+        given["auth"] = "basic"  # without it DVC leaves user and password unused
     address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     return Address(address, _LIBRARIES[scheme], {key: value for key, value in given.items() if value})
 

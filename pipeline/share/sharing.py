@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.paths import Layout
+from pipeline.sets import read_manifest
+from pipeline.shards import file_of
 from pipeline.share import references, transfer
 from pipeline.share.apply import apply_commit
 from pipeline.share.iterations import needed_outputs, outputs_up_to
@@ -51,6 +54,23 @@ def get(
     targets = record.have(needed_outputs(k)) if k is not None else []
     fetched = transfer.pull(root, targets, remote, force)
     return fetched, [] if k is None else _how_to_go_on(record, k)
+
+
+def get_images(root: Path, k: int, images: slice, force: bool, remote: str | None) -> tuple[int, list[str]]:
+    """Fetch D_k's manifest and those files or shards alone that hold `images`, counted in the manifest's order.
+
+    Returns the number of files fetched and what is not here. Raises UserError when there is no such image, see `transfer`.
+    """
+    record = read_record(root)
+    record.check_iterations([k])
+    folder = Layout().images(k)
+    fetched = transfer.pull(root, [Layout().manifest(k).as_posix()], remote, force)
+    rows = read_manifest(Layout(root), k)
+    if not (chosen := rows[images]):
+        raise UserError(f"--images names no image of D_{k}, which has 0 to {len(rows) - 1}; give A:B within 0:{len(rows)}")
+    files = list(dict.fromkeys((folder / file_of(row)).as_posix() for row in chosen))
+    fetched += transfer.pull(root, files, remote, force)
+    return fetched, [f"here are {len(chosen)} of the {len(rows)} images of D_{k}; 'redifine get {k}' fetches the others"]
 
 
 def _record_of(root: Path, commit: str, experiment: str) -> Record:

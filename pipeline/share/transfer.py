@@ -58,8 +58,12 @@ def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool) ->
     """
     with opened(root) as repo, _as_sentences(remote_name(repo, remote)):
         check_reachable(repo, remote)
-        fetched = int(repo.fetch(targets=list(targets) or None, remote=remote))
-        repo.checkout(targets=list(targets) or None, force=force)
+        # DVC takes relative paths from the current folder.
+        paths = [str(root.resolve() / target) for target in targets] or None
+        # It remembers what a fetch listed by the output alone: after one file of a folder, the next would seem to be here.
+        repo.drop_data_index()
+        fetched = int(repo.fetch(targets=paths, remote=remote))
+        repo.checkout(targets=paths, force=force)
         return fetched
 
 
@@ -124,14 +128,45 @@ def check_writable(repo: Repo, remote: str | None) -> None:
 
 
 def check_reachable(repo: Repo, remote: str | None) -> HashFileDB:
-    """The remote's store of files. Raises UserError when a local folder's place is gone; others fail as they are asked."""
+    """The remote's store of files. Raises UserError when a local folder's place is gone or a web server refuses.
+
+    Raises what the library behind it raises when an SSH server is not the known one; other failures come as it is asked.
+    """
     store = repo.cloud.get_remote_odb(remote)
     place = Path(repo.cloud.get_remote(remote).path).parent if store.fs.protocol == "local" else None
     if place is not None and not place.is_dir():
         raise UserError(
             f"the remote {remote_name(repo, remote)} cannot be reached: there is no folder {place}; mount or make it"
         )
+    if store.fs.protocol in ("http", "https"):
+        _check_web_server(store, remote_name(repo, remote))
+    if store.fs.protocol == "ssh":
+        _check_host_key(store)
     return store
+
+
+def _check_host_key(store: HashFileDB) -> None:
+    """Connect with the server's key held against ~/.ssh/known_hosts, which the library behind SSH remotes leaves out."""
+    store.fs.fs_args["known_hosts"] = ()  # asyncssh's own default
+    _ = store.fs.fs
+
+
+def _check_web_server(store: HashFileDB, name: str) -> None:
+    """Ask for a file that is nowhere, because DVC takes every failure of HTTP for a missing file.
+
+    Raises UserError when the server wants another login, and what the library behind it raised when there is no answer.
+    """
+    try:
+        store.fs.info(store.oid_to_path("0" * 32))
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        status = getattr(cause, "status", None)
+        if status in (401, 407):
+            raise UserError(
+                f"{name} wants another user or password; give them with 'make remote URL=https://USER:PASSWORD@HOST/PATH'"
+            ) from error
+        if cause is not None and (status is None or status >= 500):
+            raise cause from None
 
 
 @contextmanager
@@ -158,13 +193,17 @@ def _as_sentences(remote: str) -> Iterator[None]:
             f"{remote} needs a library that is not installed; run 'make remote URL=...' with its address"
         ) from error
     except (DvcException, OSError) as error:
-        raise UserError(f"{remote} cannot be used: {_first_line(error)}; check the address and the connection") from error
+        raise UserError(f"{remote} cannot be used: {_first_line(error)}; {_what_to_check(error)}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in _BACKENDS:
             raise
-        raise UserError(
-            f"{remote} cannot be reached: {_first_line(error)}; check the address, the connection and the credentials"
-        ) from error
+        raise UserError(f"{remote} cannot be reached: {_first_line(error)}; {_what_to_check(error)}") from error
+
+
+def _what_to_check(error: BaseException) -> str:
+    if type(error).__name__ == "HostKeyNotVerifiable":
+        return "if that is the right server, connect to it once with 'ssh', which asks whether to trust its key"
+    return "check the address, the connection and the credentials"
 
 
 def _first_line(error: BaseException) -> str:

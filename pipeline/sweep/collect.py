@@ -90,7 +90,7 @@ def _tiles(source: Source, k: int) -> list[np.ndarray]:
     lines = source.read(_LAYOUT.manifest(k)).decode().removesuffix("\n").split("\n")
     tiles = []
     for row in [row for row in map(json.loads, lines) if row["image_index"] == 0][:_PROMPTS]:
-        with Image.open(io.BytesIO(source.read(_LAYOUT.images(k) / row["file"]))) as image:
+        with Image.open(io.BytesIO(source.read_image(_LAYOUT.images(k), row))) as image:
             tile = image.convert("RGB")
             side = min(_TILE, tile.width)
             tiles.append(np.asarray(tile.resize((side, side), Image.Resampling.LANCZOS)))

@@ -40,25 +40,24 @@ def sweep() -> None:
 @click.option("--seeds", metavar="0,1", help="Only these seeds.")
 @_git_remote
 @click.option("--no-push", is_flag=True, help="Send nothing to the remotes.")
-@click.option("--dry-run", is_flag=True, help="Print every job and the hours that they take; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print every job that would run and the hours that they take.")
 def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: str | None, git_remote: str,
         no_push: bool, dry_run: bool) -> None:  # fmt: skip
     """Run the chains of FILE that are not there yet; each ends as the experiment SWEEP-ARM-SEED.
 
-    Every iteration is sent to the DVC and Git remotes, where both are set. With --executor slurm, each chain is a job with
-    what FILE asks for under `resources`, and the command returns at once: see `redifine sweep status`.
+    Every iteration is sent to the DVC and Git remotes, where both are set. With --executor slurm, which needs them or
+    --no-push, each chain is a job with what FILE asks for under `resources`, and the command returns at once: see
+    `redifine sweep status`.
 
     Example: redifine sweep run sweeps/results.yaml --workers 2
     """
-    from pipeline.sweep import plan, preview
+    from pipeline.sweep import launch, plan, preview
 
     chains, resources = plan.chains(file, only, _seeds(seeds)), plan.load(file).resources
     if dry_run:
-        for line in preview.lines(Path(), chains, resources, executor == "slurm"):
+        for line in preview.lines(Path(), launch.not_there(Path(), chains), resources, executor == "slurm"):
             click.echo(line)
         return
-    from pipeline.sweep import launch
-
     if executor == "slurm":
         launch.on_slurm(Path(), file, resources, chains, None if no_push else git_remote, click.echo)
     elif not launch.here(Path(), chains, workers, None if no_push else git_remote, click.echo):
@@ -133,13 +132,19 @@ def script(nodes: int, gpus: int, cpus: int | None, hours: float, partition: str
 
 @click.command(short_help="The papers' figures, and the chains that make each.")
 @click.argument("name", required=False)
-def figure(name: str | None) -> None:
+@click.option("--json", "json_", is_flag=True, help="List them as JSON.")
+def figure(name: str | None, json_: bool) -> None:
     """Print what one types to make the figure or sweep NAME; without NAME, list the figures.
 
     Example: redifine figure 12
     """
     from pipeline.sweep import paper, plan
 
+    if json_ and name is not None:
+        raise click.UsageError("--json lists the figures, so it takes no NAME")
+    if json_:
+        click.echo(json.dumps([entry._asdict() for entry in paper.FIGURES], indent=2))
+        return
     if name is None:
         for entry in paper.FIGURES:
             click.echo(f"{entry.name:15} {entry.what:55} {entry.sweep or entry.command or entry.where}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -29,9 +30,12 @@ def here(clone: Path, chains: list[Chain], workers: int, remote: str | None, say
 
 
 def on_slurm(clone: Path, file: Path, resources: Resources, chains: list[Chain], remote: str | None, say: Say) -> None:
-    """Submit the chains that are not there, and that no job computes. Raises UserError when something is not ready."""
+    """Submit the chains that are not there, and that no job computes. Raises UserError when something is not ready.
+
+    Without remotes, too, unless `remote` is None: who sends jobs to a cluster counts on finding their results elsewhere.
+    """
     slurm.check(resources)
-    site = ready(clone, remote, say)
+    site = ready(clone, remote, say, must_send=True)
     found = {one.name: one.state for one in standing.standings(site.clone, chains)}
     busy = {name for name, state in found.items() if state in ("queued", "running")}
     there = {chain.name for chain in chains if worktree.find(site.clone, chain, site.commit)}
@@ -43,17 +47,32 @@ def on_slurm(clone: Path, file: Path, resources: Resources, chains: list[Chain],
         f"watch them with 'redifine sweep status {file}'")  # fmt: skip
 
 
-def ready(clone: Path, remote: str | None, say: Say) -> Site:
+def not_there(clone: Path, chains: Sequence[Chain]) -> list[Chain]:
+    """The chains without an experiment of the clone's last commit: those that a run would run."""
+    commit = worktree.git(clone, "rev-parse", "HEAD")
+    return [chain for chain in chains if worktree.find(clone, chain, commit) is None]
+
+
+def ready(clone: Path, remote: str | None, say: Say, must_send: bool = False) -> Site:
     """The commit that would run and where its results go. Raises UserError when Git, DVC or a remote is not ready.
 
-    `remote`: the Git remote for experiments; None: nothing is sent anywhere.
+    `remote`: the Git remote for experiments; None: nothing is sent anywhere. `must_send`: it is an error when nothing can be.
     """
     check_git(clone)
     commit = worktree.check_committed(clone)
     cache = worktree.cache_folder(clone)
-    sent_to, sentence = remotes.check(clone, remote) if remote is not None else ("", "nothing is sent to the remotes")
-    say(sentence)
-    return Site(clone.resolve(), commit, cache, sent_to)
+    site = Site(clone.resolve(), commit, cache)
+    if remote is None:
+        say("nothing is sent to the remotes")
+        return site
+    try:
+        say(f"every iteration is sent to {remotes.check(clone, remote)}")
+    except remotes.NoRemote as error:
+        if must_send:
+            raise UserError(f"{error}; with --no-push, everything stays in this clone") from error
+        say(f"{error}: experiments and their data stay in this clone")
+        return site
+    return replace(site, remote=remote)
 
 
 def cancel(clone: Path, chains: Sequence[Chain]) -> list[str]:

@@ -29,7 +29,7 @@ class Figure(NamedTuple):
     where: str = ""
 
 
-_ALL_FACTORS = "for file in sweeps/fig2-*.yaml; do redifine sweep run $file; done"
+_ALL_FACTORS = "ls sweeps/fig2-*.yaml | xargs -n 1 redifine sweep run"
 
 FIGURES = (
     Figure("Fig. 1a", "the loop", command="dvc dag", where="README.md, dvc.yaml"),
@@ -41,11 +41,11 @@ FIGURES = (
     Figure("Fig. 4a", "selection by two-sided truncation (a sketch)", command=_SIMULATE, where="docs/theory.md"),
     Figure("Fig. 4b", "power over k and the model", "fig6-cfg", f"{_SIMULATE}; redifine theory fit", "theory/cfg.svg, fit.svg"),
     Figure("Fig. 5", "ReDiFine over k", "fig6-cfg", where=_PICTURES),
-    Figure("Fig. 6", "ReDiFine and its halves on the trade-off", "fig6-cfg", where=_PLANE),
+    Figure("Fig. 6", "guidance scales and ReDiFine on four data sets", "fig6-data-sets", where=_PLANE),
     Figure("Fig. 7", "real images mixed in, with and without ReDiFine", "fig7-mixing-redifine", where=_PICTURES),
     Figure("Table 1", "hyper-parameters", command="redifine preset pokemon", where="presets/pokemon.yaml"),
     Figure("Table 2", "images and prompts", command="redifine prepare", where="data/prompts.jsonl; report"),
-    *(Figure(f"Fig. {n}", f"guidance scales on {name}", "fig6-cfg", where=_PICTURES)
+    *(Figure(f"Fig. {n}", f"guidance scales on {name}", "fig6-data-sets", where=_PICTURES)
       for n, name in ((8, "Pokemon"), (9, "CelebA-1k"), (10, "Kumapi"), (11, "Butterfly"))),
     Figure("Fig. 12", "size of the data set", "fig2-size", where=_PICTURES),
     Figure("Fig. 13", "images per prompt", "fig2-images-per-prompt", where=_PICTURES),
@@ -59,7 +59,7 @@ FIGURES = (
     Figure("Fig. 20, rates", "learning rates", "fig2-learning-rate", where=_PLANE),
     Figure("Fig. 20, noise", "Gaussian noise on D_0", "fig2-noise", where=_PLANE),
     Figure("Fig. 21", "CLIP skip", "fig2-clip-skip", where=_PLANE),
-    Figure("Fig. 22", "Stable Diffusion XL", where="not here: Stable Diffusion 1.x only"),
+    Figure("Fig. 22", "Stable Diffusion XL on four data sets", "fig22-sdxl", where=_PICTURES),
     Figure("Fig. 23", "accumulated training sets, Pokemon", "fig23-accumulate", where=_CURVES),
     Figure("Fig. 24", "accumulated training sets, CelebA-1k", "fig23-accumulate", where=_CURVES),
     Figure("Fig. 25", "the model with mutations", command=_SIMULATE, where="theory/redifine.svg"),
@@ -111,9 +111,10 @@ def page(sweeps: dict[str, Sweep]) -> str:
     lines = [
         "# The papers' figures", "",
         "Each row is an experiment. `redifine sweep run FILE` runs its chains, three seeds an arm, over what params.yaml says;",
-        "`redifine figure NAME` prints the chains and the `redifine compare` command. On real data, write a preset first",
-        "(`redifine preset pokemon`), put your images into raw and commit. Sizes, epochs, updates and rates in the",
-        "sweep files are the miniature's: copy a file and scale them to your preset.", "",
+        "`redifine figure NAME` prints the chains and the `redifine compare` command. fig6-data-sets and fig22-sdxl name the",
+        "presets of the paper's data sets themselves. For another figure on real data, write a preset first (`redifine preset",
+        "pokemon`), put your images into raw and commit; sizes, epochs, updates and rates in those sweep files are the",
+        "miniature's: copy a file and scale them to your preset.", "",
         "| figure | what | command | where it appears |", "|---|---|---|---|",
     ]  # fmt: skip
     for figure in FIGURES:

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline import params as parameters
+from pipeline import presets
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.storage import read_text, sha256_bytes
@@ -28,6 +29,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 Measure = Literal["collapse", "fid", "precision", "recall", "clip_score", "sfd", "power", "power_ratio", "saturation",
                   "generalisation_score", "entropy", "entropy_training"]  # fmt: skip
+
+
+PRESET = "preset"
+"""In base, arms or grid: the presets (a name, or several) that a chain starts from, where it would start from params.yaml."""
 
 
 class Sweep(BaseModel):
@@ -60,6 +65,8 @@ class Chain:
     """K of params.yaml."""
     file: Path = Path()
     """The sweep file."""
+    preset: tuple[str, ...] = ()
+    """What it starts from; empty: params.yaml."""
 
     @property
     def name(self) -> str:
@@ -68,9 +75,9 @@ class Chain:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The parameters that the sweep sets, as params.yaml writes them."""
+        """The parameters that params.yaml gets: what the sweep sets; all of them, where it names a preset."""
         plain = self.params.model_dump()
-        return {key: plain[key] for key in self.changed}
+        return plain if self.preset else {key: plain[key] for key in self.changed}
 
     @property
     def digest(self) -> str:
@@ -78,16 +85,17 @@ class Chain:
         return sha256_bytes(self.params.model_dump_json().encode())[:16]
 
     def settings(self) -> list[str]:
-        """The parameters that the sweep sets, as KEY=VALUE."""
-        values = self.values | ({"iterations": self.params.last} if "iterations" in self.changed else {})
-        return [_assignment(key, value) for key, value in values.items()]
+        """What the sweep sets, as KEY=VALUE."""
+        plain = self.params.model_dump() | {"iterations": self.params.last}
+        own = [_assignment(key, plain[key]) for key in self.changed]
+        return [f"{PRESET}={'+'.join(self.preset)}", *own] if self.preset else own
 
     def command(self) -> str:
         """What one could type to get this chain alone, as an experiment of that name.
 
-        `redifine exp` sets values, not the mapping `iterations`: a chain of another length is left to the sweep.
+        `redifine exp` sets values, not the mapping `iterations`, and knows no preset: such a chain is left to the sweep.
         """
-        if self.params.last != self.usual:
+        if self.preset or self.params.last != self.usual:
             return self.rerun()
         settings = [_assignment(key, value) for key, value in self.values.items() if key != "iterations"]
         return " ".join(["redifine exp run", "-n", self.name, *(f"-S {shlex.quote(text)}" for text in settings)])
@@ -106,6 +114,9 @@ def _assignment(key: str, value: Any) -> str:
 
 def load(file: Path) -> Sweep:
     """Read a sweep file. Raises UserError that names the file and the key."""
+    if not file.is_file():
+        known = ", ".join(str(path) for path in sorted(FOLDER.glob("*.yaml")))
+        raise UserError(f"there is no sweep file {file}; " + (f"the sweeps are {known}" if known else f"{FOLDER} has none"))
     try:
         content = YAML(typ="safe").load(read_text(file))
     except YAMLError as error:
@@ -178,7 +189,8 @@ def arms(sweep: Sweep) -> dict[str, dict[str, Any]]:
 
 
 def _arm_name(name: str, point: dict[str, Any]) -> str:
-    return "-".join(part for part in (name, *(f"{key}{_short(value)}" for key, value in point.items())) if part)
+    values = (_short(value) if key == PRESET else f"{key}{_short(value)}" for key, value in point.items())
+    return "-".join(part for part in (name, *values) if part)
 
 
 def _short(value: Any) -> str:
@@ -189,8 +201,16 @@ def _short(value: Any) -> str:
 
 def _chain(file: Path, arm: str, seed: int, values: dict[str, Any], start: dict[str, Any]) -> Chain:
     values = {**values, "seed": seed}
+    preset = _preset(file, arm, values.pop(PRESET, []))
     count = values.get("iterations")
     if isinstance(count, int) and count > 0:
         values["iterations"] = {str(k): {"prev": k - 1} for k in range(1, count + 1)}
-    params = parameters.check(start | values, Path(f"{file}, arm {arm}"))
-    return Chain(file.stem, arm, seed, tuple(values), params, len(start["iterations"]), file)
+    params = parameters.check((presets.compose(preset) if preset else start) | values, Path(f"{file}, arm {arm}"))
+    return Chain(file.stem, arm, seed, tuple(values), params, len(start["iterations"]), file, preset)
+
+
+def _preset(file: Path, arm: str, given: Any) -> tuple[str, ...]:
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{file}, arm {arm}: {PRESET} must be a preset's name, or a list of names, got {given!r}")
+    return tuple(names)

@@ -1,4 +1,4 @@
-"""What a dry run prints: the array, every job's parameters, and the GPU hours by measured stage times."""
+"""What a dry run prints: the arrays, every job's parameters, and the GPU hours by measured stage times."""
 
 from __future__ import annotations
 
@@ -14,24 +14,36 @@ from pipeline.sweep.resources import Resources
 
 def lines(project: Path, chains: Sequence[Chain], resources: Resources, on_slurm: bool) -> list[str]:
     """Every line of the dry run of `chains`."""
-    head = _arrays(chains, resources) if on_slurm else [f"{_chains(len(chains))} on this machine"]
-    jobs = [_job(project, i, chain) for i, chain in enumerate(chains)]
-    return [*head, *(line for job in jobs for line in job), "", *_hours(project, chains, resources, on_slurm)]
+    if not chains:
+        return ["every chain is there already"]
+    printed = _arrays(project, chains, resources) if on_slurm else _group(project, f"{_chains(chains)} on this machine", chains)
+    return [*printed, "", *_hours(project, chains, resources, on_slurm)]
 
 
-def _chains(count: int) -> str:
-    return f"{count} chain" + ("" if count == 1 else "s")
+def _chains(chains: Sequence[Chain]) -> str:
+    return f"{len(chains)} chain" + ("" if len(chains) == 1 else "s")
 
 
-def _arrays(chains: Sequence[Chain], resources: Resources) -> list[str]:
-    """What would be submitted."""
-    leaders, _ = slurm.shared(chains)
+def _arrays(project: Path, chains: Sequence[Chain], resources: Resources) -> list[str]:
+    """What would be submitted, array by array."""
+    leaders, followers = slurm.shared(chains)
+    others = [chain for chain in chains if chain not in followers]
     limit = f", at most {resources.at_once} at a time" if resources.at_once else ""
-    array = f"array 0-{len(chains) - 1}: {_chains(len(chains))}, one a job{limit}; each {resources.words()}"
-    if not leaders:
-        return [array]
-    first = f"before it, {len(leaders)} job" + ("" if len(leaders) == 1 else "s")
-    return [array, f"{first} for the M_1 that chains have in common: {', '.join(chain.name for chain in leaders)}"]
+    each = f"one a job{limit}; each {resources.words()}"
+    printed = []
+    if leaders:
+        names = ", ".join(chain.name for chain in leaders)
+        printed.append(f"{_array(leaders)}: the M_1 that chains have in common, once for {names}; each {resources.words()}")
+        printed += _group(project, f"{_array(followers)}: {_chains(followers)} that wait for it, {each}", followers)
+    return printed + (_group(project, f"{_array(others)}: {_chains(others)}, {each}", others) if others else [])
+
+
+def _array(jobs: Sequence[Chain]) -> str:
+    return f"array 0-{len(jobs) - 1}"
+
+
+def _group(project: Path, title: str, chains: Sequence[Chain]) -> list[str]:
+    return [title, *(line for i, chain in enumerate(chains) for line in _job(project, i, chain))]
 
 
 def _job(project: Path, index: int, chain: Chain) -> list[str]:

@@ -22,6 +22,9 @@ from pipeline.sweep.worker import Worker
 
 LOCKS = worktree.FOLDER / "locks"
 _TAIL_LINES = 8
+_LAST_TRIES = 3
+"""To send what no later iteration would send."""
+_RETRY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class ChainRun:
         """Run and save the chain, or only what it shares with others; returns what went wrong, or nothing."""
         with self._holding(f"chain {self.chain.name}"):
             if worktree.find(self.site.clone, self.chain, self.site.commit):
-                return ""  # another job of the same chain was faster
+                self._share(_LAST_TRIES)  # whoever saved it may have been ended before it was sent
+                return ""
             self._begin()
             pieces = parts(self.chain.params)
             for piece in pieces[:2] if only_shared else pieces:
@@ -62,7 +66,7 @@ class ChainRun:
                     return problem
             if not only_shared:
                 worktree.save(self.worker.folder, self.site.commit, self.chain.name)
-                self._share()
+                self._share(_LAST_TRIES)
         return ""
 
     def _begin(self) -> None:
@@ -108,12 +112,16 @@ class ChainRun:
         stages.harvest(self.site.clone, self.worker.folder)
         return "" if succeeded else tail(self.log)
 
-    def _share(self) -> None:
+    def _share(self, tries: int = 1) -> None:
         """Send experiment and data; what cannot be sent now goes with the next iteration."""
-        if self.site.remote:
-            words = ("share", "--exp", self.chain.name, "--force", "--git-remote", self.site.remote)
-            if not self.worker.run(self.log, "pipeline", *words, folder=self.site.clone):
-                self.say("not sent to the remotes, see above; the next iteration tries again")
+        if not self.site.remote:
+            return
+        words = ("share", "--exp", self.chain.name, "--force", "--git-remote", self.site.remote)
+        for left in reversed(range(tries)):
+            if self.worker.run(self.log, "pipeline", *words, folder=self.site.clone) or self.worker.stopped:
+                return
+            self.say(f"not sent to the remotes, see above; 'redifine {' '.join(words)}' sends it")
+            time.sleep(_RETRY_SECONDS if left else 0)
 
     def clear(self) -> None:
         """Remove the worktree of a chain that is saved."""
@@ -131,11 +139,13 @@ class ChainRun:
 
     def note(self, state: str, detail: str = "") -> None:
         """Write down how far the chain is, here and on the Git remote."""
-        fid = measured(Layout(self.worker.folder), self.chain.params.last)
+        last = self.chain.params.last
+        fid = measured(Layout(self.worker.folder), last)
         before = notes.read(self.site.clone, self.chain) or Note(state, self.chain.digest)
         now = replace(
             before, state=state, owner=self.owner, worktree=str(self.worker.folder), detail=detail, updated=time.time(),
             k=max(fid, default=0), fid={str(k): value for k, value in fid.items()},
+            stage=stages.first_after(max(fid, default=0), last) if state == "running" else "",
             seconds_left=None if state == "done" else self._seconds_left(),
         )  # fmt: skip
         notes.write(self.site.clone, self.chain, now)

@@ -82,10 +82,18 @@ def position(log: str, stages: Iterable[str]) -> Position:
     return Position(current, tuple(stage for stage in stages if stage == current or stage not in named))
 
 
+def first_after(k: int, last: int) -> str:
+    """The stage that follows the end of iteration k, for those who see a chain only once an iteration."""
+    return "prepare" if not k else f"curate@{k + 1}" if k < last else "report"
+
+
 def seconds_left(project: Path, left: Sequence[str]) -> float | None:
-    """How long the stages take, by the times measured here; None when a kind of them was never timed."""
+    """How long the stages take, by the times measured here; None when a kind of them was never timed.
+
+    But for the report: it ends a chain once, so the first chain would never tell what is left, and takes little.
+    """
     rest = times.rest(left, times.read_times(project))
-    return None if rest.unknown else rest.seconds
+    return None if set(rest.unknown) - {"report"} else rest.seconds
 
 
 def harvest(project: Path, folder: Path) -> None:

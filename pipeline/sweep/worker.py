@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import warm
-from pipeline.sweep import child
+from pipeline.sweep import child, shares
 
 _GRACE_SECONDS = 10.0
 
 
 @dataclass
 class Worker:
-    """Runs one process at a time in `folder`, on `cores` (none: where it may). A `deaf` one's only end is SIGKILL."""
+    """Runs one process at a time in `folder`, on `cores` and `gpus` (none: any); a `deaf` one ends by SIGKILL alone."""
 
     folder: Path
     cores: list[int]
     threads: int
     deaf: bool = False
+    gpus: str = ""
     stopped: bool = False
     _current: subprocess.Popen[bytes] | None = None
     _server: subprocess.Popen[bytes] | None = None
@@ -34,15 +35,18 @@ class Worker:
     def _socket(self) -> Path:
         return Path(self._sockets.name) / "warm"
 
-    def environment(self, warmed: bool = True) -> dict[str, str]:
-        """This interpreter's `python` first, the share of threads, and where the warm server listens."""
+    def environment(self) -> dict[str, str]:
+        """This interpreter's `python` first, the shares of threads and GPUs, and where the warm server listens."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        own = {"PATH": path, "OMP_NUM_THREADS": str(self.threads), "DVC_NO_ANALYTICS": "1"}
-        own |= {warm.SOCKET: str(self._socket)} if warmed else {}
+        own = {"PATH": path, "OMP_NUM_THREADS": str(self.threads), "DVC_NO_ANALYTICS": "1", warm.SOCKET: str(self._socket)}
+        own |= {shares.VISIBLE: self.gpus} if self.gpus else {}
         return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | own
 
     def run(self, log: Path, module: str, *arguments: str, folder: Path | None = None) -> bool:
-        """Run a module to its end, in `folder` (else the worktree), with its output in `log`; whether it succeeded."""
+        """Run a module to its end, in `folder` (else the worktree), with its output in `log`; whether it succeeded.
+
+        The code is the worktree's in either case.
+        """
         self._current = self._start(log, folder, module, *arguments)
         if self.stopped:
             self.stop()
@@ -53,10 +57,13 @@ class Worker:
 
     def _start(self, log: Path, folder: Path | None, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a module in a process group of its own, with its output at the end of `log`."""
+        environment = self.environment()
+        if folder is not None:
+            search = os.pathsep.join(filter(None, (str(self.folder), environment.get("PYTHONPATH"))))
+            environment |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": search}
         with log.open("ab") as output:
             return subprocess.Popen(
-                child.command(self.cores, self.deaf, module, *arguments), cwd=folder or self.folder,
-                env=self.environment(warmed=folder is None),
+                child.command(self.cores, self.deaf, module, *arguments), cwd=folder or self.folder, env=environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

@@ -58,10 +58,10 @@ def check_committed(clone: Path) -> str:
     """The commit that a sweep would run. Raises UserError when tracked files differ from it."""
     changed = git(clone, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").splitlines()
     if changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        first, others = changed[0].split(maxsplit=1)[-1], len(changed) - 1
         raise UserError(
-            f"{changed[0].split(maxsplit=1)[-1]}{more} differ from the last commit, and a sweep runs a commit; "
-            "run 'git commit -a' (or 'git stash') first"
+            f"{f'{first} and {others} more differ' if others else f'{first} differs'} from the last commit, and a sweep runs a "
+            "commit; run 'git commit -a' (or 'git stash') first"
         )
     return git(clone, "rev-parse", "HEAD")
 
@@ -70,7 +70,8 @@ def cache_folder(clone: Path) -> Path:
     """Where the clone keeps its DVC cache."""
     done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], cwd=clone, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"{clone.resolve()} is no DVC project; run 'dvc init' there")
+        reason = (done.stderr.strip().splitlines() or ["no message"])[0].removeprefix("ERROR: ")
+        raise UserError(f"DVC does not work in {clone.resolve()} ({reason}); mend that first")
     return (clone / done.stdout.strip().splitlines()[-1]).resolve()
 
 

@@ -1,6 +1,8 @@
 """Finetune M_0 (or M_{k-1}) on T_k: a LoRA, M_k.
 
-    T_k, M_0 -> config.py            train.toml, dataset.toml, metadata.json
+    T_k, M_0 -> job.py               what there is to train from, checked
+                config.py            train.toml, dataset.toml, metadata.json
+                unpacked.py          images of shards as files, as long as the trainer runs
                   |
       trainer: kohya                 trainer: builtin
     kohya/launch.py (parent)         builtin.py   the loop

@@ -16,11 +16,11 @@ from pipeline.deterministic import deterministic
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion, load_base
 from pipeline.progress import Progress
-from pipeline.randomness import derive_seed, generator
+from pipeline.randomness import derive_seed, generator, onto
 from pipeline.train.checkpoint import Keeper, State
 from pipeline.train.compiled import compile_if_worth_it
 from pipeline.train.condition_drop import drop_conditions
-from pipeline.train.draws import Draw, Draws, RandomDraws, onto
+from pipeline.train.draws import Draw, Draws, RandomDraws
 from pipeline.train.less_memory import explained
 from pipeline.train.low_rank import Network, attached, initial
 from pipeline.train.moments import Moments, encode_images
@@ -67,21 +67,26 @@ def train(
     `draws` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
     UserError when the loss is not finite, or the LoRA to start from does not fit.
     """
+    with explained(settings.batch_size, settings.precision), deterministic(device):
+        model = _load_model(settings, root, device)
+        data = load_data(settings, model, root)
+        modules = lora.target_modules(model, settings.train_parts)
+        draws = draws or _random_draws(settings, data)
+        with attached(modules, start or _start(settings, modules, root)) as network:
+            shape = (settings.batch_size, *data.moments.mean.shape[-3:])
+            compile_if_worth_it(model, network, shape, data.ids, settings.steps)
+            losses = _optimize(settings, model, data, network, condition_drop, draws, keeper, team or Team())
+            return Result({name: network.layers[name].state() for name in modules}, losses)
+
+
+def _load_model(settings: Settings, root: Path, device: str) -> StableDiffusion:
+    """M_0 in the precision that it trains in."""
     dtype = _HALF.get(settings.precision, torch.float32)
     model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None, dtype)
     model.to(device, dtype)
-    data = load_data(settings, model, root)
-    modules = lora.target_modules(model, settings.train_parts)
-    start = start or _start(settings, modules, root)
-    draws = draws or _random_draws(settings, data)
     if settings.gradient_checkpointing:
         model.unet.enable_gradient_checkpointing()
-    told = explained(settings.batch_size, settings.precision)
-    with attached(modules, start) as network, told, deterministic(device):
-        shape = (settings.batch_size, *data.moments.mean.shape[-3:])
-        compile_if_worth_it(model, network, shape, data.ids, settings.steps)
-        losses = _optimize(settings, model, data, network, condition_drop, draws, keeper, team or Team())
-        return Result({name: network.layers[name].state() for name in modules}, losses)
+    return model
 
 
 def _local(root: Path, name: str) -> str:
@@ -182,7 +187,7 @@ def _loss(
     """This process's part of the loss of one step, a scalar on the device."""
     device, dtype = model.device, model.unet.dtype
     ids = data.ids[onto(device, draw.rows)]
-    ids = torch.where(draw.blanks.to(device).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
+    ids = torch.where(onto(device, draw.blanks).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
     ids = drop_conditions(ids, data.empty, condition_drop, settings.seed, step)
     mine = team.share(len(ids))
     if mine.start == mine.stop:

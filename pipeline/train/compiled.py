@@ -11,6 +11,9 @@ from pipeline.models import StableDiffusion
 from pipeline.randomness import generator
 from pipeline.train.low_rank import Network
 
+_LOSS_SCALE = 1024.0
+"""The mean over a batch of latents has gradients so small that float16 rounds them away; training scales its loss, too."""
+
 _WORTH_UPDATES = 1000
 """From this many updates on, compiling (some minutes the first time) should pay for itself."""
 
@@ -37,7 +40,8 @@ def compile_if_worth_it(
         given = condition.detach().requires_grad_(bool(network.parameters("lora_te")))
         with _cast(model, half):
             predicted = model.predict_noise(latents, times, given)
-        found = torch.autograd.grad(predicted.float().square().mean(), network.parameters("lora_unet"))
+        loss = predicted.float().square().mean() * _LOSS_SCALE
+        found = torch.autograd.grad(loss, network.parameters("lora_unet"))
         return torch.cat([gradient.flatten().float() for gradient in found])
 
     compile_checked(model.unet, gradients, {} if model.device.type == "cpu" else {"deterministic": True}, "train")

@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import toml
-from PIL import Image
 
-from pipeline.base.tokenizers import laid_out, lay_out
 from pipeline.errors import UserError
-from pipeline.guards import image_errors
-from pipeline.models import is_xl
 from pipeline.params import View
-from pipeline.paths import Layout
 from pipeline.randomness import derive_seed
-from pipeline.storage import read_json, read_jsonl, sha256_file
-from pipeline.text import CHUNK, check_clip_skip_xl
+from pipeline.text import CHUNK
+from pipeline.train.job import Job
 
 _MIXED_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -28,88 +22,6 @@ _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "FusedAdamW": {"optimizer_type": "AdamW", "optimizer_args": ["fused=True"]},
     "AdamW8bit": {"optimizer_type": "AdamW8bit"},
 }
-
-
-@dataclass(frozen=True)
-class Example:
-    """One entry of T_k; `path` is relative to the project's root."""
-
-    path: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class Job:
-    """What M_k is trained from, apart from the parameters."""
-
-    k: int
-    examples: tuple[Example, ...]
-    steps: int
-    model: str
-    vae: str | None
-    base_sha256: str
-    tokenizer: Path | None
-    previous: Path | None
-    sdxl: bool
-
-
-def read_job(params: View, k: int, layout: Layout) -> Job:
-    """Collect the inputs of iteration k. Raises UserError when one is missing or an image does not fit."""
-    rows = read_jsonl(layout.training_set(k), ("path", "caption"))
-    examples = tuple(_example(row) for row in rows)
-    if not examples:
-        raise UserError(f"{layout.training_set(k)} is empty, so there is nothing to train on; run curate again")
-    check_images(examples, layout.root, params.resolution)
-    check_hashes({row["path"]: row["sha256"] for row in rows if "sha256" in row}, layout.root)
-    base = read_json(layout.base_record(), {"model": str, "sha256": str})
-    model = layout.root / base["model"]
-    if is_xl(model):
-        check_clip_skip_xl(params.clip_skip)
-    previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
-    return Job(
-        k=k,
-        examples=examples,
-        steps=params.updates or updates(len(read_jsonl(layout.prompts)), params.batch_size, params.epochs),
-        model=base["model"],
-        vae=base.get("vae"),
-        base_sha256=base["sha256"],
-        tokenizer=laid_out(model, layout.scratch) if model.is_dir() else None,
-        previous=previous,
-        sdxl=is_xl(model),
-    )
-
-
-def updates(prompts: int, batch_size: int, epochs: int) -> int:
-    """Optimizer steps: epochs over one image per prompt, however large T_k is (paper, appendix C)."""
-    return epochs * -(-prompts // batch_size)
-
-
-def _example(row: dict[str, Any]) -> Example:
-    """A line break becomes a space, as for CLIP's tokenizer: sd-scripts would drop all lines but the first."""
-    return Example(path=row["path"], caption=" ".join(row["caption"].splitlines()))
-
-
-def check_images(examples: tuple[Example, ...], root: Path, resolution: int) -> None:
-    """Raise UserError for the first image that is missing, unreadable or not resolution x resolution pixels."""
-    for path in {example.path: None for example in examples}:
-        try:
-            with Image.open(root / path, formats=("PNG",)) as image:
-                size = image.size
-        except FileNotFoundError as error:
-            raise UserError(f"{path} does not exist, but T_k lists it; fetch it with 'dvc checkout'") from error
-        except image_errors() as error:
-            raise UserError(f"{path} is damaged or no image; restore it with 'dvc checkout'") from error
-        if size != (resolution, resolution):
-            raise UserError(
-                f"{path} has {size[0]}x{size[1]} pixels, but resolution is {resolution} in params.yaml; make it again"
-            )
-
-
-def check_hashes(recorded: dict[str, str], root: Path) -> None:
-    """Raise UserError for the first image that is not the one T_k lists: DVC watches D_{k-1} alone, T_k may hold older ones."""
-    for path, sha256 in recorded.items():
-        if sha256_file(root / path) != sha256:
-            raise UserError(f"{path} is not the image that T_k lists (sha256 differs); restore it with 'dvc checkout'")
 
 
 def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 0) -> str:
@@ -195,7 +107,7 @@ def dataset_toml(params: View, job: Job, folder: Path, root: Path) -> str:
     subsets = [
         {
             "metadata_file": f"{_relative(folder, root)}/{metadata_name(repeats)}",
-            "image_dir": ".",
+            "image_dir": job.images,
             "num_repeats": repeats,
             "flip_aug": params.flip,
             "caption_dropout_rate": float(params.caption_dropout),
@@ -233,12 +145,6 @@ def texts(params: View, job: Job, folder: Path, root: Path, workers: int = 0) ->
     for repeats, metadata in metadata_files(job, params.resolution).items():
         files[metadata_name(repeats)] = json.dumps(metadata, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     return files
-
-
-def copy_tokenizer(job: Job, layout: Layout) -> None:
-    """Put the base model's own tokenizers where sd-scripts looks for them, so that it asks no hub and uses no other."""
-    if job.tokenizer is not None:
-        lay_out(layout.root / job.model, layout.scratch)
 
 
 def _dumps(values: dict[str, Any]) -> str:

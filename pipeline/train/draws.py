@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from pipeline.models import TRAIN_STEPS
-from pipeline.randomness import derive_seed, generator
+from pipeline.randomness import derive_seed, generator, onto
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,6 @@ class Draw:
     def part(self, rows: slice, device: torch.device) -> Draw:
         """Some of the samples, on `device`."""
         return Draw(*(onto(device, getattr(self, field.name)[rows]) for field in fields(self)))
-
-
-def onto(device: torch.device, tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor from the CPU on `device`; to a GPU by way of pinned memory, without waiting for the work in flight there."""
-    if device.type in ("cpu", "mps"):
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Draws(Protocol):

@@ -16,7 +16,8 @@ from pipeline.errors import UserError
 from pipeline.models import LATENT_SCALE
 from pipeline.storage import load_image
 
-_BATCH = 16
+_BATCH, _PIXELS = 16, 4 * 512 * 512
+"""How many images are encoded at a time, and how many pixels at most: its first layers hold 640 numbers a pixel."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: 
     Raises UserError when a file is unreadable or its latents are not finite.
     """
     means, stds = [], []
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
+    rows = max(1, min(_BATCH, _PIXELS // _pixels(paths[0])[0].numel()))
+    for start in range(0, len(paths), rows):
+        batch = paths[start : start + rows]
         pixels = torch.stack([_pixels(path) for path in batch]).to(vae.device, vae.dtype)
         views = [pixels, pixels.flip(-1)] if flip else [pixels]
         posteriors = [vae.encode(view).latent_dist for view in views]

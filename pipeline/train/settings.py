@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.lora import TrainParts
 from pipeline.storage import read_json
 from pipeline.text import CHUNK
-from pipeline.train.config import Example
+from pipeline.train.job import Example
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from pipeline.paths import Layout
 from pipeline.process import devices_of
 from pipeline.storage import replacing_folder, sha256_bytes, sha256_file, write_json, write_text
 from pipeline.train import config
-from pipeline.train.config import Job
+from pipeline.train.job import Job, copy_tokenizer, read_job
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.options import Options
 from pipeline.train.processes import nodes
+from pipeline.train.unpacked import image_files
 
 if TYPE_CHECKING:
     from pipeline.train.checkpoint import Keeper
@@ -60,15 +61,17 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
         raise UserError("only trainer: kohya trains on the GPUs of several nodes; set it in params.yaml")
     if params.trainer == "kohya":
         launch.find_sd_scripts(layout.root)
-    job = config.read_job(params, k, layout)
+    job = read_job(params, k, layout)
     if device == "cpu" and params.precision == "bf16" and params.trainer == "kohya" and not job.sdxl:
         raise UserError("sd-scripts trains no Stable Diffusion 1.x in bf16 on a CPU; set precision: fp32 or trainer: builtin")
-    config.copy_tokenizer(job, layout)
+    copy_tokenizer(job, layout)
     keeper = Keeper(_unfinished(params, job, layout, device))
     with replacing_folder(layout.model(k)) as folder:
         current = Run(params, job, layout, device, folder, keeper, processes)
-        _write_texts(current, folder)
-        lineage = _TRAINERS[params.trainer](current)
+        with image_files((example.path for example in job.examples), layout.root, layout.scratch / f"images/T_{k}") as place:
+            running = replace(current, job=replace(job, images=place))
+            _write_texts(running, folder)
+            lineage = _TRAINERS[params.trainer](running)
         # The published files name the folder's final place, so that sd-scripts can be run on them by hand.
         _write_texts(current, layout.model(k))
         several = {"processes": processes} if processes > 1 else {}
@@ -94,7 +97,7 @@ def _unfinished(params: View, job: Job, layout: Layout, device: str) -> Path:
 
 def dry_run(params: View, k: int, layout: Layout, device: str = "cpu") -> tuple[str, str]:
     """The texts of train.toml and dataset.toml that `run` would write for M_k; writes nothing."""
-    files = config.texts(params, config.read_job(params, k, layout), layout.model(k), layout.root, _workers(device))
+    files = config.texts(params, read_job(params, k, layout), layout.model(k), layout.root, _workers(device))
     return files["train.toml"], files["dataset.toml"]
 
 

@@ -21,6 +21,7 @@ from pipeline.verify.outputs import (
     sound_files,
 )
 from pipeline.verify.records import LINEAGE, Records, iterations, read_records
+from pipeline.verify.shards import digest_images, shard_of, with_images
 
 _OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
             "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
@@ -55,7 +56,8 @@ def audit(root: Path) -> Audit:
     found += lock_findings(stages, expected)
     if stages:
         found += extra_findings(expected, outputs)
-    found += own_findings(records, digests, sound, stages)
+    shards = shard_of(records)
+    found += own_findings(records, digests | digest_images(records), with_images(sound, shards), stages, shards)
     known = _recorded(records)
     unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
     return Audit(_without_echoes(found), len(digests), sum(digest.size for digest in digests.values()), unrecorded)
@@ -84,11 +86,15 @@ def _inputs(root: Path, expected: Expected, records: Records) -> Iterator[str]:
 
 
 def own_findings(
-    records: Records, digests: Mapping[str, Digest], sound: Mapping[str, bool], stages: Mapping[str, Stage]
+    records: Records,
+    digests: Mapping[str, Digest],
+    sound: Mapping[str, bool],
+    stages: Mapping[str, Stage],
+    shards: Mapping[str, str],
 ) -> Iterator[Finding]:
-    """Whatever the chain's own records, without dvc.lock, tell."""
+    """Whatever the chain's own records, without dvc.lock, tell; `shards` says in which shard an image is."""
     seeds = {stage.params["seed"] for name, stage in stages.items() if name.startswith("sample@") and "seed" in stage.params}
-    yield from consistency.image_findings(records, digests, sound)
+    yield from consistency.image_findings(records, digests, sound, shards)
     yield from consistency.prompt_findings(records, sound)
     yield from consistency.row_findings(records, seeds.pop() if len(seeds) == 1 else None)
     yield from consistency.model_findings(records, digests, sound)

@@ -21,7 +21,7 @@ _WORST = 10
 @click.command(short_help="Audit every hash, or compute an iteration again.")
 @click.argument("k", type=click.IntRange(min=0), required=False)
 @click.option("--all", "everything", is_flag=True, help="Hash every file of the chain and compute nothing again.")
-@click.option("--images", metavar="I,J,...", help="Draw only the images of these prompts again, with the recorded M_k.")
+@click.option("--images", metavar="I,J,...|all", help="Draw only the images of these prompts again, with the recorded M_k.")
 @click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")
 @click.option("--min-psnr", type=FiniteRange(min=0.0), default=30.0, show_default=True, metavar="DB",
               help="How near an image that is not byte-equal must be.")  # fmt: skip
@@ -54,16 +54,22 @@ def verify(
         from pipeline.verify.difference import Tolerance
         from pipeline.verify.recompute import verify as compute
 
-        holds = _show(compute(root, k, _numbers(images), device, Tolerance(min_psnr, max_distance)), as_json)
+        holds = _show(compute(root, k, _numbers(images, root, k), device, Tolerance(min_psnr, max_distance)), as_json)
     context.exit(0 if holds else 1)
 
 
-def _numbers(images: str | None) -> Collection[int]:
+def _numbers(images: str | None, root: Path, k: int) -> Collection[int]:
+    """The prompts that --images names; none without it. Raises UserError when "all" needs a D_k that is not here."""
     if images is None:
         return ()
+    if images == "all":
+        from pipeline.paths import Layout
+        from pipeline.sets import read_manifest
+
+        return sorted({row["prompt_index"] for row in read_manifest(Layout(root), k)})
     parts = [part.strip() for part in images.split(",")]
     if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-        raise click.UsageError(f"--images takes prompts' numbers with commas between them, as 0,12; got {images!r}")
+        raise click.UsageError(f"--images takes prompts' numbers with commas between them, as 0,12, or all; got {images!r}")
     return sorted({int(part) for part in parts})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pipeline.paths import image_name
 from pipeline.prepare.base import base_hash
@@ -16,21 +16,26 @@ Digests = Mapping[str, Digest]
 Sound = Mapping[str, bool]
 
 
-def image_findings(records: Records, digests: Digests, sound: Sound) -> Iterator[Finding]:
-    """Images that are missing, extra, swapped or changed, and rows of D_k and T_k with a wrong sha256."""
+def image_findings(records: Records, digests: Digests, sound: Sound, shards: Mapping[str, str]) -> Iterator[Finding]:
+    """Images that are missing, extra, swapped or changed, and rows of D_k and T_k with a wrong sha256.
+
+    `shards` says in which shard an image is, where it is no file of its own.
+    """
     claims = _hash_claims(records)
     owner = {found[0].value: path for path, found in reversed(list(claims.items()))}
     for path, found in claims.items():
         digest = digests.get(path)
+        where = f" in {shards[path]}" if path in shards else ""
         if digest is None:
             if sound.get(found[0].path) is not False:
-                yield Finding(path, "missing", f"{found[0]} names it, and it is not there, or cannot be read")
+                yield Finding(path, "missing", f"{found[0]} names it{where}, and it is not there, or cannot be read")
         elif (other := owner.get(digest.sha256, path)) != path and not sound.get(path):
-            yield Finding(path, "swapped", f"it holds the content of {other}")
+            yield Finding(path, "swapped", f"it holds{where} the content of {other}")
         else:
-            yield from disagreements(f"the sha256 of {path}", [*found, Claim(path, digest.sha256)], sound)
+            yield from disagreements(f"the sha256 of {path}{where}", [*found, Claim(path, digest.sha256)], sound)
+    holders = set(shards.values())
     for k in records.manifests:
-        yield from _unlisted(records, k, digests, sound)
+        yield from _unlisted(records, k, digests.keys() - holders, sound)
 
 
 def _hash_claims(records: Records) -> dict[str, list[Claim]]:
@@ -47,11 +52,11 @@ def _hash_claims(records: Records) -> dict[str, list[Claim]]:
     return claims
 
 
-def _unlisted(records: Records, k: int, digests: Digests, sound: Sound) -> Iterator[Finding]:
-    """Files in D_k's folder that its manifest does not list; a manifest known to be wrong is no witness."""
+def _unlisted(records: Records, k: int, paths: Collection[str], sound: Sound) -> Iterator[Finding]:
+    """Those of `paths` in D_k's folder that its manifest does not list; a manifest known to be wrong is no witness."""
     manifest, folder = records.name(records.layout.manifest(k)), records.name(records.layout.images(k))
     listed = {f"{folder}/{row['file']}" for row in records.manifests[k]} | {manifest}
-    for path in digests:
+    for path in paths:
         if path.startswith(f"{folder}/") and path not in listed and not (sound.get(path) and not sound.get(manifest)):
             yield Finding(path, "extra", f"{manifest} does not list it")
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import UserError
-from pipeline.storage import load_image, load_tensors, read_text, sha256_file
+from pipeline.storage import decode_image, load_tensors, read_text, sha256_file
 
 Value = float | int | None
 
-_HASH_KEYS = frozenset({"sha256", "lora_sha256", "previous_lora_sha256", "training_set_sha256"})
+NOT_MADE = "it was not made again"
+
+_HASH_KEYS = frozenset({"sha256", "lora_sha256", "previous_lora_sha256", "training_set_sha256", "offset", "size"})
 """Entries of records that follow from other files, which are compared themselves."""
 
 
@@ -47,12 +49,27 @@ class Comparison:
 def compare_file(path: str, recorded: Path, again: Path, tolerance: Tolerance) -> Comparison:
     """Byte for byte, else by what the kind of file means. Features are compared in `with_features`."""
     if not again.is_file():
-        return Comparison(path, False, False, "it was not made again")
+        return Comparison(path, False, False, NOT_MADE)
     if sha256_file(recorded) == sha256_file(again):
         return Comparison(path, True, True)
-    compare = {".png": _images, ".safetensors": _tensors, ".csv": _losses}.get(recorded.suffix, _texts)
+    if recorded.suffix == ".png":
+        return compare_image(path, recorded.read_bytes(), again.read_bytes(), tolerance)
+    compare = {".safetensors": _tensors, ".csv": _losses}.get(recorded.suffix, _texts)
     try:
         measured, problem = compare(recorded, again, tolerance)
+    except UserError as error:
+        measured, problem = {}, str(error)
+    return Comparison(path, False, not problem, problem, measured)
+
+
+def compare_image(path: str, recorded: bytes, again: bytes | None, tolerance: Tolerance) -> Comparison:
+    """Two PNGs byte for byte, else by their pixels; None where it was not made again."""
+    if again is None:
+        return Comparison(path, False, False, NOT_MADE)
+    if recorded == again:
+        return Comparison(path, True, True)
+    try:
+        measured, problem = _images(decode_image(recorded, Path(path)), decode_image(again, Path(path)), tolerance)
     except UserError as error:
         measured, problem = {}, str(error)
     return Comparison(path, False, not problem, problem, measured)
@@ -70,9 +87,8 @@ def relative_distance(again: np.ndarray, recorded: np.ndarray) -> float:
     return apart / length if length else (0.0 if apart == 0.0 else math.inf)
 
 
-def _images(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
-    """[H,W,3] uint8 each."""
-    a, b = load_image(recorded), load_image(again)
+def _images(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
+    """Recorded and made again, [H,W,3] uint8 each."""
     if a.shape != b.shape:
         return {}, f"it has {b.shape[1]}x{b.shape[0]} pixels, recorded are {a.shape[1]}x{a.shape[0]}"
     ratio = psnr(a, b)

@@ -39,6 +39,11 @@ def digest_file(path: Path) -> Digest | None:
     return Digest(md5.hexdigest(), sha256.hexdigest(), size)
 
 
+def digest_bytes(content: bytes) -> Digest:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return Digest(md5, hashlib.sha256(content).hexdigest(), len(content))
+
+
 def digest_files(root: Path, paths: Sequence[str]) -> dict[str, Digest]:
     """{path: hashes} of the files below `root` that can be read. DVC's own status trusts time stamps; this reads the bytes."""
     found: dict[str, Digest] = {}

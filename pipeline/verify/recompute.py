@@ -11,11 +11,13 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.params import FILE, Params, check, load
 from pipeline.paths import Layout
-from pipeline.storage import load_image, read_jsonl
+from pipeline.sets import Images
+from pipeline.storage import decode_image, read_jsonl
 from pipeline.verify.code import changed_code
-from pipeline.verify.difference import Comparison, Tolerance, compare_file, relative_distance, with_features
+from pipeline.verify.difference import Comparison, Tolerance, relative_distance, with_features
 from pipeline.verify.hashes import files_below
 from pipeline.verify.locked import Stage, read_lock
+from pipeline.verify.pair import Pair
 from pipeline.verify.scratch import package_root, run_stages, scratch_project
 
 
@@ -43,10 +45,15 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
         notes.append(f"the record was made with another version of {', '.join(changed)}")
     made = outputs(k, bool(prompts))
     _require(root, made[:1] if prompts else made, k)
+    if k and not prompts:
+        _require_sets(root, k)
     with scratch_project(root, params, made, prompts) as scratch:
         run_stages(scratch, _commands(k, bool(prompts), device))
-        files = _files(root, scratch, made, k, prompts)
-        found = [compare_file(path, root / path, scratch / path, tolerance) for path in files]
+        pair = Pair(root, scratch, tolerance)
+        if prompts:
+            found = pair.images(_images_of(root, k, prompts))
+        else:
+            found = [comparison for path in _files(root, scratch, made) for comparison in pair.files(path)]
         distances = _feature_distances(root, scratch, found, params)
     return Verification(k, tuple(with_features(found, distances, tolerance)), tuple(notes))
 
@@ -74,13 +81,25 @@ def _require(root: Path, made: Sequence[str], k: int) -> None:
             raise UserError(f"{path} is not here, so there is nothing to compare iteration {k} with; 'dvc pull {path}'")
 
 
-def _files(root: Path, scratch: Path, made: Sequence[str], k: int, prompts: Collection[int]) -> list[str]:
-    """Paths to compare: all recorded or made ones, or the images of `prompts` alone."""
-    if not prompts:
-        both = [
-            path for top in made for folder in (root, scratch) if (folder / top).exists() for path in files_below(folder, top)
-        ]
-        return list(dict.fromkeys(both))
+def _require_sets(root: Path, k: int) -> None:
+    """The sets that T_k and M_k are made from: 'redifine get K' brings none of them."""
+    rows = read_jsonl(Layout(root).training_set(k), ("k",))
+    for j in sorted({k - 1, *(row["k"] for row in rows)}):
+        if not Layout(root).manifest(j).is_file():
+            raise UserError(
+                f"data/D_{j} is not here, and M_{k} was finetuned from it; fetch it with 'redifine get {j}', "
+                f"or draw the images alone again: 'redifine verify {k} --images all'"
+            )
+
+
+def _files(root: Path, scratch: Path, made: Sequence[str]) -> list[str]:
+    """All recorded or made files."""
+    both = [path for top in made for folder in (root, scratch) if (folder / top).exists() for path in files_below(folder, top)]
+    return list(dict.fromkeys(both))
+
+
+def _images_of(root: Path, k: int, prompts: Collection[int]) -> list[str]:
+    """Paths of the images of D_k of `prompts`."""
     rows = read_jsonl(Layout(root).manifest(k), ("file", "prompt_index"))
     return [f"data/D_{k}/{row['file']}" for row in rows if row["prompt_index"] in prompts]
 
@@ -112,8 +131,8 @@ def _feature_distances(root: Path, scratch: Path, found: Sequence[Comparison], p
 
     model = root / params.feature_model
     extractor = load_extractor(params.features, str(model) if model.exists() else params.feature_model)
-    distances = {}
+    distances, both = {}, [Images(root), Images(scratch)]
     for path in differing:
-        recorded, again = extractor([load_image(root / path), load_image(scratch / path)])
+        recorded, again = extractor([decode_image(images.read(path), Path(path)) for images in both])
         distances[path] = relative_distance(np.asarray(again), np.asarray(recorded))
     return distances

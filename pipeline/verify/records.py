@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.paths import Layout
+from pipeline.shards import is_in_shard
 from pipeline.storage import read_json, read_jsonl
 from pipeline.verify.findings import Finding
 
@@ -46,6 +47,13 @@ def iterations(paths: Iterable[str]) -> list[int]:
     return sorted({int(found[1]) for path in paths if (found := _ITERATION.match(path))})
 
 
+def _read_manifest(path: Path, required: Iterable[str]) -> Rows:
+    rows = read_jsonl(path, required)
+    for row in rows:
+        is_in_shard(row)
+    return rows
+
+
 def read_records(root: Path, ks: Iterable[int]) -> tuple[Records, list[Finding]]:
     """The records of the iterations `ks`, and findings about those that cannot be read."""
     layout, damaged = Layout(root), []
@@ -65,7 +73,7 @@ def read_records(root: Path, ks: Iterable[int]) -> tuple[Records, list[Finding]]
     records.base = read(layout.base_record(), read_json, _BASE)
     for k in ks:
         for kind, path, reader, required in (
-            (records.manifests, layout.manifest(k), read_jsonl, _IMAGE),
+            (records.manifests, layout.manifest(k), _read_manifest, _IMAGE),
             (records.training_sets, layout.training_set(k), read_jsonl, _EXAMPLE),
             (records.lineages, layout.model(k) / LINEAGE, read_json, _LORA),
         ):

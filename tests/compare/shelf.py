@@ -28,6 +28,9 @@ class Shelf:
             raise UserError(f"the shelf lacks {path}")
         return self.files[path.as_posix()]
 
+    def read_image(self, folder: Path, row: dict[str, str]) -> bytes:
+        return self.read(folder / row["file"])
+
     def has(self, path: Path) -> bool:
         return path.as_posix() in self.files
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hostile.workplace import write_workplace
 from PIL import Image
 
-from pipeline import params
+from pipeline import params, presets
 from pipeline.captions.rules import LONG
 from pipeline.cli import main
 from pipeline.storage import read_jsonl
@@ -92,6 +92,15 @@ def test_one_command_goes_from_each_raw_layout_to_captions_and_d_0(
     assert (found.dataset, found.prompts, found.prompt_form) == ("folder", None, "full")
     assert Path(found.folder or "").resolve() == folder.resolve()
     assert "dataset: creatures -> folder" in done.output and f"{len(names)} images in data/D_0" in done.output
+
+
+def test_a_base_model_that_is_missing_is_told_before_the_captions_are_made(
+    place: Path, tmp_path: Path, models: list[str]
+) -> None:
+    presets.assign({"model": "models/base/sd15"}, place / "params.yaml")
+    done = run("butterfly", raw_sets.butterfly(tmp_path / "raw"), *models)
+    assert done.exit_code == 2 and "bring the model here with 'redifine base fetch sd15'" in done.output
+    assert not (place / "raw/butterfly").exists() and params.load(place / "params.yaml").dataset == "creatures"
 
 
 def spoil(folder: Path, pattern: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.errors import UserError
 from pipeline.params import Params, View, check
 from pipeline.train import config
+from pipeline.train.job import Example, Job
 
 NINE = ",".join(["*{0}"] * 9)
 GROWING = [f"{b}: &{b} [{NINE.format(a)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
@@ -124,9 +125,7 @@ def assert_same_toml(params: Params) -> None:
     assert found["network"]["network_alpha"] == params.alpha
 
 
-def job_of(params: Params) -> config.Job:
+def job_of(params: Params) -> Job:
     """What would train M_1 with these parameters on one image."""
-    example = config.Example("data/D_0/00000.png", 'a "caption" \\ with # [marks]')
-    return config.Job(
-        1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, sdxl=False
-    )
+    example = Example("data/D_0/00000.png", 'a "caption" \\ with # [marks]')
+    return Job(1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, sdxl=False)

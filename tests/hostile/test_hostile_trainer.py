@@ -19,6 +19,7 @@ from pipeline import paths
 from pipeline.params import View, check
 from pipeline.storage import write_text
 from pipeline.train import config
+from pipeline.train.job import Example, Job
 from project import ROOT
 from train.train_project import needs_sd_scripts
 
@@ -65,8 +66,8 @@ def write_job(root: Path, folder: str, model: str) -> str:
     """Write the files of a training whose base model has a hostile name, on captions of that kind."""
     params = check({name: value for name, value in SETTINGS.items() if name != "model"} | {"model": "models/base"})
     job = job_of(params)
-    examples = tuple(config.Example(f"data/D_0/{i:05d}.png", caption) for i, caption in enumerate(KEPT))
-    job = config.Job(job.k, examples, job.steps, model, f"{model}/vae", job.base_sha256, None, None, sdxl=False)
+    examples = tuple(Example(f"data/D_0/{i:05d}.png", caption) for i, caption in enumerate(KEPT))
+    job = Job(job.k, examples, job.steps, model, f"{model}/vae", job.base_sha256, None, None, sdxl=False)
     place = root / "models" / folder
     for name, text in config.texts(View(params, "train"), job, place, root).items():
         write_text(place / name, text)

@@ -139,7 +139,7 @@ def test_a_stranger_ends_in_a_sentence_with_its_own_words(project: Path, tmp_pat
     write_bytes(
         tmp_path / "a.png", encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {"parameters": "a cat\nSeed: 5, Model: other"})
     )
-    with pytest.raises(UserError, match="belongs to no run of this project .it says: Model other, Seed 5."):
+    with pytest.raises(UserError, match="belongs to no run that is known here .it says: Model other, Seed 5."):
         find(read_stray(tmp_path / "a.png"), project)
 
 

@@ -53,7 +53,7 @@ def test_the_first_to_show_hold_the_worst_the_median_and_the_best() -> None:
 
 
 def test_all_families_are_drawn_on_one_scale() -> None:
-    drawn = {prompt: parsed(markup) for prompt, markup in drawings(Families({0: [0.0, 5.0], 1: [0.0, 10.0]})).items()}
+    drawn = {prompt: parsed(markup) for prompt, markup in drawings(Families({0: [0.0, 5.0], 1: [0.0, 10.0]}), (0, 1)).items()}
     (start, half), (other_start, whole) = (points(next(drawn[prompt].iter("polyline"))) for prompt in (0, 1))
     assert start == other_start and start[0] < half[0]
     assert start[1] - whole[1] == pytest.approx(2 * (start[1] - half[1]))
@@ -61,11 +61,11 @@ def test_all_families_are_drawn_on_one_scale() -> None:
 
 
 def test_a_gap_is_bridged_and_the_rest_keeps_its_place() -> None:
-    drawn = drawings(Families({0: [0.0, None, 4.0], 1: [0.0, 2.0, 4.0]}))
+    drawn = drawings(Families({0: [0.0, None, 4.0], 1: [0.0, 2.0, 4.0]}), (0, 1))
     gap, whole = (points(next(parsed(drawn[prompt]).iter("polyline"))) for prompt in (0, 1))
     assert gap == [whole[0], whole[2]]
 
 
 def test_families_that_never_moved_are_drawn_level() -> None:
-    line = points(next(parsed(drawings(Families({0: [0.0, 0.0, 0.0]}))[0]).iter("polyline")))
+    line = points(next(parsed(drawings(Families({0: [0.0, 0.0, 0.0]}), (0,))[0]).iter("polyline")))
     assert len({y for _, y in line}) == 1

@@ -25,7 +25,7 @@ from pipeline.params import View, check
 from pipeline.paths import Layout
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
-from pipeline.sample import batches, stage, standalone
+from pipeline.sample import batches, finished, stage, standalone
 from pipeline.sample.png import parse_parameters
 from pipeline.sample.sampler import draw
 from pipeline.storage import load_tensors, read_jsonl, save_tensors, sha256_file, write_json, write_jsonl
@@ -173,8 +173,8 @@ def test_a_full_disk_keeps_what_is_finished_and_the_old_images(tiny_model, chain
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(batches.os, "link", full)
-    monkeypatch.setattr(batches.shutil, "copyfile", full)
+    monkeypatch.setattr(finished.os, "link", full)
+    monkeypatch.setattr(finished.shutil, "copyfile", full)
     with pytest.raises(UserError, match="No space left on device"):
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert [path.name for path in chain.images(2).iterdir()] == ["old.png"]

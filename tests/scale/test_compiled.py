@@ -19,6 +19,7 @@ from pipeline.sample.schedule import Exponential
 from pipeline.storage import write_text
 from pipeline.train import config
 from pipeline.train.builtin import train
+from pipeline.train.job import read_job
 from pipeline.train.settings import read_settings
 from train.train_project import view, write_project
 
@@ -56,9 +57,12 @@ def test_compiled_once_it_draws_the_same_with_every_iterations_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("precision", "off"), [("fp32", 1e-4), ("bf16", 1e-2)])
 def test_a_training_traced_once_has_the_plain_ones_losses_and_lora(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, off: float
 ) -> None:
+    """Half precision takes another way through each layer: the low-rank change beside the product, not in the weights."""
+
     def traced(module: nn.Module, options: object) -> None:
         """Traced and differentiated as for a GPU, without generating code."""
         module.compile(backend="aot_eager", fullgraph=True, dynamic=False)
@@ -66,8 +70,8 @@ def test_a_training_traced_once_has_the_plain_ones_losses_and_lora(
 
     monkeypatch.setattr(compiled, "compile_module", traced)
     project = write_project(tmp_path / "project", tiny_model)
-    params = view(batch_size=2, epochs=2, unet_lr=1e-3)
-    job = config.read_job(params, 1, project)
+    params = view(batch_size=2, epochs=2, unet_lr=1e-3, precision=precision)
+    job = read_job(params, 1, project)
     for name, text in config.texts(params, job, project.model(1), project.root).items():
         write_text(project.model(1) / name, text)
     settings = read_settings(project.model(1) / "train.toml", project.root)
@@ -76,9 +80,9 @@ def test_a_training_traced_once_has_the_plain_ones_losses_and_lora(
     torch._dynamo.utils.counters.clear()
     fast = train(settings, project.root, "cpu")
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
-    assert fast.losses == pytest.approx(plain.losses, rel=1e-4)
+    assert fast.losses == pytest.approx(plain.losses, rel=off)
     for name, layer in plain.weights.items():
-        torch.testing.assert_close(fast.weights[name].up, layer.up, atol=1e-4, rtol=1e-2)
+        torch.testing.assert_close(fast.weights[name].up, layer.up, atol=off, rtol=1e-2)
 
 
 def test_a_compiler_that_fails_leaves_the_plain_network(

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.paths import Layout
 from pipeline.storage import write_text
 from pipeline.train import builtin, config, stage
+from pipeline.train.job import read_job
 from pipeline.train.kohya import launch
 from pipeline.train.less_memory import explained
 from pipeline.train.settings import read_settings
@@ -87,7 +88,7 @@ def test_what_the_builtin_trainer_has_not_is_refused(project: Layout, changes: d
 
 def builtin_settings(project: Layout, **changes: object):
     params = view(**changes)
-    job = config.read_job(params, 1, project)
+    job = read_job(params, 1, project)
     for name, text in config.texts(params, job, project.model(1), project.root).items():
         write_text(project.model(1) / name, text)
     return read_settings(project.model(1) / "train.toml", project.root)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.paper_scale import __main__ as command
 from benchmarks.paper_scale import floors, iteration, numerics, sampling, training
 from benchmarks.paper_scale.scale import Scale, interleaved
 from pipeline.models import load_base
 from pipeline.paths import Layout
+from pipeline.storage import read_json
 from train.train_project import needs_sd_scripts
 
 SMALL = Scale("cpu", 64, "fp32", 2, (1, 2), 2, 4, 1, 75, 1)
@@ -61,6 +64,28 @@ def test_only_medians_are_held_to_the_tolerance() -> None:
     assert "NOT met" in numerics._verdict("bf16, constant guidance, median PSNR", 34.9)
     assert numerics._verdict("bf16, constant guidance, median PSNR", 35.0).endswith(": met")
     assert numerics._verdict("bf16, constant guidance, least PSNR", 1.0) == numerics._verdict("fp32 twice, equal", 1.0) == ""
+
+
+def test_a_part_that_fails_costs_no_other_and_commands_add_to_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: object) -> dict[str, float]:
+        raise RuntimeError("no such kernel")
+
+    parts = {"sampling": lambda *given: {"ours, plain, batch 1": 2.0}, "numerics": fails, "memory": lambda *given: {"a": 1.0}}
+    monkeypatch.setattr(command, "RUNS", parts)
+    out = ["--device", "cpu", "--out", str(tmp_path / "r.json")]
+    first = CliRunner().invoke(command.main, ["--only", "numerics", "--only", "sampling", *out])
+    assert first.exit_code == 0 and "no such kernel" in first.output
+    assert CliRunner().invoke(command.main, ["--only", "memory", *out]).exit_code == 0
+    assert read_json(tmp_path / "r.json")["found"] == {
+        "sampling": {"ours, plain, batch 1": 2.0}, "numerics": {}, "memory": {"a": 1.0},
+    }  # fmt: skip
+
+
+def test_aims_that_were_not_measured_are_not_met(capsys: pytest.CaptureFixture[str]) -> None:
+    command.print_aims({"sampling": {"ours, plain, batch 8": 9.0}, "training": {"builtin, cached latents": 30.0}})
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in said if "aim" in line] == ["met", "met", "met", "met"]
+    assert [("NOT" in line) for line in said if "aim" in line] == [False, True, False, True]
 
 
 @pytest.mark.slow

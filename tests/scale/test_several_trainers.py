@@ -16,6 +16,7 @@ from pipeline.randomness import generator
 from pipeline.storage import read_json, write_text
 from pipeline.train import builtin, config, stage
 from pipeline.train.draws import RandomDraws
+from pipeline.train.job import read_job
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.ranks import Rank
 from pipeline.train.low_rank import attached, initial
@@ -32,7 +33,7 @@ def project(tmp_path: Path, tiny_model: Path) -> Layout:
 
 
 def write_inputs(project: Layout, params: object) -> Path:
-    job = config.read_job(params, 1, project)
+    job = read_job(params, 1, project)
     for name, text in config.texts(params, job, project.model(1), project.root).items():
         write_text(project.model(1) / name, text)
     return project.model(1) / "train.toml"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
-from scale_chain import bytes_of, sampling_chain, view
+from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 
 from pipeline.cli import main
 from pipeline.errors import UserError
 from pipeline.process import devices_of
-from pipeline.sample import stage
+from pipeline.sample import share, stage
+from pipeline.sample.plan import Plan
 from pipeline.storage import load_tensors, save_tensors
 
 
@@ -23,6 +25,25 @@ def test_two_processes_draw_the_bytes_of_one(tiny_model: Path, tmp_path: Path) -
         stage.run(params, 2, layout, "cpu", processes)
     assert bytes_of(chains[2]) == bytes_of(chains[1])
     assert not chains[2].scratch.exists() or not any(chains[2].scratch.rglob("*.png"))
+
+
+def test_prompts_of_ones_own_are_shared_out_too(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared_out: list[list[str]] = []
+    side_by_side = share._draw_side_by_side
+
+    def noted(source: share.Source, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
+        shared_out.append(list(devices))
+        side_by_side(source, plan, todo, devices)
+
+    monkeypatch.setattr(share, "_draw_side_by_side", noted)
+    (tmp_path / "p.txt").write_text("\n".join(filter(None, PROMPTS)))
+    options = ["--model", str(tiny_model), "--prompts", str(tmp_path / "p.txt"), "--steps", "2", "--batch", "1"]
+    for number in ("1", "2"):
+        out = ["--device", "cpu", "--processes", number, "--out", str(tmp_path / number)]
+        assert CliRunner().invoke(main, ["sample", *options, *out]).exit_code == 0
+    assert shared_out == [["cpu", "cpu"]]
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / number).iterdir()} for number in ("1", "2"))
+    assert len(one) == 5 and two == one
 
 
 @pytest.mark.slow

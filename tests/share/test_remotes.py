@@ -30,6 +30,7 @@ def no_install(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("gs://bucket/path", "dvc-gs", "gs://bucket/path", {}),
         ("ssh://ann:secret@host:2222/path", "dvc-ssh", "ssh://host:2222/path", {"user": "ann", "password": "secret"}),
         ("https://example.org/d", None, "https://example.org/d", {}),
+        ("https://ann:pw@host/d", None, "https://host/d", {"user": "ann", "password": "pw", "auth": "basic"}),
     ],
 )
 def test_an_address_names_its_library_and_loses_its_secrets(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from share import loopback
 from share.share_project import clone, commit, dvc, git, ran, redifine, set_iterations, tree
 
 NEW = {f"{stage}@{k}" for stage in ("curate", "train", "sample", "measure", "analyse") for k in (4, 5)}
@@ -52,26 +48,8 @@ def test_two_clones_share_a_chain_through_a_folder_and_nothing_runs_twice(projec
 
 @pytest.fixture
 def s3_server(tmp_path: Path) -> Iterator[str]:
-    """Address of moto's S3 server, a process of its own on the loopback."""
-    pytest.importorskip("moto")
-    pytest.importorskip("dvc_s3")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    with (tmp_path / "moto.log").open("w") as log:
-        server = subprocess.Popen(words, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            with suppress(OSError):
-                urllib.request.urlopen(address, timeout=1).close()
-                break
-            time.sleep(0.1)
+    with loopback.s3(tmp_path) as address:
         yield address
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ from torch import nn
 
 from pipeline import resume
 from pipeline.paths import Layout
-from pipeline.train import builtin, checkpoint, config, stage
+from pipeline.train import builtin, checkpoint, stage
 from pipeline.train.checkpoint import Keeper, State
+from pipeline.train.job import read_job
 from train.train_project import view, write_project
 
 SETTINGS = [
@@ -81,7 +82,7 @@ def test_what_else_decides_the_bytes_starts_again(tmp_path: Path, tiny_model: Pa
 
     def place(**changes: object) -> Path:
         params = view(**changes)
-        return stage._unfinished(params, config.read_job(params, 1, layout), layout, "cpu")
+        return stage._unfinished(params, read_job(params, 1, layout), layout, "cpu")
 
     places = [place(), place(seed=8), place(unet_lr=1e-3), place(updates=50)]
     with monkeypatch.context() as patch:

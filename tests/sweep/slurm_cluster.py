@@ -90,6 +90,12 @@ class Cluster:
         """As Slurm does before a job's end; scancel's exit status tells of the script, which it does not reach."""
         subprocess.run(["scancel", "--signal=USR2", job], env=os.environ | self.environment, check=False)
 
+    def requeue(self, job: str) -> None:
+        """As preemption does, but without the two minutes that Slurm gives the credentials of a first turn to expire."""
+        self.ask("scontrol", "requeue", job)
+        wait(lambda: self.jobs()[job][0] == "PENDING", 120, "the end of the job's turn")
+        self.ask("scontrol", "update", f"jobid={job}", "starttime=now")
+
     def start(self, *command: str) -> None:
         with (self.folder / f"{Path(command[0]).name}-{len(self.daemons)}.out").open("wb") as output:
             self.daemons.append(
@@ -123,11 +129,12 @@ def _is_of(process: psutil.Process, job: str) -> bool:
     )
 
 
-def wait(happened: Callable[[], object], seconds: float, what: str) -> None:
+def wait(happened: Callable[[], object], seconds: float, what: str, every: float = 0.5) -> None:
+    """Ask `every` so many seconds: to ask for the state of chains costs as much as a small stage."""
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, f"waited {seconds} s for {what}"
-        time.sleep(0.5)
+        time.sleep(every)
 
 
 @contextmanager

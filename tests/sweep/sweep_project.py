@@ -5,8 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from pipeline import warm
+from pipeline.sweep import notes, standing
+from pipeline.sweep.plan import Chain
 from project import ROOT
 
 DVC_YAML = """\
@@ -93,3 +102,51 @@ arms:
   broken: {cfg: 99.0}
   long: {cfg: 1.0, iterations: 2}
 """
+
+
+def add_remotes(project: Path) -> None:
+    """A bare Git remote and a folder for DVC, beside the project; everything in it is committed and sent."""
+    git(project, "init", "--quiet", "--bare", str(project.parent / "origin.git"))
+    git(project, "remote", "add", "origin", str(project.parent / "origin.git"))
+    add_dvc_remote(project, str(project.parent / "remote"))
+    git(project, "push", "--quiet", "origin", "HEAD")
+
+
+def add_dvc_remote(project: Path, url: str) -> None:
+    command = [sys.executable, "-m", "dvc", "remote", "add", "--quiet", "--default", "shared", url]
+    subprocess.run(command, cwd=project, check=True)
+    git(project, "config", "user.name", "Test")
+    git(project, "config", "user.email", "test@example.com")
+    git(project, "add", "-A")
+    git(project, "commit", "--quiet", "-m", "remote")
+
+
+def states(chains: list[Chain]) -> dict[str, str]:
+    """{chain: its state}, in the current folder."""
+    return {one.name: one.state for one in standing.standings(Path(), chains)}
+
+
+def job_of(chain: Chain) -> str:
+    """Slurm's job of a chain that was submitted from the current folder."""
+    note = notes.read(Path(), chain)
+    assert note is not None
+    return note.job
+
+
+@contextmanager
+def warm_stages(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Import what the pipeline's own stages need once."""
+    if not (project / "pipeline").is_dir():
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        monkeypatch.setenv(warm.SOCKET, f"{folder}/socket")
+        server = subprocess.Popen([sys.executable, "-m", "pipeline.warm", f"{folder}/socket"], cwd=project)
+        try:
+            while not Path(folder, "socket").exists():
+                assert server.poll() is None
+                time.sleep(0.1)
+            yield
+        finally:
+            server.kill()
+            server.wait()

@@ -19,7 +19,7 @@ from pipeline.sweep.locks import Owner
 from pipeline.sweep.notes import Note
 from pipeline.sweep.resources import Resources
 from project import ROOT
-from sweep.sweep_project import git, new_project
+from sweep.sweep_project import add_dvc_remote, add_remotes, git, new_project
 
 FILE = Path("sweeps/s.yaml")
 
@@ -44,27 +44,13 @@ def run(*words: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def add_remotes(project: Path) -> None:
-    """A bare Git remote and a folder for DVC, beside the project."""
-    git(project, "init", "--quiet", "--bare", str(project.parent / "origin.git"))
-    git(project, "remote", "add", "origin", str(project.parent / "origin.git"))
-    add_dvc_remote(project, str(project.parent / "remote"))
-    git(project, "push", "--quiet", "origin", "HEAD")
-
-
-def add_dvc_remote(project: Path, url: str) -> None:
-    with (project / ".dvc/config").open("a") as config:
-        config.write(f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {url}\n")
-    git(project, "commit", "--quiet", "-am", "remote")
-
-
 @pytest.mark.parametrize(
     ("executor", "wrong", "sentence"),
     [
         ("local", "sed -i s/cfg/cgf/ sweeps/s.yaml", "unknown key 'cgf' (did you mean 'cfg'?)"),
         ("slurm", "sed -i s/cfg/cgf/ sweeps/s.yaml", "unknown key 'cgf' (did you mean 'cfg'?)"),
-        ("local", "echo >> stage.py", "stage.py differ from the last commit, and a sweep runs a commit"),
-        ("slurm", "echo >> stage.py", "stage.py differ from the last commit, and a sweep runs a commit"),
+        ("local", "echo >> stage.py", "stage.py differs from the last commit, and a sweep runs a commit"),
+        ("slurm", "echo >> stage.py", "stage.py differs from the last commit, and a sweep runs a commit"),
         ("local", "/nowhere/at/all", "cannot be reached: there is no folder /nowhere/at"),
         ("slurm", "http://127.0.0.1:9", "is read only; share through another one"),
     ],
@@ -87,14 +73,23 @@ def test_wrong_use_ends_in_one_sentence_and_starts_nothing(
 def test_without_a_remote_it_is_said_that_everything_stays_here(project: Path) -> None:
     said: list[str] = []
     assert launch.ready(Path(), "origin", said.append).remote == ""
-    assert said == ["no DVC remote is set: experiments and their data stay in this clone; 'make remote URL=...' sets one"]
+    assert said == ["no DVC remote is set ('make remote URL=...' sets one): experiments and their data stay in this clone"]
+
+
+def test_without_a_remote_nothing_is_submitted_to_a_cluster(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "check", lambda resources: None)
+    code, output = run("run", str(FILE), "--executor", "slurm")
+    assert (code, output) == (
+        2, "Error: no DVC remote is set ('make remote URL=...' sets one); with --no-push, everything stays in this clone\n",
+    )  # fmt: skip
+    assert not (project / "logs").exists()
 
 
 def test_without_a_git_remote_nothing_is_sent_either(project: Path) -> None:
     add_remotes(project)
     said: list[str] = []
     assert launch.ready(Path(), "upstream", said.append).remote == ""
-    assert said[0].startswith("there is no Git remote 'upstream' to send experiments to: ")
+    assert said[0].startswith("there is no Git remote 'upstream' to send experiments to ('git remote add' adds one): ")
     git(project, "remote", "set-url", "origin", str(project.parent / "gone.git"))
     assert launch.ready(Path(), "origin", said.append).remote == ""
     assert said[1].startswith("the Git remote origin takes no experiments (git push failed")
@@ -109,8 +104,9 @@ def test_a_dry_run_prints_the_array_every_job_and_the_gpu_hours_of_distinct_stag
     code, output = run("run", str(FILE), "--executor", "slurm", "--dry-run")
     lines = output.splitlines()
     assert code == 0
-    assert lines[0] == "array 0-3: 4 chains, one a job, at most 3 at a time; each 2 GPUs, 5 h, 16 GB, partition big"
-    assert lines[1] == "before it, 1 job for the M_1 that chains have in common: s-one-0"
+    each = "each 2 GPUs, 5 h, 16 GB, partition big"
+    assert lines[0] == f"array 0-0: the M_1 that chains have in common, once for s-one-0; {each}"
+    assert lines[1] == f"array 0-3: 4 chains that wait for it, one a job, at most 3 at a time; {each}"
     assert "     iterations=2 cfg=1.0 seed=0" in lines
     assert "     redifine sweep run sweeps/s.yaml --only long --seeds 0" in lines
     hours = 2 * (3600 + 2 * 7200 + 4 * 900) / 3600
@@ -171,6 +167,15 @@ def test_a_log_tells_the_stage_that_runs_and_what_is_left() -> None:
     assert stages.position(LOG, names) == stages.Position("measure@1", ("measure@1", "report"))
     assert stages.position(LOG + "Stage 'train@1' didn't change, skipping\n", names).stage == ""
     assert stages.position("", names) == stages.Position("", tuple(names))
+
+
+@pytest.mark.parametrize(("timed", "left"), [(("train@1", "measure@1"), 30.0), (("train@1",), None), ((), None)])
+def test_what_is_left_is_known_when_every_kind_of_stage_but_the_report_was_timed(
+    tmp_path: Path, timed: tuple[str, ...], left: float | None
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / TIMES).write_text("".join(json.dumps({"stage": stage, "seconds": 10.0}) + "\n" for stage in timed))
+    assert stages.seconds_left(tmp_path, ["train@2", "measure@2", "measure@3", "report"]) == left
 
 
 def chain_and_note(state: str, **values: object) -> tuple[plan.Chain, Note]:

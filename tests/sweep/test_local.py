@@ -144,7 +144,7 @@ def test_an_uncommitted_change_is_told_before_anything_runs(
     before = Path("stage.py").read_text()
     try:
         Path("stage.py").write_text(before + "\n")
-        with pytest.raises(UserError, match="^stage.py differ"):
+        with pytest.raises(UserError, match="^stage.py differs"):
             run(chains(FILE))
     finally:
         Path("stage.py").write_text(before)

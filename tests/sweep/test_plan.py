@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import params
+from pipeline import params, presets
 from pipeline.errors import UserError
 from pipeline.experiments import check_settings
 from pipeline.sweep.plan import chains
@@ -54,6 +54,27 @@ def test_a_grid_is_the_product_of_its_values_and_of_the_arms(project: Path) -> N
     }
 
 
+def test_a_chain_may_start_from_presets_where_others_start_from_params_yaml(project: Path) -> None:
+    """As when `redifine preset NAME...` writes params.yaml, and the sweep's own values come on top."""
+    shutil.copytree(ROOT / "presets", project / "presets")
+    presets.assign({"steps": 99})  # which only a chain without preset sees
+    file = write("title: t\nbase: {rank: 3}\narms: {a: {}, b: {preset: kumapi}}\n")
+    usual, kumapi = chains(file)
+    grid = write("title: t\nbase: {rank: 3}\ngrid: {preset: [pokemon, [celeba, sdxl]]}\n", "g.yaml")
+    pokemon, celeba = chains(grid)
+    assert [chain.name for chain in (usual, kumapi, pokemon, celeba)] == ["s-a-0", "s-b-0", "g-pokemon-0", "g-celeba+sdxl-0"]
+    assert usual.params.steps == 99
+    for chain, names in ((kumapi, ["kumapi"]), (pokemon, ["pokemon"]), (celeba, ["celeba", "sdxl"])):
+        other = Path(shutil.copy(ROOT / "params.yaml", "other.yaml"))
+        presets.apply(names, other)
+        presets.assign({"rank": 3, "seed": 0}, other)
+        assert params.load(other) == chain.params
+        presets.assign(chain.values)  # as the chain's worktree does with the params.yaml of the commit
+        assert params.load() == chain.params
+    assert celeba.settings() == ["preset=celeba+sdxl", "rank=3", "seed=0"]
+    assert celeba.command() == "redifine sweep run g.yaml --only celeba+sdxl --seeds 0"
+
+
 @pytest.mark.parametrize("where", ["iterations: 2\narms: {a: {}}", "arms: {a: {iterations: 2}}"])
 def test_a_number_of_iterations_becomes_the_mapping(project: Path, where: str) -> None:
     (chain,) = chains(write(f"title: t\n{where}\n"))
@@ -80,6 +101,8 @@ def test_arms_and_seeds_can_be_chosen(project: Path) -> None:
         ("arms: {a: {}}\nshow: [fidd]", "s.yaml: show.0"),
         ("arms: {a: {}}\nresources: {gpu: 1}", "s.yaml: unknown key 'resources.gpu'; the keys are partition, gpus"),
         ("arms: {a: {}}\nresources: {hours: -1}", "s.yaml: resources.hours"),
+        ("arms: {a: {preset: pokeman}}", "there is no preset 'pokeman' in presets"),
+        ("arms: {a: {preset: 1}}", "s.yaml, arm a: preset must be a preset's name, or a list of names, got 1"),
         ("arms: [", "s.yaml cannot be read as YAML"),
     ],
 )
@@ -87,6 +110,13 @@ def test_a_wrong_file_is_told_with_its_name_and_the_key(project: Path, text: str
     with pytest.raises(UserError) as caught:
         chains(write(f"title: t\n{text}\n"))
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told_with_those_that_are(project: Path) -> None:
+    Path("sweeps").mkdir()
+    write(TWO_ARMS, "sweeps/s.yaml")
+    with pytest.raises(UserError, match="there is no sweep file sweeps/t.yaml; the sweeps are sweeps/s.yaml"):
+        chains(Path("sweeps/t.yaml"))
 
 
 def test_unknown_arms_and_seeds_are_told(project: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.sweep import launch, plan
 from sweep.sweep_project import git
-from test_chain import new_project
+from test_chain import new_project, set_params
 
 CHAINS = 20
 
@@ -20,6 +20,7 @@ def test_twenty_chains_that_differ_in_guidance_train_the_first_model_once(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = new_project(tmp_path / "project", tiny_model, iterations=1)
+    set_params(project, prompts=4, steps=2, updates=1)
     (project / "sweeps").mkdir()
     values = ", ".join(f"{1 + i / 4}" for i in range(CHAINS))
     (project / "sweeps/s.yaml").write_text(f"title: guidance\niterations: 1\ngrid: {{cfg: [{values}]}}\n")

@@ -19,24 +19,15 @@ from pipeline.errors import UserError
 from pipeline.models import load_base
 from pipeline.paths import Layout
 from pipeline.randomness import generator
-from pipeline.storage import write_bytes
 from pipeline.text import encode, tokenize
-from pipeline.train import config, stage
+from pipeline.train import stage
 from pipeline.train.builtin import learning_rate, train
 from pipeline.train.draws import RandomDraws
 from pipeline.train.low_rank import SidePath, attached, initial
 from pipeline.train.moments import encode_images
 from pipeline.train.objective import min_snr_weight
-from pipeline.train.settings import Settings, read_settings
-from train.train_project import view, write_project
-
-
-def settings_of(layout: Layout, **changes: object) -> Settings:
-    params = view(**changes)
-    job = config.read_job(params, 1, layout)
-    for name, text in config.texts(params, job, layout.model(1), layout.root).items():
-        write_bytes(layout.model(1) / name, text.encode())
-    return read_settings(layout.model(1) / "train.toml", layout.root)
+from pipeline.train.settings import Settings
+from train.train_project import settings_of, view, write_project
 
 
 class AddLowRank(nn.Module):

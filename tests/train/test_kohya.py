@@ -23,6 +23,7 @@ from pipeline.storage import load_tensors, write_text
 from pipeline.text import encode, tokenize
 from pipeline.train import config, stage
 from pipeline.train.builtin import train
+from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.settings import read_settings
 from train.replay import Replay, start_of
 from train.train_project import CAPTIONS, needs_sd_scripts, view
@@ -51,8 +52,8 @@ class Runs:
 
 def prepare(layout: Layout, params: View) -> None:
     """Write M_1's input files without training."""
-    job = config.read_job(params, 1, layout)
-    config.copy_tokenizer(job, layout)
+    job = read_job(params, 1, layout)
+    copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)
 

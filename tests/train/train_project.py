@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from pipeline import paths
 from pipeline.params import Params, View, check
 from pipeline.paths import Layout
 from pipeline.storage import encode_png, sha256_file, write_bytes, write_json, write_jsonl
+
+if TYPE_CHECKING:
+    from pipeline.train.settings import Settings
 
 RESOLUTION = 64
 CAPTIONS = [
@@ -61,3 +64,16 @@ def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: in
     write_jsonl(layout.prompts, [{"index": i, "name": str(i), "prompt": caption} for i, caption in enumerate(captions)])
     write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": "0" * 64, "files": {}})
     return layout
+
+
+def settings_of(layout: Layout, **changes: object) -> Settings:
+    """What the builtin trainer reads of the project, M_1's input files written first."""
+    from pipeline.train import config
+    from pipeline.train.job import read_job
+    from pipeline.train.settings import read_settings
+
+    params = view(**changes)
+    job = read_job(params, 1, layout)
+    for name, text in config.texts(params, job, layout.model(1), layout.root).items():
+        write_bytes(layout.model(1) / name, text.encode())
+    return read_settings(layout.model(1) / "train.toml", layout.root)

@@ -50,7 +50,7 @@ def read(folder: Path) -> Found:
         if number <= _LAST:
             found.items.append(Item(f"{number:04d}", path, names.get(number, _title(rest))))
     if forms:
-        found.notes.append(f"{forms} other forms left out: the set has one picture for each number")
+        found.notes.append(f"{forms} picture(s) of other forms left out: the set has one picture for each number")
     if later:
         found.notes.append(f"{later} Pokemon after number {_LAST} left out: the paper's set ends there")
     return found

@@ -1,0 +1,115 @@
+"""What becomes of finished batches: their images as files or in shards, and their traces in one file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.errors import UserError
+from pipeline.sample.plan import Job, Plan
+from pipeline.shards import shard_name, write_shard
+from pipeline.storage import read_array, read_jsonl, remove_folder, sha256_bytes, sha256_file, whole_file, write_jsonl
+from pipeline.tensors import Shape, layout, raw
+
+TRACE = "trace.safetensors"
+"""What the sampler recorded of a batch, beside its images."""
+
+_STACKED = ("diff_norm", "latents")
+
+
+def pack(plan: Plan) -> None:
+    """Put the images of every shard whose batches are all finished into it; their own files go.
+
+    So the images lie on the disk once, and a killed run loses no batch. One process of a plan may do this at a time.
+    Raises UserError when the disk is full.
+    """
+    for number, images in enumerate(plan.sharding.parts(len(plan.jobs))):
+        if not _rows_file(plan, number).is_file() and plan.drawn(images):
+            _pack(plan, number, images)
+
+
+def _pack(plan: Plan, number: int, images: range) -> None:
+    def drawn() -> Iterator[tuple[dict[str, Any], bytes]]:
+        for i in images:
+            png = (plan.folder(i) / plan.jobs[i].file).read_bytes()
+            yield _row(plan.jobs[i], sha256_bytes(png)), png
+
+    rows = write_shard(_rows_file(plan, number).with_name(shard_name(plan.name, number)), drawn(), plan.lineage.k or 0)
+    # The list comes last: where it is, the shard is whole, and the images are needed no more.
+    write_jsonl(_rows_file(plan, number), rows)
+    for i in images:
+        (plan.folder(i) / plan.jobs[i].file).unlink(missing_ok=True)
+
+
+def _rows_file(plan: Plan, number: int) -> Path:
+    """The manifest's rows of a finished shard, which lies beside it."""
+    return plan.scratch / "shards" / f"{number:06d}.jsonl"
+
+
+def _row(job: Job, sha256: str) -> dict[str, Any]:
+    return {**asdict(job), "sha256": sha256}
+
+
+def collect(plan: Plan, folder: Path) -> list[dict[str, Any]]:
+    """Put every finished image, or the shards, into `folder` -> the manifest's rows, in order."""
+    pack(plan)
+    parts = plan.sharding.parts(len(plan.jobs))
+    rows: list[dict[str, Any]] = []
+    for number in range(len(parts)):
+        name = shard_name(plan.name, number)
+        _link_or_copy(_rows_file(plan, number).with_name(name), folder / name)
+        rows += read_jsonl(_rows_file(plan, number))
+    for part, jobs in [] if parts else plan.parts():
+        for job in jobs:
+            _link_or_copy(part / job.file, folder / job.file)
+            rows.append(_row(job, sha256_file(folder / job.file)))
+    return rows
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name costs no room on the disk, where the file system has such. Raises UserError when the disk is full."""
+    try:
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    except OSError as error:
+        reason = error.strerror
+        raise UserError(f"cannot write {target.name}: {reason}; finished images are kept, make room and run again") from error
+
+
+def collect_traces(plan: Plan, path: Path) -> None:
+    """Write what was recorded, batch after batch: diff_norm [N,T], latents [N,4,h,w], and each step's sigmas [T] and scales
+    [T], all float32."""
+    files = [part / TRACE for part, _ in plan.parts()]
+    count = len(plan.jobs)
+    whole = {
+        "sigmas": torch.tensor(plan.settings.noise_levels, dtype=torch.float32),
+        "scales": torch.tensor(plan.settings.scales, dtype=torch.float32),
+    }
+    shapes = {name: Shape(torch.float32, (count, *read_array(files[0], name).shape[1:])) for name in _STACKED}
+    start, order = layout(shapes | {name: Shape(tensor.dtype, tensor.shape) for name, tensor in whole.items()})
+    with whole_file(path) as file:
+        file.write(start)
+        for name in order:
+            for part in [raw(whole[name])] if name in whole else (_data(file, name) for file in files):
+                file.write(part)
+
+
+def _data(file: Path, name: str) -> memoryview:
+    return np.ascontiguousarray(read_array(file, name), dtype=np.float32).reshape(-1).view(np.uint8).data
+
+
+def discard(plan: Plan) -> None:
+    """Remove the scratch folder, and the folder around it when nothing else is in there."""
+    remove_folder(plan.scratch)
+    if plan.scratch.parent.is_dir() and not any(plan.scratch.parent.iterdir()):
+        plan.scratch.parent.rmdir()
