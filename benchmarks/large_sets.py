@@ -1,6 +1,6 @@
 """CPU seconds and peak memory of all that reads whole image sets, for 1,000, 10,000 and 100,000 images of 32x32 pixels.
 
-python -m benchmarks.large_sets [--images 1000,10000] [--width 256] [--folder /tmp/large] [--loose]
+python -m benchmarks.large_sets [--images 1000,10000] [--width 256] [--folder FOLDER] [--loose]
 
 Each step runs in a process of its own on a chain of two sets, D_0 and D_1, with invented features.
 """

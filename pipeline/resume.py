@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -12,8 +13,15 @@ def surroundings(device: str) -> dict[str, str | int]:
     """This package's code, torch's version and threads, and the device's name: with another of them, rounding may differ."""
     import torch
 
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    return {"code": code_hash(_PACKAGE), "device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
+    return {"code": code_hash(_PACKAGE), "threads": torch.get_num_threads(), **made_on(device)}
+
+
+def made_on(device: str) -> dict[str, str]:
+    """What records of lineage tell of the machine: the GPU's name or the kind of processor, and torch's version; no host."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} ({platform.machine()})"
+    return {"device": name, "torch": torch.__version__}
 
 
 def code_hash(package: Path) -> str:

@@ -54,6 +54,8 @@ def _agents(document: ProvDocument, lineage: Lineage) -> None:
         "commit": software.commit or "unknown",
         "library": [f"{n} {v}" for n, v in software.libraries.items()],
     }
+    if software.machines:
+        facts["machine"] = list(software.machines)
     if software.changed:
         facts["changed"] = list(software.changed)
     document.agent(CODE, _attributes(facts, "prov:SoftwareAgent"))

@@ -32,6 +32,8 @@ class Software:
     """Modules that are not those that ran, where that can be told."""
     sd_scripts: tuple[str, ...]
     """Commits of sd-scripts that trained the models; none for the builtin trainer."""
+    machines: tuple[str, ...]
+    """What the models were trained on: "NVIDIA A100, torch 2.13.0"."""
     libraries: dict[str, str]
     """{name: pinned version}"""
 
@@ -61,9 +63,14 @@ def trace(run: Run, target: str, root: Path) -> Lineage:
         raise UserError(f"{FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
     records = _records(run, stages)
     trained = {record.get("sd_scripts_commit") for record in records.values()} - {None}
+    machines = {_machine(record["made_on"]) for record in records.values() if isinstance(record.get("made_on"), dict)}
     changed = changed_code(root, {stage.name: stage for stage in stages}) if run.name == WORKSPACE else []
-    software = Software(run.commit, tuple(changed), tuple(sorted(map(str, trained))), _libraries(run))
+    software = Software(run.commit, tuple(changed), tuple(sorted(map(str, trained))), tuple(sorted(machines)), _libraries(run))
     return Lineage(run.name, target, tuple(stages), records, software)
+
+
+def _machine(made_on: Mapping[str, Any]) -> str:
+    return f"{made_on.get('device')}, torch {made_on.get('torch')}"
 
 
 def ancestors(stages: Mapping[str, Stage], target: str) -> list[Stage]:

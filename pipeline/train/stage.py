@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.process import devices_of
+from pipeline.resume import made_on, surroundings
 from pipeline.storage import replacing_folder, sha256_bytes, sha256_file, write_json, write_text
 from pipeline.train import config
 from pipeline.train.job import Job, copy_tokenizer, read_job
@@ -81,8 +82,6 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
 
 def _unfinished(params: View, job: Job, layout: Layout, device: str) -> Path:
     """Where checkpoints of this very training are: the name is a hash of all that decides the bytes of M_k."""
-    from pipeline.resume import surroundings
-
     key = {
         "base": job.base_sha256,
         "k": job.k,
@@ -191,11 +190,12 @@ def _metadata(current: Run) -> dict[str, str]:
 
 
 def _lineage(current: Run) -> dict[str, object]:
-    """Where M_k comes from, as hashes."""
+    """Where M_k comes from, as hashes, and what it was made on."""
     k = current.job.k
     previous = current.job.previous
     return {
         "k": k,
+        "made_on": made_on(current.device),
         "base_sha256": current.job.base_sha256,
         "training_set_sha256": sha256_file(current.layout.training_set(k)),
         "previous_lora_sha256": sha256_file(previous) if previous else None,

@@ -18,8 +18,8 @@ Value = float | int | None
 
 NOT_MADE = "it was not made again"
 
-_HASH_KEYS = frozenset({"sha256", "lora_sha256", "previous_lora_sha256", "training_set_sha256", "offset", "size"})
-"""Entries of records that follow from other files, which are compared themselves."""
+_NOT_COMPARED = frozenset({"sha256", "lora_sha256", "previous_lora_sha256", "training_set_sha256", "offset", "size", "made_on"})
+"""Entries of records that follow from other files, which are compared themselves, or tell of the machine."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _texts(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[str,
 
 def _without_hashes(text: str) -> Any:
     def drop(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {key: value for key, value in pairs if key not in _HASH_KEYS}
+        return {key: value for key, value in pairs if key not in _NOT_COMPARED}
 
     try:
         return [json.loads(line, object_pairs_hook=drop) for line in text.splitlines()]

@@ -96,6 +96,7 @@ def test_the_document_is_prov_and_leads_from_d_2_to_d_0_and_m_0(project: Path) -
     code = content["agent"]["chain:software/redifine"]
     assert code["chain:commit"] == git(project, "rev-parse", "HEAD")
     assert set(code["chain:library"]) == {"torch 2.13.0", "numpy 2.3.1"}
+    assert code["chain:machine"] == "Abacus 9, torch 2.13.0"
 
 
 def test_the_same_question_has_the_same_bytes(project: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_file_that_cannot_be_read_ends_in_a_sentence(tmp_path: Path, name: str
     [
         ([], ["data/D_2 of workspace", "k = 2", "k = 0", "sample@1: seed 0, cfg 7.5", "torch 2.13.0", "builtin"]),
         (["1"], ["data/D_1 of workspace", "train@1"]),
-        (["M_2"], ["models/M_2 of workspace"]),
+        (["M_2"], ["models/M_2 of workspace", "trained on: Abacus 9, torch 2.13.0"]),
         (["data/D_2/00003.png"], ["00003.png is 00003.png in data/D_2 of workspace", "of prompt 3: "]),
         (["../from_experiment.png"], [f"data/D_2 of {EXPERIMENT}"]),
     ],

@@ -85,6 +85,7 @@ def _write_lineage(layout: Layout, k: int, base: str) -> None:
         "k": k,
         "steps": 10,
         "trainer": "builtin",
+        "made_on": {"device": "Abacus 9", "torch": "2.13.0"},
         "base_sha256": base,
         "lora_sha256": sha256_file(layout.lora(k)),
         "training_set_sha256": sha256_file(layout.training_set(k)),

@@ -66,13 +66,16 @@ def test_losses_are_compared_step_by_step(tmp_path: Path) -> None:
     assert not shorter.holds and "1 steps, recorded are 2" in shorter.problem
 
 
-def test_a_record_may_differ_by_hashes_of_what_is_compared_itself_and_by_nothing_else(tmp_path: Path) -> None:
+def test_a_record_may_differ_by_its_machine_and_by_hashes_of_what_is_compared_itself_alone(
+    tmp_path: Path,
+) -> None:
     row = {"file": "00000.png", "prompt": "a cat", "sha256": "1" * 64}
     assert compared(tmp_path / "a", "manifest.jsonl", write_jsonl, [row], [row | {"sha256": "2" * 64}]).holds
     assert not compared(tmp_path / "b", "manifest.jsonl", write_jsonl, [row], [row | {"prompt": "a dog"}]).holds
     record = {"steps": 10, "lora_sha256": "1" * 64}
     assert compared(tmp_path / "c", "lineage.json", write_json, record, record | {"lora_sha256": "2" * 64}).holds
     assert not compared(tmp_path / "d", "lineage.json", write_json, record, record | {"steps": 11}).holds
+    assert compared(tmp_path / "e", "lineage.json", write_json, record, record | {"made_on": {"device": "another"}}).holds
 
 
 def test_a_file_that_was_not_made_again_does_not_hold(tmp_path: Path) -> None:
