@@ -28,6 +28,7 @@ from pipeline.results.commands import results
 from pipeline.share.commands import COMMANDS as SHARING
 from pipeline.status.commands import status
 from pipeline.status.times import timed
+from pipeline.submodule import remove_dangling_link
 from pipeline.sweep.commands import figure, sweep
 from pipeline.theory.commands import theory
 from pipeline.verify.commands import verify
@@ -40,6 +41,7 @@ class _Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
+            remove_dangling_link(Path())
             with timed(os.environ.get(_DVC_STAGE)):
                 return super().invoke(context)
         except UserError as error:
