@@ -70,7 +70,8 @@ def get_images(root: Path, k: int, images: slice, force: bool, remote: str | Non
         raise UserError(f"--images names no image of D_{k}, which has 0 to {len(rows) - 1}; give A:B within 0:{len(rows)}")
     files = list(dict.fromkeys((folder / file_of(row)).as_posix() for row in chosen))
     fetched += transfer.pull(root, files, remote, force)
-    return fetched, [f"here are {len(chosen)} of the {len(rows)} images of D_{k}; 'redifine get {k}' fetches the others"]
+    here = sum((root / folder / file_of(row)).is_file() for row in rows)
+    return fetched, [f"here are {here} of the {len(rows)} images of D_{k}; 'redifine get {k}' fetches the others"]
 
 
 def _record_of(root: Path, commit: str, experiment: str) -> Record:

@@ -77,13 +77,14 @@ def test_only_the_shards_of_these_images_are_fetched(clone: Path) -> None:
     assert cached(clone) == 3
     rows = read_manifest(Layout(clone), 1)
     assert [load_checked(clone / "data/D_1", row)[0, 0, 0] for row in rows[3:5]] == [90, 120]
-    assert "2 of the 7 images of D_1" in done.output
+    assert "here are 4 of the 7 images of D_1" in done.output
 
 
 def test_more_images_come_to_those_that_are_here(clone: Path) -> None:
     sharing.get_images(clone, 1, slice(0, 1), False, None)
     before = (clone / "data/D_1/D_1-000000.tar").stat().st_ino
-    sharing.get_images(clone, 1, slice(6, 7), False, None)
+    _, (notice,) = sharing.get_images(clone, 1, slice(6, 7), False, None)
+    assert "here are 3 of the 7" in notice
     assert there(clone, 1) == {"manifest.jsonl", "D_1-000000.tar", "D_1-000003.tar"}
     assert (clone / "data/D_1/D_1-000000.tar").stat().st_ino == before
 
