@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
+_LIBRARIES = ("diffusers", "transformers", "accelerate", "safetensors", "numpy")
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -17,11 +19,11 @@ def surroundings(device: str) -> dict[str, str | int]:
 
 
 def made_on(device: str) -> dict[str, str]:
-    """What records of lineage tell of the machine: the GPU's name or the kind of processor, and torch's version; no host."""
+    """What records of lineage tell of the machine: the GPU's name or the kind of processor, and the libraries; no host."""
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} ({platform.machine()})"
-    return {"device": name, "torch": torch.__version__}
+    return {"device": name, "torch": torch.__version__} | {library: version(library) for library in _LIBRARIES}
 
 
 def code_hash(package: Path) -> str:

@@ -70,7 +70,8 @@ def trace(run: Run, target: str, root: Path) -> Lineage:
 
 
 def _machine(made_on: Mapping[str, Any]) -> str:
-    return f"{made_on.get('device')}, torch {made_on.get('torch')}"
+    libraries = [f"{name} {found}" for name, found in made_on.items() if name != "device"]
+    return ", ".join([str(made_on.get("device")), *sorted(libraries)])
 
 
 def ancestors(stages: Mapping[str, Stage], target: str) -> list[Stage]:

@@ -90,6 +90,7 @@ def _add_software(branch: Tree, lineage: Lineage, uncommitted: bool) -> None:
     lines += [f"sd-scripts: commit {commit}" for commit in software.sd_scripts] or ["sd-scripts: not used (builtin trainer)"]
     lines += [f"trained on: {machine}" for machine in software.machines]
     pins = software.libraries
-    lines.append("libraries: " + (", ".join(f"{name} {pins[name]}" for name in _LIBRARIES if name in pins) or "not recorded"))
+    pinned = ", ".join(f"{name} {pins[name]}" for name in _LIBRARIES if name in pins)
+    lines.append(f"libraries, as requirements.lock has them: {pinned or 'not recorded'}")
     for line in lines:
         branch.add(Text(line))
