@@ -11,10 +11,9 @@ from pipeline.warm import run_warm
 if "DVC_STAGE" in os.environ:
     die_with_parent()  # first of all: a DVC that is killed while this imports must not leave it behind
 
-if (status := run_warm(sys.argv[1:])) is not None:
-    sys.exit(status)
-
 try:
+    if (status := run_warm(sys.argv[1:])) is not None:
+        sys.exit(status)
     from pipeline.cli import main
 except KeyboardInterrupt:
     sys.exit(130)

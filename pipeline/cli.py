@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from pipeline import warm
 from pipeline.base.commands import base
 from pipeline.base.names import not_here
 from pipeline.captions.commands import caption
@@ -127,6 +128,8 @@ def exp(arguments: tuple[str, ...]) -> None:
 
     check_git(Path())
     check_settings(arguments)
+    if arguments[:1] == ("run",) and "--queue" not in arguments:
+        os.environ.update(warm.begin(Path()))
     os.execvp(sys.executable, [sys.executable, "-m", "dvc", "exp", *arguments])
 
 

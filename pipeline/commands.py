@@ -50,7 +50,7 @@ def train(k: int, device: str | None, processes: int, dry_run: bool) -> None:
     from pipeline.train import stage
 
     if dry_run:
-        for text in stage.dry_run(_view("train"), k, Layout()):
+        for text in stage.dry_run(_view("train"), k, Layout(), pick_device(device)):
             click.echo(text)
     else:
         stage.run(_view("train"), k, Layout(), pick_device(device), processes)
@@ -81,7 +81,8 @@ def sample(context: click.Context, k: int | None, device: str | None, processes:
 
     if parameters.FILE.is_file():
         params = parameters.load()
-        options |= {name: getattr(params, name) for name in CHAIN_DEFAULTS if options[name] is None}
+        defaults = CHAIN_DEFAULTS if options["model"] else (*CHAIN_DEFAULTS, "vae")
+        options |= {name: getattr(params, name) for name in defaults if options[name] is None}
     prompts = read_prompts(options.pop("prompts"))
     given = {name: value for name, value in options.items() if value is not None}
     written = sample_prompts(prompts=prompts, device=pick_device(device), processes=processes, **given)

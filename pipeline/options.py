@@ -41,6 +41,7 @@ _SCHEDULES = click.Choice(["constant", "exponential", "linear", "cosine", "inter
 
 _DRAWING: tuple[Decorator, ...] = (
     click.option("--model", metavar="PATH", help="Base model, a folder in diffusers layout; default: params.yaml's."),
+    click.option("--vae", metavar="PATH", help="In the place of the model's own; default: params.yaml's, with its model."),
     click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
     click.option("--prompts", type=_FILE, help="One prompt a line."),
     _option("--out", click.Path(path_type=Path, file_okay=False), Path("samples"), "Folder for the images and manifest.jsonl."),
@@ -69,7 +70,7 @@ _DRAWING: tuple[Decorator, ...] = (
 
 
 CHAIN_DEFAULTS = ("model", "clip_skip", "max_token_length")
-"""Options whose default is the chain's own value, where there is a params.yaml."""
+"""Options whose default is the chain's own value, where there is a params.yaml; --vae's is, too, where --model's is."""
 
 
 def device_option(function: Any) -> Any:

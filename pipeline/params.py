@@ -43,7 +43,7 @@ class Params(BaseModel):
     creature_styles: list[str] = Field(["inkpress"], min_length=1)
     resolution: int = Field(64, ge=64, multiple_of=8)
     fit: Literal["crop", "pad", "squash"] = "crop"
-    strict: bool = False
+    strict: bool = True
     real_noise: float = Field(0.0, ge=0.0, le=1.0)
 
     # How D_0..D_K are kept (prepare, sample)

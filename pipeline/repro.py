@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import params as parameters
+from pipeline import warm
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def repro(arguments: tuple[str, ...]) -> None:
         parameters.load()
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
+    os.environ.update(warm.begin(Path()))
     os.execvp(sys.executable, [sys.executable, "-m", "dvc", "repro", *arguments])
 
 

@@ -47,17 +47,24 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that becomes `path` when the block succeeds, and vanishes when it fails. A full disk is a UserError."""
+    """Yield a file that becomes `path` when the block succeeds, and vanishes when it fails.
+
+    Raises UserError when it cannot be written, or when the block cannot read a file.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            yield file
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = partial.open("wb")
+        with _writing(path), file:
+            try:
+                yield file
+            except OSError as error:
+                raise _explained(error, partial, path) from error
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+        with _writing(path):
+            partial.replace(path)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -168,9 +175,10 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _explained(error: OSError, partial: Path, target: Path) -> Exception:
-    """What a failure inside `replacing_folder` means: a write below `partial`, a full disk, a read, or neither."""
+    """What a failure means while `target` is written as `partial`: a write to it, a full disk, a read, or neither."""
     name = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
-    if error.errno in FULL or (name is not None and partial.absolute() in name.absolute().parents):
+    place = partial.absolute()
+    if error.errno in FULL or (name is not None and place in (name.absolute(), *name.absolute().parents)):
         return _cannot_write(target, error)
     if name is not None:
         return UserError(f"cannot read {name}: {error.strerror}; {target} was left as it was")

@@ -28,6 +28,8 @@ _STAGES = ("prepare", "curate", "train", "sample", "measure", "analyse", "report
 _MODULES = ("compat", *(f"{stage}.stage" for stage in _STAGES), "train.builtin", "cli")
 _HERE = str(Path(__file__).resolve().parent)
 _POLL_SECONDS = 0.02
+_PLACE = Path(".dvc/tmp/redifine-warm")
+"""Where `begin`'s server listens: from the project's root, because a socket's path must be short."""
 
 
 def run_warm(arguments: list[str]) -> int | None:
@@ -43,20 +45,58 @@ def run_warm(arguments: list[str]) -> int | None:
             socket.send_fds(connection, [b" "], [0, 1, 2])
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = connection.makefile("r")
-            if answer.readline() != "started\n":
+            word, _, fork = answer.readline().strip().partition(" ")
+            if word != "started":
                 return None
         except OSError:
             return None
-        code = int(answer.readline() or 1)
+        try:
+            code = int(answer.readline() or 1)
+        except KeyboardInterrupt:  # the fork, in a group of its own, has not heard of it
+            with suppress(ProcessLookupError):
+                os.killpg(int(fork), signal.SIGINT)
+            code = int(answer.readline() or 1)
     return code if code >= 0 else 128 - code  # as a shell reports a signal
 
 
-def serve(path: str) -> dict[str, Any]:
-    """Answer clients on the socket `path`, for ever; returns, with the request to run, only in the forks."""
+def begin(folder: Path) -> dict[str, str]:
+    """Start a server for the stages that DVC runs in `folder`; returns the variable that names it, for their environment.
+
+    It ends with this process, also when that has become another program meanwhile; so it is for Linux only. Where there is a
+    GPU imports are the least, and none is started.
+    """
+    import subprocess
+
+    from pipeline.process import tied
+    from pipeline.sweep.shares import gpus
+
+    place = folder / _PLACE
+    if sys.platform != "linux" or os.environ.get(SOCKET) or not place.parent.is_dir() or gpus():
+        return {}
+    place.unlink(missing_ok=True)
+    silent = subprocess.DEVNULL
+    with _listening(str(place)) as listener:  # from now on, so that the first stage finds it
+        number = listener.fileno()
+        subprocess.Popen(
+            tied([sys.executable, "-m", "pipeline.warm", str(number)]), cwd=folder, pass_fds=[number],
+            stdin=silent, stdout=silent, stderr=silent, start_new_session=True,
+        )  # fmt: skip
+    return {SOCKET: _PLACE.as_posix()}
+
+
+def _listening(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(16)  # clients that come while the server imports wait
+    return listener
+
+
+def serve(place: str) -> dict[str, Any]:
+    """Answer clients on the socket `place`, a path or an open one's number, for ever; returns, with the request to run, only
+    in the forks.
+    """
     running: dict[int, socket.socket] = {}
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(path)
-        listener.listen(16)  # clients that come while this imports wait
+    with socket.socket(fileno=int(place)) if place.isdecimal() else _listening(place) as listener:
         for module in _MODULES:
             importlib.import_module(f"pipeline.{module}")
         gc.freeze()  # else each fork's collector would visit, and so copy, all that was imported
@@ -75,9 +115,7 @@ def _accept(listener: socket.socket, running: dict[int, socket.socket]) -> dict[
     try:
         _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
         request = json.loads(connection.makefile().readline()) | {"descriptors": descriptors}
-        same_code = request["package"] == _HERE
-        connection.sendall(b"started\n" if same_code else b"other code\n")
-        pid = os.fork() if same_code else -1
+        pid = os.fork() if request["package"] == _HERE else -1
     except (OSError, ValueError):
         pid = -1
     if pid == 0:
@@ -91,7 +129,9 @@ def _accept(listener: socket.socket, running: dict[int, socket.socket]) -> dict[
         with suppress(OSError):
             os.setpgid(pid, pid)  # whichever of the two comes first
         running[pid] = connection
-    else:
+    with suppress(OSError):
+        connection.sendall(f"started {pid}\n".encode() if pid > 0 else b"no\n")
+    if pid <= 0:
         connection.close()
     return None
 

@@ -12,10 +12,10 @@ from pipeline.params import STAGE_PARAMS
 from project import ROOT
 
 FRAME = {"cli", "errors", "guards", "params", "paths", "process", "progress", "resume", "__init__", "__main__"}
-"""Modules that pass values on but decide no byte of an output, so that they are no dependency."""
+"""Modules that pass values on but decide no image, weight or measure, so that they are no dependency."""
 
-STAGES = {"prepare": "prepare", "reference": "measure", "measure": "measure", "analyse": "analyse", "curate": "curate",
-          "train": "train", "sample": "sample", "report": "report"}  # fmt: skip
+STAGES = {"prepare": "prepare", "reference": "measure", "reference_analysis": "analyse", "measure": "measure",
+          "analyse": "analyse", "curate": "curate", "train": "train", "sample": "sample", "report": "report"}  # fmt: skip
 
 
 def definition(stage: str) -> dict:

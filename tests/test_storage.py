@@ -129,6 +129,11 @@ def test_a_read_that_fails_inside_a_folder_is_not_said_to_be_a_write(tmp_path: P
     ):
         (folder / "sub").mkdir()
         (folder / "sub").write_text("x")
+    with (
+        pytest.raises(UserError, match=r"cannot read .*gone.png: No such file.*shard.tar was left as it was"),
+        storage.whole_file(tmp_path / "shard.tar"),
+    ):
+        (tmp_path / "gone.png").read_bytes()
     with pytest.raises(OSError, match="neither"), storage.replacing_folder(tmp_path / "D_1"):
         raise OSError("neither a read nor a write")
     assert not list(tmp_path.iterdir())

@@ -40,8 +40,8 @@ def fetch(
 ) -> Fetched:  # fmt: skip
     """Bring the model that `text` names to `root`/models/base/`name`, all of it or nothing.
 
-    `configs` replace the published ones for a single file, which has none. A model that is there already, from the same
-    source, stays. Raises UserError that says what is wrong with the source, or that another model has the name.
+    `configs` replace the published ones for a single file, which has none. What is there already stays: a model of the hub
+    from the same source; else UserError. Raises UserError, too, that says what is wrong with the source.
     """
     source = understand(text, revision)
     target = root / FOLDER / folder_name(source, name)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from pipeline.options import device_option
+from pipeline.options import FiniteRange, device_option
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_SCORE = click.FloatRange(0.1, 1.0)
+_SCORE = FiniteRange(0.1, 1.0)
 
 _CAPTIONING = (
     click.option("--blip", type=_FOLDER, help="A BLIP in transformers' layout."),

@@ -11,7 +11,7 @@ from pipeline.compare.estimate import SeedMean, estimate
 from pipeline.compare.runs import ComparedRun
 from pipeline.params import STAGE_PARAMS, Params
 
-NEVER_DIFFERS = ("title", "sample_batch")
+NEVER_DIFFERS = ("title", "sample_batch", "shard_above", "shard_size")
 """Parameters that change no image and no measure."""
 
 _ORDER = list(dict.fromkeys([*STAGE_PARAMS["sample"], *Params.model_fields]))

@@ -31,6 +31,7 @@ def into_chain(raw: Path, options: dict[str, Any], tell: Callable[[str], object]
     caption_set(raw, chosen)
     folder = chosen["out"] or raw
     values = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
+    values["strict"] = options["strict"]
     for line in presets.told(presets.assign(values)):
         tell(line)
     layout = Layout()

@@ -54,6 +54,7 @@ def examine(root: Path) -> list[Finding]:
         machine.compiler(),
         machine.disk(root),
         sharing.git(root),
+        project.experiment(root),
         *sharing.dvc(root),
     ]
 

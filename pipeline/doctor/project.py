@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.paths import sd_scripts
 from pipeline.prepare.base import PARTS
+from pipeline.status.interrupted import leftovers
 
 _SUBMODULE = "vendor/sd-scripts"
 _SHOWN = 4
@@ -105,6 +106,13 @@ def scripts(root: Path, params: Params | None) -> Finding:
     if pin is not None and has != pin:
         return note("sd-scripts", f"at {has[:12]}, but this checkout pins {pin[:12]}", "run 'make vendor'")
     return ok("sd-scripts", f"{has[:12]}, as pinned" if pin else has[:12])
+
+
+def experiment(root: Path) -> Finding:
+    """What an experiment that was killed has left in the work tree."""
+    if (left := leftovers(root)) is not None:
+        return note("experiment", left.found, left.remedy)
+    return ok("experiment", "none was killed in this work tree")
 
 
 def _commit(folder: Path) -> str | None:

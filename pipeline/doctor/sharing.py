@@ -47,7 +47,7 @@ def remotes(repo: Repo) -> list[Finding]:
         return [note("remotes", f"credentials of {', '.join(leaks)} are in .dvc/config, which Git shares",
                      "move them with 'dvc remote modify --local', and change them")]  # fmt: skip
     if not found:
-        return [note("remotes", "none, so iterations cannot be shared", "name one with 'dvc remote add -d NAME URL'")]
+        return [note("remotes", "none, so iterations cannot be shared", "run 'make remote URL=...'")]
     return [ok("remotes", ", ".join(f"{name}: {url}" for name, url in sorted(found.items())))]
 
 

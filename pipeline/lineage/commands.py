@@ -30,9 +30,9 @@ def lineage(what: str | None, as_json: bool) -> None:
     Example: redifine lineage ~/Downloads/00012.png
     """
     from pipeline.lineage.document import provenance, to_json
-    from pipeline.lineage.graph import trace, uncommitted
+    from pipeline.lineage.graph import trace
     from pipeline.lineage.origin import find, read_stray
-    from pipeline.lineage.sources import WORKSPACE, work_tree
+    from pipeline.lineage.sources import work_tree
     from pipeline.lineage.tree import draw
     from pipeline.paths import project_root
 
@@ -54,9 +54,8 @@ def lineage(what: str | None, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    changed = run.name == WORKSPACE and uncommitted(root)
     # A file or a pipe has no width at which lines would have to break.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(draw(found, changed, stray, origin))
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(draw(found, stray, origin))
 
 
 def _target(run: Run, what: str | None) -> str:

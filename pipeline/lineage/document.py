@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.lineage.graph import Lineage, inputs
+from pipeline.lineage.ancestry import inputs
+from pipeline.lineage.graph import Lineage
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument
 
     from pipeline.lineage.origin import Origin, Stray
+    from pipeline.lineage.recording import Code
 
 PREFIX, NAMESPACE = "chain", "urn:redifine:chain:"
 CODE, TRAINER = f"{PREFIX}:software/redifine", f"{PREFIX}:software/sd-scripts"
@@ -50,17 +52,21 @@ def to_json(document: ProvDocument) -> str:
 
 def _agents(document: ProvDocument, lineage: Lineage) -> None:
     software = lineage.software
-    facts: dict[str, Any] = {
-        "commit": software.commit or "unknown",
+    facts: dict[str, Any] = _version(software.code) | {
         "library": [f"{n} {v}" for n, v in software.libraries.items()],
     }
     if software.machines:
         facts["machine"] = list(software.machines)
-    if software.changed:
-        facts["changed"] = list(software.changed)
     document.agent(CODE, _attributes(facts, "prov:SoftwareAgent"))
     if software.sd_scripts:
         document.agent(TRAINER, _attributes({"commit": list(software.sd_scripts)}, "prov:SoftwareAgent"))
+
+
+def _version(code: Code) -> dict[str, Any]:
+    """The commit that first recorded the target; where none has, that, and HEAD. `changed`: modules that it holds otherwise."""
+    found: dict[str, Any] = {"commit": code.commit or ("not committed yet" if code.head else "unknown")}
+    found |= {"name": code.name, "head": code.head}
+    return found | ({"changed": list(code.changed)} if code.changed else {})
 
 
 def _add_stray(document: ProvDocument, stray: Stray, origin: Origin) -> None:

@@ -1,22 +1,21 @@
-"""The stages and files that led to one output of a run."""
+"""The stages and files that led to one output of a run, and the software that made it."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.lineage.sources import WORKSPACE, Run
+from pipeline.lineage.ancestry import ancestors, inputs
+from pipeline.lineage.recording import Code, code_of
+from pipeline.lineage.sources import Run
 from pipeline.paths import Layout
-from pipeline.verify.code import changed_code
-from pipeline.verify.locked import FILE, Item, Stage, writers
+from pipeline.verify.locked import FILE, Item, Stage
 from pipeline.verify.records import LINEAGE
-from pipeline.verify.tracked import git
 
 _LAYOUT = Layout()
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)", re.MULTILINE)
@@ -27,9 +26,7 @@ _PINS = Path("requirements.lock")
 class Software:
     """What ran the stages."""
 
-    commit: str | None
-    changed: tuple[str, ...]
-    """Modules that are not those that ran, where that can be told."""
+    code: Code
     sd_scripts: tuple[str, ...]
     """Commits of sd-scripts that trained the models; none for the builtin trainer."""
     machines: tuple[str, ...]
@@ -59,14 +56,18 @@ class Lineage:
 def trace(run: Run, target: str, root: Path) -> Lineage:
     """Follow `target`, an output of the run, back to where the chain starts. Raises UserError when no stage wrote it."""
     stages = ancestors(run.stages, target)
-    if not stages:
+    md5 = run.md5(target)
+    if not stages or md5 is None:
         raise UserError(f"{FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
     records = _records(run, stages)
+    code = code_of(root, target, md5, {stage.name: stage for stage in stages})
+    return Lineage(run.name, target, tuple(stages), records, _software(run, code, records))
+
+
+def _software(run: Run, code: Code, records: Mapping[str, Mapping[str, Any]]) -> Software:
     trained = {record.get("sd_scripts_commit") for record in records.values()} - {None}
     machines = {_machine(record["made_on"]) for record in records.values() if isinstance(record.get("made_on"), dict)}
-    changed = changed_code(root, {stage.name: stage for stage in stages}) if run.name == WORKSPACE else []
-    software = Software(run.commit, tuple(changed), tuple(sorted(map(str, trained))), tuple(sorted(machines)), _libraries(run))
-    return Lineage(run.name, target, tuple(stages), records, software)
+    return Software(code, tuple(sorted(map(str, trained))), tuple(sorted(machines)), _libraries(run))
 
 
 def _machine(made_on: Mapping[str, Any]) -> str:
@@ -74,45 +75,7 @@ def _machine(made_on: Mapping[str, Any]) -> str:
     return ", ".join([str(made_on.get("device")), *sorted(libraries)])
 
 
-def ancestors(stages: Mapping[str, Stage], target: str) -> list[Stage]:
-    """The stages that a path depends on, in an order in which they can run; none when no stage wrote it."""
-    made_by = {item.path: stage for item, stage in writers(stages)}
-    first = _writer(made_by, target)
-    graph: dict[str, list[str]] = {}
-    todo = [first] if first else []
-    while todo:
-        stage = todo.pop()
-        before = [found for item in inputs(stage) if (found := _writer(made_by, item.path))]
-        graph[stage.name] = [found.name for found in before]
-        todo += [found for found in before if found.name not in graph]
-    return [stages[name] for name in TopologicalSorter(graph).static_order()]
-
-
-def _writer(made_by: Mapping[str, Stage], path: str) -> Stage | None:
-    """The stage that wrote a path, or the folder that it lies in."""
-    places = (path, *(parent.as_posix() for parent in Path(path).parents))
-    return next((made_by[place] for place in places if place in made_by), None)
-
-
-def inputs(stage: Stage) -> list[Item]:
-    """What a stage read, but for code and for what its parameters leave unread (stages depend on it all the same)."""
-    name, _, k = stage.name.partition("@")
-    unread: set[str] = set()
-    if name == "train" and stage.params.get("start_from", "base") == "base":
-        unread = {f"models/M_{int(k) - 1}"} - {"models/M_0"}
-    if name == "curate":
-        policy = stage.params.get("training_set", "replace")
-        unread |= {"features/"} if policy != "select" else set()
-        unread |= {"data/T_"} if policy in ("replace", "mix") else set()
-        unread |= {"data/D_0"} if policy in ("replace", "accumulate") and k != "1" else set()
-    return [item for item in stage.deps if not item.is_code and not any(_is(item.path, start) for start in unread)]
-
-
-def _is(path: str, start: str) -> bool:
-    return path.startswith(start) if start.endswith(("/", "_")) else path == start
-
-
-def _records(run: Run, stages: list[Stage]) -> dict[str, dict[str, Any]]:
+def _records(run: Run, stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     found = {}
     for item in (item for stage in stages for item in stage.outs if item.path.startswith("models/M_")):
         base = item.path == _LAYOUT.model(0).as_posix()
@@ -137,8 +100,3 @@ def _libraries(run: Run) -> dict[str, str]:
         return dict(_PIN.findall(run.files.read(_PINS).decode(errors="replace")))
     except UserError:
         return {}
-
-
-def uncommitted(root: Path) -> bool:
-    """Whether the work tree's record or code is not what HEAD holds."""
-    return bool(git(root, "status", "--porcelain", "--", FILE, "pipeline", "params.yaml"))

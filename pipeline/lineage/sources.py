@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from pipeline.compare.revisions import Source
 
 WORKSPACE = "workspace"
-_EXPERIMENTS = "refs/exps/"
+_NO_RUNS = ("refs/stash", "refs/exps/stash", *(f"refs/exps/{kind}/*" for kind in ("apply", "celery", "exec", "temp")))
+"""Git's and DVC's own notes among the references."""
+
+_EXPERIMENT = r"exps/[0-9a-f]{2}/[0-9a-f]+/"
+_KINDS = tuple(
+    re.compile(f"refs/{kind}(.+)")
+    for kind in ("heads/", _EXPERIMENT, "tags/", "remotes/", f"redifine/[^/]+/(?:heads/|{_EXPERIMENT})")
+)
+"""References that name a run; the first kind names it best."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +53,6 @@ class Run:
     """One state of the chain: where its files are, and what dvc.lock says of them."""
 
     name: str
-    commit: str | None
-    """Git's commit that holds the run's record, in full; of the work tree, HEAD."""
     files: Source
     stages: dict[str, Stage]
 
@@ -56,27 +63,33 @@ class Run:
 
 def work_tree(root: Path) -> Run:
     """Raises UserError when dvc.lock is damaged."""
-    return Run(WORKSPACE, git(root, "rev-parse", "HEAD"), WorkTree(root), read_lock(root))
+    return Run(WORKSPACE, WorkTree(root), read_lock(root))
 
 
 def other_runs(root: Path) -> Iterator[Run]:
     """Every version of dvc.lock in the history of any branch, tag or experiment, newest first; none without Git."""
     from pipeline.compare.revisions import Revision
 
-    commits = (git(root, "log", "--all", "--format=%H", "--", FILE) or "").split()
-    names = _names(root)
-    for commit in commits:
+    names = names_of_commits(root)
+    for commit in recording_commits(root):
         name = names.get(commit, commit[:7])
-        text = git(root, "show", f"{commit}:{FILE}")
+        text = git(root, "show", f"{commit}:./{FILE}")
         if text is not None:
-            yield Run(name, commit, Revision(name, commit, root), parse_lock(text, f"{FILE} of {name}"))
+            yield Run(name, Revision(name, commit, root), parse_lock(text, f"{FILE} of {name}"))
 
 
-def _names(root: Path) -> dict[str, str]:
-    """{commit: short name of the branch, tag or experiment that points to it}."""
-    names = {}
-    listed = git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname) %(refname:short)") or ""
-    for line in listed.splitlines():
-        *commits, ref, short = line.split()
-        names[commits[-1]] = ref.rpartition("/")[2] if ref.startswith(_EXPERIMENTS) else short
-    return names
+def recording_commits(root: Path, *options: str) -> list[str]:
+    """Commits of any branch, tag or experiment that changed dvc.lock, as `git log` with these options picks and orders them."""
+    excluded = [f"--exclude={reference}" for reference in _NO_RUNS]
+    return (git(root, "log", *excluded, "--all", "--format=%H", *options, "--", FILE) or "").split()
+
+
+def names_of_commits(root: Path) -> dict[str, str]:
+    """{commit: name of the branch, experiment or tag that points to it}"""
+    listed = git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
+    named: dict[str, list[tuple[int, str]]] = {}
+    for *commits, reference in map(str.split, listed.splitlines()):
+        for rank, kind in enumerate(_KINDS):
+            if found := kind.fullmatch(reference):
+                named.setdefault(commits[-1], []).append((rank, found[1]))
+    return {commit: min(found)[1] for commit, found in named.items()}

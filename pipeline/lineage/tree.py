@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.lineage.graph import Lineage, inputs
+from pipeline.lineage.ancestry import inputs
+from pipeline.lineage.graph import Lineage
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
     from pipeline.lineage.origin import Origin, Stray
+    from pipeline.lineage.recording import Code
     from pipeline.verify.locked import Stage
 
 _SHORT = 12
@@ -23,21 +25,26 @@ _WORTH_SAYING = {
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
 
-def draw(lineage: Lineage, uncommitted: bool, stray: Stray | None = None, origin: Origin | None = None) -> Tree:
-    """`uncommitted`: whether HEAD lacks what the work tree's run recorded."""
+def draw(lineage: Lineage, stray: Stray | None = None, origin: Origin | None = None) -> Tree:
+    """`stray`, when the question was about a file, and where it belongs."""
     from rich.text import Text
     from rich.tree import Tree
 
     tree = Tree(Text(_title(lineage, stray, origin)))
     if origin is not None and origin.row:
-        tree.add(Text(f"image {origin.row.get('image_index')} of prompt {origin.row.get('prompt_index')}: "
-                      f"{origin.row.get('prompt')} (seed {origin.row.get('seed')})"))  # fmt: skip
+        tree.add(Text(_image(origin.row)))
     for k, stages in reversed(_by_iteration(lineage).items()):
         branch = tree.add(Text(f"k = {k}"))
         for stage in reversed(stages):
             _add_stage(branch, stage, lineage)
-    _add_software(tree.add(Text("made with")), lineage, uncommitted)
+    _add_software(tree.add(Text("made with")), lineage)
     return tree
+
+
+def _image(row: Mapping[str, Any]) -> str:
+    """A row of a manifest; real images have no seed."""
+    seed = "" if row.get("seed") is None else f" (seed {row['seed']})"
+    return f"image {row.get('image_index')} of prompt {row.get('prompt_index')}: {row.get('prompt')}{seed}"
 
 
 def _title(lineage: Lineage, stray: Stray | None, origin: Origin | None) -> str:
@@ -80,13 +87,11 @@ def _record(records: Mapping[str, Mapping[str, Any]], path: str) -> str:
     return ""
 
 
-def _add_software(branch: Tree, lineage: Lineage, uncommitted: bool) -> None:
+def _add_software(branch: Tree, lineage: Lineage) -> None:
     from rich.text import Text
 
     software = lineage.software
-    lines = [f"code: commit {software.commit or 'unknown'}{', with changes that are not committed' if uncommitted else ''}"]
-    if software.changed:
-        lines.append(f"not the version that ran: {', '.join(software.changed)}")
+    lines = _code(software.code)
     lines += [f"sd-scripts: commit {commit}" for commit in software.sd_scripts] or ["sd-scripts: not used (builtin trainer)"]
     lines += [f"trained on: {machine}" for machine in software.machines]
     pins = software.libraries
@@ -94,3 +99,15 @@ def _add_software(branch: Tree, lineage: Lineage, uncommitted: bool) -> None:
     lines.append(f"libraries, as requirements.lock has them: {pinned or 'not recorded'}")
     for line in lines:
         branch.add(Text(line))
+
+
+def _code(code: Code) -> list[str]:
+    """Which version of this project it was, and where that is in doubt."""
+    if code.commit:
+        lines = [f"code: commit {code.commit}{f' ({code.name})' if code.name else ''}, the first that records this"]
+    elif code.head:
+        lines = [f"code: not committed yet; HEAD is {code.head}"]
+    else:
+        lines = ["code: commit unknown, the project is not in Git"]
+    place = "the commit" if code.commit else "HEAD" if code.head else "the work tree"
+    return lines + ([f"{place} has another version than ran of: {', '.join(code.changed)}"] if code.changed else [])

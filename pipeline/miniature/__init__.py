@@ -2,7 +2,7 @@
 
     creatures   attributes -> drawing [64,64,3] uint8, caption
     tokenizer   captions -> a CLIP byte-pair vocabulary
-    towers      CLIP text and image towers, contrastively        (text_encoder/, image_encoder/)
+    towers      CLIP text and image towers, contrastively        (text_encoder/, clip/)
     vae         AutoencoderKL, factor 8, 4 channels               (vae/)
     unet        eps-prediction on the VAE's latents               (unet/)
     classifier  attribute classifier, real drawings only          (classifier/)

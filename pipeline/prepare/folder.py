@@ -1,4 +1,4 @@
-"""Read a user's folder of images with .txt captions beside them; what is wrong with a file is listed, and the rest goes on."""
+"""Read a user's folder of images with .txt captions beside them; all that is wrong with its files is told at once."""
 
 from __future__ import annotations
 
@@ -41,8 +41,11 @@ class RawImage:
 
     @property
     def pixels(self) -> np.ndarray:
-        """[R,R,3] uint8 at the model's resolution."""
-        return self.read()
+        """[R,R,3] uint8 at the model's resolution. Raises UserError when the file is no longer what the check saw."""
+        try:
+            return self.read()
+        except BadFile as problem:
+            raise UserError(f"{problem}, though it was whole a moment ago; nothing was written, run again") from problem
 
 
 @dataclass
@@ -84,7 +87,8 @@ def read_folder(
                 problems.append(str(problem))
     problems.sort()
     if strict and problems:
-        raise UserError(f"{folder} has {len(problems)} problem(s), mend the files and run again: {listed(problems)}")
+        advice = "mend the files, or set strict to false to leave them out"
+        raise UserError(f"{folder} has {len(problems)} problem(s); {advice}: {listed(problems)}")
     _check_count(folder, found, limit)
     found.copies = _copies([image.name for image in found.images], digests)
     return found

@@ -67,9 +67,13 @@ def _rates(p: View) -> str:
 
 
 def _conditioning(p: View) -> str:
-    if p.condition_drop == 0:
-        return "Every image is trained with its caption: condition drop is off."
-    return f"At each step an image is trained without its caption with probability {p.condition_drop:g} (condition drop)."
+    drops = {"condition drop": p.condition_drop, "kohya’s caption dropout": p.caption_dropout}
+    told = [
+        f"At each step an image is trained without its caption with probability {probability:g} ({name})."
+        for name, probability in drops.items()
+        if probability > 0
+    ]
+    return " ".join(told) or "Every image is trained with its caption: condition drop is off."
 
 
 def _sampling(p: View) -> str:

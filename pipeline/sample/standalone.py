@@ -14,6 +14,7 @@ from pipeline.params import Params
 from pipeline.paths import image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
+from pipeline.resume import surroundings
 from pipeline.sample.finished import collect, discard
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
@@ -53,11 +54,12 @@ def sample_prompts(
     precision: str = "fp32",
     device: str = "cpu",
     processes: int = 1,
+    vae: str | None = None,
 ) -> list[Path]:
     """Images of each prompt into `out`, beside a manifest.jsonl -> their paths; goes on where a killed run stopped.
 
-    `size` in pixels; None is the model's own. `processes` share the images between them and change none. Raises UserError on
-    bad input, and as `share.draw_all` does.
+    `vae` is used in the place of the model's own; `size` is in pixels, and None the model's own. `processes` share the images
+    between them and change none. Raises UserError on bad input, and as `share.draw_all` does.
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
@@ -69,15 +71,16 @@ def sample_prompts(
     guidance = make_schedule(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
     weights = identify(lora, lora.stem) if lora is not None else None
-    lineage = Lineage(Path(model).name, base_hash(base_files(model)), weights, cfg, settings)
+    lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
     jobs = [
         Job(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
         for i, prompt in enumerate(prompts)
         for j in range(images_per_prompt)
     ]
-    key = json.dumps([model, asdict(lineage), [asdict(job) for job in jobs], batch, precision, device], sort_keys=True)
+    drawn = [model, vae, asdict(lineage), [asdict(job) for job in jobs], batch, precision, surroundings(device)]
+    key = json.dumps(drawn, sort_keys=True)
     plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
-    draw_all(Source(model, None, lora, precision), plan, device, processes)
+    draw_all(Source(model, vae, lora, precision), plan, device, processes)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
     discard(plan)
     return [out / job.file for job in jobs]

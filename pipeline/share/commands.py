@@ -114,7 +114,12 @@ def _span(images: str) -> slice:
 @click.option("--git-remote", default="origin", show_default=True, metavar="NAME", help="Where experiments are.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def ls(remote: str | None, git_remote: str, json_: bool) -> None:
-    """List what the DVC remote REMOTE (default: the project's) has: experiment or branch, k, cfg, FID, size."""
+    """List what REMOTE has: experiment or branch, k, cfg, FID, size.
+
+    REMOTE is the name of a DVC remote (default: the project's), a folder, or an address: s3://, gs://, ssh://, https://.
+
+    Example: redifine ls /mnt/share/chains
+    """
     from pipeline.share.listing import as_json, as_table, list_remote
 
     rows = list_remote(_root(), remote, git_remote)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.lineage.recording import first_recording
 from pipeline.paths import Layout
-from pipeline.share.record import FILE, Record
+from pipeline.share.record import Record
 from pipeline.storage import read_json
-from pipeline.sweep.worktree import git
 
 
 def read_lineage(root: Path, record: Record, k: int) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def read_lineage(root: Path, record: Record, k: int) -> dict[str, Any]:
         "generation": k,
         "base_model": {"name": base["model"], "sha256": base["sha256"]},
         "parameters": record.stage_parameters(*stages),
-        "code_commit": _recording_commit(root),
+        "code_commit": _recording_commit(root, record, k),
         "data": {f"D_{j}": _hash(record, Layout().images(j)) for j in range(k + 1)},
         "models": {f"M_{j}": _hash(record, Layout().model(j)) for j in range(1, k + 1)},
         "metrics": {key: value for key, value in metrics.items() if isinstance(value, int | float)},
@@ -38,12 +37,11 @@ def _hash(record: Record, path: Path) -> str | None:
     return found.md5 if found else None
 
 
-def _recording_commit(root: Path) -> str | None:
-    """The commit that recorded the run: the last one that changed dvc.lock; None before the first."""
-    try:
-        return git(root, "log", "-1", "--format=%H", "--", FILE.as_posix()) or None
-    except UserError:
-        return None
+def _recording_commit(root: Path, record: Record, k: int) -> str | None:
+    """The commit that first recorded D_k; None before there is one."""
+    md5 = _hash(record, Layout().images(k))
+    found = first_recording(root, Layout().images(k).as_posix(), md5) if md5 else None
+    return found.commit if found else None
 
 
 def ancestry(lineage: Mapping[str, Any]) -> str:

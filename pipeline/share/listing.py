@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.paths import Layout
 from pipeline.share import transfer
-from pipeline.share.iterations import own_outputs
+from pipeline.share.iterations import needed_outputs, own_outputs
 from pipeline.share.record import Record
 from pipeline.share.references import all_records
+from pipeline.share.remotes import name_of
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -22,7 +23,7 @@ _MOST_METRICS_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Row:
-    """One iteration: `bytes` of what its stages wrote; `there` of `files` outputs are on the remote."""
+    """One iteration: `bytes` of what its stages wrote; of the `files` outputs that it is, `there` are on the remote."""
 
     experiment: str
     k: int
@@ -34,21 +35,32 @@ class Row:
 
     @property
     def complete(self) -> bool:
+        """Whether every recorded output that `redifine get` brings for this iteration is there."""
         return self.there == self.files
 
 
 def list_remote(root: Path, remote: str | None, git_remote: str) -> list[Row]:
-    """Every iteration of which the remote has something, by experiment and k."""
+    """Every iteration of which the remote (a DVC remote's name, or an address) has something, by experiment and k."""
     records = all_records(root, git_remote)
     with transfer.opened(root) as repo:
+        remote = name_of(repo, remote)
         hashes = {output.md5 for record in records for output in record.outputs.values()}
         present = transfer.existing(repo, sorted(hashes), remote)
-        rows = [_row(repo, remote, record, k, present) for record in records for k in record.iterations]
-    return sorted((row for row in rows if row.there), key=lambda row: (row.experiment, row.k))
+        rows = [
+            _row(repo, remote, record, k, present)
+            for record in records
+            for k in record.iterations
+            if present.intersection(_hashes(record, own_outputs(k)))
+        ]
+    return sorted(rows, key=lambda row: (row.experiment, row.k))
+
+
+def _hashes(record: Record, paths: Iterable[Path]) -> list[str]:
+    return [record.outputs[path].md5 for path in record.have(paths)]
 
 
 def _row(repo: Repo, remote: str | None, record: Record, k: int, present: set[str]) -> Row:
-    hashes = [record.outputs[path].md5 for path in record.have(own_outputs(k))]
+    hashes = _hashes(record, needed_outputs(k))
     cfg = record.stage_parameters(f"sample@{k}").get("cfg")
     metrics = record.outputs.get(Layout().metrics(k).as_posix())
     known = metrics is not None and metrics.md5 in present and metrics.size < _MOST_METRICS_BYTES

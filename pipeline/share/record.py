@@ -52,7 +52,10 @@ class Record:
         for k in wanted:
             if k not in self.iterations:
                 known = f"0 to {self.iterations[-1]}" if self.iterations else "no iteration"
-                raise UserError(f"iteration {k} is not in {self.name}, which has {known}; run 'dvc repro' for more")
+                raise UserError(
+                    f"iteration {k} is not in {self.name}, which has {known}; "
+                    "'git pull' brings what others recorded, 'dvc repro' runs what params.yaml lists"
+                )
 
     def size(self, k: int) -> int:
         """Bytes of what the stages of iteration k wrote."""

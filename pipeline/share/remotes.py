@@ -10,10 +10,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.errors import UserError
 from pipeline.share.transfer import opened
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+_GIVEN = "address"
+"""What a remote is called that was given by its address."""
 
 REQUIREMENTS = Path("requirements-remotes.in")
 
@@ -95,6 +102,27 @@ def _as_sentence(name: str) -> Iterator[None]:
     except ConfigError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"DVC refuses the remote {name}: {reason}; see 'dvc remote modify --help' for the options") from error
+
+
+def name_of(repo: Repo, given: str | None) -> str | None:
+    """The remote that is called so; for an address, one that only this `repo` in memory knows, no config file.
+
+    Raises UserError for an address of an unknown kind, and for a folder that is not there.
+    """
+    known = repo.config["remote"]
+    if given is None or given in known or not (re.search(r"[/\\]|^[.~]", given) or Path(given).is_dir()):
+        return given
+    address = parse_address(given)
+    url = address.url if "://" in given else str(Path(given).expanduser().resolve())
+    if "://" not in given and not Path(url).is_dir():
+        raise UserError(
+            f"there is no folder {given}; give the name of a DVC remote, a folder, or s3://, gs://, ssh://, https://"
+        )
+    # A remote with that address may have options that are needed there.
+    if (same := next((name for name, entry in known.items() if entry.get("url") == url), None)) is not None:
+        return str(same)
+    known[_GIVEN] = {"url": url, **address.private}
+    return _GIVEN
 
 
 def install(root: Path, library: str) -> None:

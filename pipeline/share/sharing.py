@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import params as parameters
 from pipeline.errors import UserError
 from pipeline.paths import Layout
 from pipeline.sets import read_manifest
@@ -12,6 +13,7 @@ from pipeline.shards import file_of
 from pipeline.share import references, transfer
 from pipeline.share.apply import apply_commit
 from pipeline.share.iterations import needed_outputs, outputs_up_to
+from pipeline.share.partial import note_partial, note_whole
 from pipeline.share.record import FILE, Record, read_record
 from pipeline.sweep.worktree import git
 
@@ -53,7 +55,9 @@ def get(
     record.check_iterations(wanted)
     targets = record.have(needed_outputs(k)) if k is not None else []
     fetched = transfer.pull(root, targets, remote, force)
-    return fetched, [] if k is None else _how_to_go_on(record, k)
+    for j in record.iterations if k is None else wanted:
+        note_whole(root, Layout().images(j))
+    return fetched, [] if k is None else _how_to_go_on(root, record, k)
 
 
 def get_images(root: Path, k: int, images: slice, force: bool, remote: str | None) -> tuple[int, list[str]]:
@@ -64,6 +68,7 @@ def get_images(root: Path, k: int, images: slice, force: bool, remote: str | Non
     record = read_record(root)
     record.check_iterations([k])
     folder = Layout().images(k)
+    note_partial(root, folder)
     fetched = transfer.pull(root, [Layout().manifest(k).as_posix()], remote, force)
     rows = read_manifest(Layout(root), k)
     if not (chosen := rows[images]):
@@ -71,6 +76,8 @@ def get_images(root: Path, k: int, images: slice, force: bool, remote: str | Non
     files = list(dict.fromkeys((folder / file_of(row)).as_posix() for row in chosen))
     fetched += transfer.pull(root, files, remote, force)
     here = sum((root / folder / file_of(row)).is_file() for row in rows)
+    if here == len(rows):
+        note_whole(root, folder)
     return fetched, [f"here are {here} of the {len(rows)} images of D_{k}; 'redifine get {k}' fetches the others"]
 
 
@@ -99,10 +106,19 @@ def _what_git_lacks(root: Path) -> list[str]:
     return []
 
 
-def _how_to_go_on(record: Record, k: int) -> list[str]:
+def _how_to_go_on(root: Path, record: Record, k: int) -> list[str]:
     """The command that continues the chain from what is here: DVC fetches the little that the next iteration reads."""
     after = max([k, *record.iterations]) + 1
+    add = "" if after <= _last_of_params(root) else f"add iteration {after} to params.yaml and "
     return [
-        f"to go on from here, add iteration {after} to params.yaml and run: dvc repro --pull --allow-missing measure analyse",
+        f"to go on from here, {add}run: dvc repro --pull --allow-missing measure analyse",
         "the report needs every D_j: 'dvc pull' fetches them",
     ]
+
+
+def _last_of_params(root: Path) -> int:
+    """The last iteration that params.yaml asks for; 0 where it cannot be read, which the next run tells."""
+    try:
+        return parameters.load(root / parameters.FILE).last
+    except UserError:
+        return 0

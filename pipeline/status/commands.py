@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -15,15 +16,23 @@ def status(as_json: bool) -> None:
 
     Works while `dvc repro` runs in another terminal.
     """
+    from pipeline import params as parameters
     from pipeline.paths import project_root
     from pipeline.status import chain, times, words
+    from pipeline.status.interrupted import leftovers
 
     root = project_root(Path().resolve())
+    # DVC takes any value, and shows a state that no stage could reach.
+    parameters.load(Path(os.path.relpath(root / parameters.FILE)))
     stages = chain.read_chain(root)
     fids = chain.read_fids(root, stages)
     rest = times.rest([stage.name for stage in stages if stage.state != "done"], times.read_times(root))
+    left = leftovers(root)
     if as_json:
-        click.echo(json.dumps(words.as_json(stages, fids, rest), indent=2, sort_keys=True))
+        told = words.as_json(stages, fids, rest) | {"killed_experiment": "; ".join(left) if left else None}
+        click.echo(json.dumps(told, indent=2, sort_keys=True))
         return
+    if left:
+        click.echo("; ".join(left))
     for line in (*words.table(stages, fids), *words.reasons(stages), words.how_long(rest)):
         click.echo(line)

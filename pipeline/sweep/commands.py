@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pipeline.errors import UserError
+from pipeline.options import FiniteRange
 
 
 def _file(function: click.decorators.FC) -> click.decorators.FC:
@@ -114,7 +115,7 @@ def collect_(file: Path, out: Path | None) -> None:
 @click.option("--nodes", type=click.IntRange(min=2), default=2, show_default=True)
 @click.option("--gpus", type=click.IntRange(min=0), default=8, show_default=True, help="Of each node.")
 @click.option("--cpus", type=click.IntRange(min=1), help="Of each node; default: the cluster's.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=24.0, show_default=True)
+@click.option("--hours", type=FiniteRange(min=0, min_open=True), default=24.0, show_default=True)
 @click.option("--partition", metavar="NAME")
 def script(nodes: int, gpus: int, cpus: int | None, hours: float, partition: str | None) -> None:
     """Print a Slurm script that runs the chain of params.yaml with each M_k trained on several nodes (trainer: kohya).

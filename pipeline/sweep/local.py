@@ -160,9 +160,9 @@ def _run_chain(this: Run, worker: Worker, chain: Chain) -> Outcome:
     current = ChainRun(
         this.site, worker, chain, Owner.here(chain.name), is_alive, computed=lambda piece: this.turns.release(chain, piece)
     )
-    write_text(current.log, "")
-    notes.write(this.site.clone, chain, Note("running", chain.digest, current.owner, worktree=str(worker.folder)))
     try:
+        write_text(current.log, "")
+        notes.write(this.site.clone, chain, Note("running", chain.digest, current.owner, worktree=str(worker.folder)))
         problem = current.run()
     except UserError as error:
         problem = str(error)
@@ -171,6 +171,7 @@ def _run_chain(this: Run, worker: Worker, chain: Chain) -> Outcome:
     finally:
         this.turns.release(chain)
     state = "stopped" if this.stopping.is_set() and problem else "failed" if problem else "done"
-    current.note(state, problem)
+    with suppress(UserError):  # a disk that is full now is no reason to leave the chains that wait
+        current.note(state, problem)
     this.say(f"{chain.name}: {state} after {time.monotonic() - started:.0f} s")
     return Outcome(chain, state, time.monotonic() - started, problem)

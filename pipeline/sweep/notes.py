@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -77,10 +76,7 @@ def _parsed(content: Any, chain: Chain) -> Note | None:
 
 def publish(clone: Path, chain: Chain, note: Note, remote: str) -> None:
     """Send the note to the Git remote. Raises UserError when that fails."""
-    hashed = subprocess.run(
-        ["git", "hash-object", "-w", "--stdin"], cwd=clone, input=json.dumps(asdict(note)),
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+    hashed = git(clone, "hash-object", "-w", "--stdin", text=json.dumps(asdict(note)))
     reference = f"{_REFERENCES}/{chain.sweep}/{chain.name}"
     git(clone, "update-ref", reference, hashed)
     git(clone, "push", "--quiet", remote, f"+{reference}:{reference}")

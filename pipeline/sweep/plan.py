@@ -181,11 +181,20 @@ def _check_known(file: Path, kind: str, asked: set[Any], known: list[Any]) -> No
 
 
 def arms(sweep: Sweep) -> dict[str, dict[str, Any]]:
-    """Name -> what the arm sets: each of `arms` with each point of `grid`."""
+    """Name -> what the arm sets: each of `arms` with each point of `grid`. Raises UserError for two of one name."""
     base = sweep.base | ({"iterations": sweep.iterations} if sweep.iterations else {})
     named: dict[str, dict[str, Any]] = sweep.arms or {"": {}}
     points = [dict(zip(sweep.grid, point, strict=True)) for point in itertools.product(*sweep.grid.values())]
-    return {_arm_name(name, point): base | values | point for name, values in named.items() for point in points}
+    found: dict[str, dict[str, Any]] = {}
+    for name, values in named.items():
+        for point in points:
+            arm = _arm_name(name, point)
+            if arm in found:
+                raise UserError(
+                    f"two arms would be called {arm}, with {found[arm]} and {base | values | point}; list them under 'arms'"
+                )
+            found[arm] = base | values | point
+    return found
 
 
 def _arm_name(name: str, point: dict[str, Any]) -> str:

@@ -43,11 +43,13 @@ class Experiment:
     whole: bool = True
 
 
-def git(root: Path, *arguments: str, index: Path | None = None) -> str:
-    """Output of a git command in `root`. Raises UserError with git's own last line when it fails."""
+def git(root: Path, *arguments: str, index: Path | None = None, text: str | None = None) -> str:
+    """Output of a git command in `root` that reads `text`. Raises UserError with git's own last line when it fails."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     environment = clean | ({"GIT_INDEX_FILE": str(index)} if index else {})
-    done = subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, env=environment, input=text, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise UserError(f"git {arguments[0]} failed in {root}: {lines[-1]}")

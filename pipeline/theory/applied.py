@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def forecast_settings(
     settings: Sequence[MeasuredSetting], known: int, until: int | None, assumed: Assumptions, out: Path
 ) -> list[Prediction]:
     """Predict iterations `known`+1..`until` of each setting from the ones before; writes forecast.svg and forecast.json."""
-    forecasts = []
+    forecasts, settings = [], [_that_reached(setting, known) for setting in settings]
     for setting in settings:
         with _said_of(setting):
             forecasts.append(_forecast(setting, known, until, assumed))
@@ -100,6 +100,14 @@ def forecast_settings(
     return predictions
 
 
+def _that_reached(setting: MeasuredSetting, known: int) -> MeasuredSetting:
+    """The setting's runs that reached iteration `known`; all of them where none did, for the message."""
+    reached = [i for i, powers in enumerate(setting.powers) if setting.start + len(powers) > known]
+    if not reached:
+        return setting
+    return replace(setting, runs=tuple(setting.runs[i] for i in reached), powers=tuple(setting.powers[i] for i in reached))
+
+
 def _forecast(setting: MeasuredSetting, known: int, until: int | None, assumed: Assumptions) -> Forecast:
     last = setting.start + max(map(len, setting.powers)) - 1
     if known > last:
@@ -108,13 +116,14 @@ def _forecast(setting: MeasuredSetting, known: int, until: int | None, assumed: 
     if end <= known:
         raise UserError(f"nothing is left to predict from --from {known} to {end}; choose an earlier --from or a later --until")
     count = max(known - setting.start + 1, 0)
-    reached = [powers[:count] for powers in setting.powers if len(powers) >= count]
-    return forecast_power(reached, end - setting.start, assumed.genetic(setting), assumed.variant)
+    return forecast_power(
+        [powers[:count] for powers in setting.powers], end - setting.start, assumed.genetic(setting), assumed.variant
+    )
 
 
 def _prediction(setting: MeasuredSetting, forecast: Forecast, known: int) -> Prediction:
     count = known - setting.start + 1
-    mean = mean_over_runs([powers for powers in setting.powers if len(powers) >= count])
+    mean = mean_over_runs(setting.powers)
     happened = mean[count:][: len(forecast.power)]
     return Prediction(
         setting=setting.name,

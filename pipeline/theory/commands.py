@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.errors import UserError
+from pipeline.options import FiniteRange
 
 if TYPE_CHECKING:
     from pipeline.theory.applied import Assumptions
@@ -30,11 +31,11 @@ _RUNS = (
                  help="First iteration that counts."),
 )  # fmt: skip
 _ASSUMED = (
-    click.option("--sigma-g0", type=click.FloatRange(min=0, min_open=True),
+    click.option("--sigma-g0", type=FiniteRange(min=0, min_open=True),
                  help="Spread of S over the first images; default: the measured one."),
-    click.option("--mutation", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="X",
+    click.option("--mutation", type=FiniteRange(min=0), default=0.0, show_default=True, metavar="X",
                  help="sigma_M = X sigma_E (eq. 16); the paper's ReDiFine has 0.4."),
-    click.option("--tail", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="X",
+    click.option("--tail", type=FiniteRange(min=0), default=0.0, show_default=True, metavar="X",
                  help="Soft truncation: kept with probability exp(-d / (X sigma_E)) beyond the zone; 0: hard."),
 )  # fmt: skip
 

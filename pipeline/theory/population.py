@@ -18,7 +18,7 @@ Inheritance = Literal["gaussian", "copied"]
 
 
 class Populations(NamedTuple):
-    """SelectedMoments of simulated populations, [R,K+1] each: R replicates, iterations 0..K. Variances divide by N."""
+    """Moments of simulated populations, [R,K+1] each: R replicates, iterations 0..K. Variances divide by N."""
 
     mean: np.ndarray
     variance_G: np.ndarray

@@ -72,7 +72,7 @@ def hard_moments(selection: Selection) -> SelectedMoments:
 
 
 def soft_moments(selection: Selection, sigma: Values) -> SelectedMoments:
-    """SelectedMoments under the weight w(z) = 1 inside the zone, exp(-s d) at distance d outside, s = rate * sigma.
+    """Moments under the weight w(z) = 1 inside the zone, exp(-s d) at distance d outside, s = rate * sigma.
 
     The rate has units, so the moments depend on `sigma`, the deviation of the trait. An exponential times a Gaussian is a
     shifted Gaussian: exp(-s z) phi(z) = exp(s^2 / 2) phi(z + s). With the tails' weights U and L this gives, phi's other terms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,14 @@ def read_job(params: View, k: int, layout: Layout) -> Job:
     if not examples:
         raise UserError(f"{layout.training_set(k)} is empty, so there is nothing to train on; run curate again")
     images = Images(layout.root)
-    check_images(examples, images, params.resolution)
-    check_hashes({row["path"]: row["sha256"] for row in rows if "sha256" in row}, images)
+    check_images({row["path"]: row.get("sha256") for row in rows}, images, params.resolution)
     base = read_json(layout.base_record(), {"model": str, "sha256": str})
     model = layout.root / base["model"]
     if is_xl(model):
         check_clip_skip_xl(params.clip_skip)
     previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
+    if previous is not None and not previous.is_file():
+        raise UserError(f"{previous} does not exist; make it with 'dvc repro train@{k - 1}' or fetch it with 'dvc pull'")
     return Job(
         k=k,
         examples=examples,
@@ -82,11 +84,15 @@ def _example(row: dict[str, Any]) -> Example:
     return Example(path=row["path"], caption=" ".join(row["caption"].splitlines()))
 
 
-def check_images(examples: tuple[Example, ...], images: Images, resolution: int) -> None:
-    """Raise UserError for the first image that is missing, unreadable or not resolution x resolution pixels."""
-    for path in {example.path: None for example in examples}:
+def check_images(recorded: Mapping[str, str | None], images: Images, resolution: int) -> None:
+    """Hold the images that T_k lists, {path: sha256}, against it; DVC watches D_{k-1} alone, and T_k may hold older ones.
+
+    Raises UserError for the first that is missing, unreadable, not resolution x resolution pixels, or another image.
+    """
+    for path, sha256 in recorded.items():
         try:
-            with Image.open(io.BytesIO(images.read(path)), formats=("PNG",)) as image:
+            content = images.read(path)
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 size = image.size
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist, but T_k lists it; fetch it with 'dvc checkout'") from error
@@ -96,12 +102,7 @@ def check_images(examples: tuple[Example, ...], images: Images, resolution: int)
             raise UserError(
                 f"{path} has {size[0]}x{size[1]} pixels, but resolution is {resolution} in params.yaml; make it again"
             )
-
-
-def check_hashes(recorded: dict[str, str], images: Images) -> None:
-    """Raise UserError for the first image that is not the one T_k lists: DVC watches D_{k-1} alone, T_k may hold older ones."""
-    for path, sha256 in recorded.items():
-        if sha256_bytes(images.read(path)) != sha256:
+        if sha256 is not None and sha256_bytes(content) != sha256:
             raise UserError(f"{path} is not the image that T_k lists (sha256 differs); restore it with 'dvc checkout'")
 
 

@@ -94,7 +94,7 @@ def _unfinished(params: View, job: Job, layout: Layout, device: str) -> Path:
     return layout.scratch / "train" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16]
 
 
-def dry_run(params: View, k: int, layout: Layout, device: str = "cpu") -> tuple[str, str]:
+def dry_run(params: View, k: int, layout: Layout, device: str) -> tuple[str, str]:
     """The texts of train.toml and dataset.toml that `run` would write for M_k; writes nothing."""
     files = config.texts(params, read_job(params, k, layout), layout.model(k), layout.root, _workers(device))
     return files["train.toml"], files["dataset.toml"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.verify import consistency
+from pipeline.verify.fetched import Absent, not_fetched, read_absent
 from pipeline.verify.findings import Finding
 from pipeline.verify.hashes import Digest, digest_files, files_below
-from pipeline.verify.locked import FILE, Stage, cache_folder, read_lock
+from pipeline.verify.locked import FILE, Stage, cache_folder, read_lock, writers
 from pipeline.verify.outputs import (
     Expected,
     expected_files,
@@ -21,12 +22,13 @@ from pipeline.verify.outputs import (
     sound_files,
 )
 from pipeline.verify.records import LINEAGE, Records, iterations, read_records
-from pipeline.verify.shards import digest_images, shard_of, with_images
+from pipeline.verify.shards import digest_images, shard_findings, shard_of, with_images
 
 _OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
             "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
-_LISTS = (".jsonl", ".json", FILE)
-"""Files of which a second finding says more: which line, which key."""
+_SETS_AND_MODELS = ("data/D_", "models/M_")
+_LISTS = (".jsonl", ".json", ".tar", FILE)
+"""Files of which a second finding says more: which line, which key, which caption."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +41,38 @@ class Audit:
     """Bytes."""
     unrecorded: tuple[str, ...]
     """Files of which no record holds a hash."""
+    not_fetched: tuple[str, ...]
+    """Outputs, and files of a set that was fetched in part, that were never here; inputs that are not here."""
+    note: str
+    """What is not fetched, and how to get it, in one line; "" when all is here."""
 
 
 def audit(root: Path) -> Audit:
-    """Hash every file of the chain below `root`. Raises UserError where there is no chain."""
+    """Hash every file of the chain below `root`. Raises UserError where there is no chain, or nothing of it was fetched."""
     stages, damaged = _lock(root)
     outputs = _outputs(root)
     if not outputs and not stages:
         raise UserError(f"{root} holds no chain: no data/, models/M_k or {FILE}; run in the project's folder, or 'dvc pull'")
-    expected = expected_files(stages, cache_folder(root) if stages else None)
-    records, unreadable = read_records(root, iterations([*outputs, *expected.files, *expected.folders]))
+    recorded = [item.path for item, _ in writers(stages)]
+    records, unreadable = read_records(root, iterations([*outputs, *(f"{path}/" for path in recorded)]))
+    cache = cache_folder(root) if stages else None
+    absent = read_absent(root, stages, records.base, cache)
+    if absent.outputs and not any(path.startswith(_SETS_AND_MODELS) for path in outputs):
+        raise UserError(f"{root} holds no image set and no model yet; 'redifine get K' fetches an iteration, 'dvc pull' all")
+    expected = expected_files(stages, cache).without(absent)
     present = list(dict.fromkeys([*outputs, *_inputs(root, expected, records)]))
     digests = digest_files(root, present)
-    sound = sound_files(expected, digests)
     found = [*damaged, *unreadable, *file_findings(expected, digests, present), *folder_findings(expected, digests, root)]
     found += lock_findings(stages, expected)
     if stages:
         found += extra_findings(expected, outputs)
     shards = shard_of(records)
-    found += own_findings(records, digests | digest_images(records), with_images(sound, shards), stages, shards)
+    found += own_findings(records, digests, sound_files(expected, digests), stages, shards)
+    found = [finding for finding in found if not (finding.kind == "missing" and _is_absent(finding.path, absent, shards))]
     known = _recorded(records)
     unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
-    return Audit(_without_echoes(found), len(digests), sum(digest.size for digest in digests.values()), unrecorded)
+    size = sum(digest.size for digest in digests.values())
+    return Audit(_without_echoes(found), len(digests), size, unrecorded, *_told(recorded, absent))
 
 
 def _lock(root: Path) -> tuple[dict[str, Stage], list[Finding]]:
@@ -94,10 +106,26 @@ def own_findings(
 ) -> Iterator[Finding]:
     """Whatever the chain's own records, without dvc.lock, tell; `shards` says in which shard an image is."""
     seeds = {stage.params["seed"] for name, stage in stages.items() if name.startswith("sample@") and "seed" in stage.params}
-    yield from consistency.image_findings(records, digests, sound, shards)
-    yield from consistency.prompt_findings(records, sound)
-    yield from consistency.row_findings(records, seeds.pop() if len(seeds) == 1 else None)
-    yield from consistency.model_findings(records, digests, sound)
+    digests, sound = {**digests, **digest_images(records)}, with_images(sound, shards)
+    found = [
+        *consistency.image_findings(records, digests, sound, shards),
+        *consistency.prompt_findings(records, sound),
+        *consistency.row_findings(records, seeds.pop() if len(seeds) == 1 else None),
+        *consistency.model_findings(records, digests, sound),
+    ]
+    yield from found
+    doubted = {finding.path for finding in found} | {path for path, is_sound in sound.items() if not is_sound}
+    yield from shard_findings(records, digests, sound, doubted)
+
+
+def _is_absent(path: str, absent: Absent, shards: Mapping[str, str]) -> bool:
+    """Whether a file, or the shard that an image is in, was never fetched."""
+    return absent.covers(path) or (path in shards and absent.covers(shards[path]))
+
+
+def _told(recorded: Sequence[str], absent: Absent) -> tuple[tuple[str, ...], str]:
+    """What was never fetched, path by path and in one line."""
+    return tuple(sorted(absent.outputs | absent.inputs)), not_fetched(recorded, absent)
 
 
 def _recorded(records: Records) -> set[str]:

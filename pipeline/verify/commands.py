@@ -85,6 +85,8 @@ def _show_audit(found: Audit, as_json: bool) -> bool:
         click.echo(
             f"Note: no record holds a hash of {len(found.unrecorded)} files, the first is {found.unrecorded[0]}", err=True
         )
+    if found.note:
+        click.echo(found.note)
     wrong = len({finding.path for finding in found.findings})
     click.echo(f"{found.files} files, {found.size / 2**20:.1f} MiB: {f'{wrong} wrong' if wrong else 'all as recorded'}")
     return not found.findings

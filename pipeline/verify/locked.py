@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,17 @@ def folder_md5(files: Mapping[str, str]) -> str:
     """{path below the folder: md5} -> the folder's hash, as DVC computes it."""
     entries = [{"md5": files[path], "relpath": path} for path in sorted(files)]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX
+
+
+def inputs_of(stages: Mapping[str, Stage]) -> list[Item]:
+    """What the chain started from: files and folders that stages read and none wrote, but for code."""
+    written = [item.path for item, _ in writers(stages)]
+    return [item for stage in stages.values() for item in stage.deps if not item.is_code and not _touches(item.path, written)]
+
+
+def _touches(path: str, written: Sequence[str]) -> bool:
+    """Whether a path is an output, lies in one, or holds one."""
+    return any(path == out or path.startswith(f"{out}/") or out.startswith(f"{path}/") for out in written)
 
 
 def writers(stages: Mapping[str, Stage]) -> Iterator[tuple[Item, Stage]]:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.verify.fetched import Absent
 from pipeline.verify.findings import Finding
 from pipeline.verify.hashes import Digest
-from pipeline.verify.locked import FILE, Item, Stage, folder_md5, read_listing, writers
+from pipeline.verify.locked import FILE, Item, Stage, folder_md5, inputs_of, read_listing, writers
 from pipeline.verify.tracked import changed_files
 
 RESTORE = "'dvc checkout' (after 'dvc fetch') restores it, 'dvc repro' makes it again"
@@ -36,6 +37,15 @@ class Expected:
         self.listed[item.path] = len(listing)
         self.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
 
+    def without(self, absent: Absent) -> Expected:
+        """What there must be where all that was never fetched is left out."""
+        if not absent.outputs and not absent.inputs:
+            return self
+        files = {path: md5 for path, md5 in self.files.items() if not absent.covers(path)}
+        folders = {path: md5 for path, md5 in self.folders.items() if not absent.covers(path)}
+        listed = {path: count for path, count in self.listed.items() if not absent.covers(path)}
+        return Expected(files, folders, listed)
+
     def covers(self, path: str) -> bool:
         return path in self.files or any(path.startswith(f"{folder}/") for folder in self.folders)
 
@@ -43,20 +53,10 @@ class Expected:
 def expected_files(stages: Mapping[str, Stage], cache: Path | None) -> Expected:
     """All outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
     expected = Expected()
-    written = [item.path for item, _ in writers(stages)]
-    for item, _ in writers(stages):
+    for item in [*(item for item, _ in writers(stages)), *inputs_of(stages)]:
         if item.md5:
             expected.add(item, cache)
-    for stage in stages.values():
-        for item in stage.deps:
-            if item.md5 and not item.is_code and not _touches(item.path, written):
-                expected.add(item, cache)
     return expected
-
-
-def _touches(path: str, written: list[str]) -> bool:
-    """Whether a path is an output, lies in one, or holds one."""
-    return any(path == out or path.startswith(f"{out}/") or out.startswith(f"{path}/") for out in written)
 
 
 def lock_findings(stages: Mapping[str, Stage], expected: Expected) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.params import FILE, Params, check, load
 from pipeline.paths import Layout
 from pipeline.sets import Images
+from pipeline.shards import file_of
 from pipeline.storage import decode_image, read_jsonl
 from pipeline.verify.code import changed_code
 from pipeline.verify.difference import Comparison, Tolerance, relative_distance, with_features
@@ -45,7 +46,11 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
         notes.append(f"the record was made with another version of {', '.join(changed)}")
     made = outputs(k, bool(prompts))
     _require(root, made[:1] if prompts else made, k)
-    if k and not prompts:
+    if k and prompts:
+        _require_model(root, k)
+        _require_images(root, k, prompts)
+    elif k:
+        _require_images(root, k)
         _require_sets(root, k)
     with scratch_project(root, params, made, prompts) as scratch:
         run_stages(scratch, _commands(k, bool(prompts), device))
@@ -78,7 +83,32 @@ def _commands(k: int, images_only: bool, device: str | None) -> list[list[str]]:
 def _require(root: Path, made: Sequence[str], k: int) -> None:
     for path in made:
         if not (root / path).exists():
-            raise UserError(f"{path} is not here, so there is nothing to compare iteration {k} with; 'dvc pull {path}'")
+            raise UserError(
+                f"{path} is not here, so there is nothing to compare iteration {k} with; 'redifine get {k}' fetches it"
+            )
+
+
+def _require_images(root: Path, k: int, prompts: Collection[int] | None = None) -> None:
+    """The images of D_k (of `prompts` alone, where given) that are to be compared: 'redifine get --images' brings some."""
+    layout = Layout(root)
+    rows = list(enumerate(read_jsonl(layout.manifest(k), ("file", "prompt_index"))))
+    wanted = [(i, row) for i, row in rows if prompts is None or row["prompt_index"] in prompts]
+    missing = [i for i, row in wanted if not (layout.images(k) / file_of(row)).is_file()]
+    if not missing:
+        return
+    lost = f"{len(missing)} of the {len(wanted)} images of D_{k} that are to be compared are not here"
+    if prompts is None:
+        raise UserError(f"{lost}; 'redifine get {k}' fetches them, or name some that are: 'redifine verify {k} --images I,J'")
+    raise UserError(f"{lost}; 'redifine get {k} --images {missing[0]}:{missing[-1] + 1}' fetches them")
+
+
+def _require_model(root: Path, k: int) -> None:
+    """What D_k is drawn with: 'redifine get K --images' brings none of it."""
+    layout = Layout()
+    needed = (layout.model(k), layout.model(0), layout.prompts)
+    if missing := [path.as_posix() for path in needed if not (root / path).exists()]:
+        names = " ".join(missing)
+        raise UserError(f"{', '.join(missing)} is not here, and D_{k} is drawn with it; fetch it with 'dvc pull {names}'")
 
 
 def _require_sets(root: Path, k: int) -> None:

@@ -1,9 +1,11 @@
-"""What Git holds of the chain's inputs: the models and raw images that are committed."""
+"""What Git holds of a project: committed models, raw images and modules."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -21,9 +23,36 @@ def changed_files(root: Path, folder: str) -> dict[str, bool]:
 
     Git's own status trusts time stamps; this reads the bytes.
     """
-    listed = git(root, "ls-tree", "-r", "-z", "HEAD", "--", folder) or ""
-    held = {path: about.split()[2] for about, _, path in (entry.partition("\t") for entry in listed.split("\0") if entry)}
+    held = _object_ids(root, "HEAD", [folder])
     return {path: (root / path).is_file() for path, object_id in held.items() if _object_id(root / path) != object_id}
+
+
+def committed_paths(root: Path) -> frozenset[str]:
+    """Every file of HEAD, relative to `root`; none without Git."""
+    return frozenset((git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD") or "").split("\0")) - {""}
+
+
+def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """{path: content} of the files that a commit holds at or below `paths`, all relative to `root`."""
+    if not (held := _object_ids(root, commit, paths) if paths else {}):
+        return {}
+    asked = "".join(f"{object_id}\n" for object_id in held.values()).encode()
+    # Git answers each name with "NAME blob SIZE", the content and a line break.
+    done = subprocess.run(["git", "cat-file", "--batch"], cwd=root, input=asked, capture_output=True, check=False)
+    answers = io.BytesIO(done.stdout)
+    found = {}
+    for path in held:
+        _, *about = answers.readline().split()
+        if about[:1] == [b"blob"]:
+            found[path] = answers.read(int(about[1]))
+            answers.read(1)
+    return found
+
+
+def _object_ids(root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """{path: Git's name of its content} of a commit's files at or below `paths`."""
+    listed = git(root, "ls-tree", "-r", "-z", commit, "--", *paths) or ""
+    return {path: about.split()[2] for about, _, path in (entry.partition("\t") for entry in listed.split("\0") if entry)}
 
 
 def _object_id(path: Path) -> str | None:

@@ -27,6 +27,10 @@ def test_runs_that_differ_in_seed_and_title_are_one_setting() -> None:
     assert [[member.name for member in setting.runs] for setting in found] == [["a", "b"], ["other"]]
 
 
+def test_how_a_set_is_stored_makes_no_other_setting() -> None:
+    assert len(settings_of([run("loose", seed=0), run("in shards", seed=1, shard_above=10, shard_size=5)])) == 1
+
+
 def test_the_parameter_to_average_over_can_be_another() -> None:
     runs = [run("a", rank=8), run("b", rank=16)]
     assert len(settings_of(runs)) == 2

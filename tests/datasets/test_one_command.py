@@ -54,7 +54,7 @@ def place(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> 
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.chdir(root)
-    write_workplace(root).set(dataset="creatures", folder=None, prompts=100, model=str(tiny_model), strict=False)
+    write_workplace(root).set(dataset="creatures", folder=None, prompts=100, model=str(tiny_model))
     return root
 
 

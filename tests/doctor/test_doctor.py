@@ -155,7 +155,7 @@ def test_credentials_that_git_would_share_are_told_and_not_shown() -> None:
         found = remotes({"lab": entry})
         assert found.level == "note" and "credentials of lab" in found.found and "hunter2" not in str(found)
     assert remotes({"lab": {"url": "ssh://me@host/x"}}) == ok("remotes", "lab: ssh://host/x")
-    assert remotes({}).level == "note"
+    assert remotes({}) == note("remotes", "none, so iterations cannot be shared", "run 'make remote URL=...'")
 
 
 def test_the_cache_says_how_it_links(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli import main
 from pipeline.errors import UserError
+from pipeline.lineage.ancestry import ancestors, inputs
 from pipeline.lineage.commands import lineage as command
 from pipeline.lineage.document import provenance, to_json
-from pipeline.lineage.graph import ancestors, inputs, trace
+from pipeline.lineage.graph import trace
 from pipeline.lineage.origin import find, read_stray
 from pipeline.lineage.sources import work_tree
 from pipeline.storage import encode_png, read_json, read_jsonl, save_tensors, sha256_bytes, write_bytes, write_json, write_jsonl

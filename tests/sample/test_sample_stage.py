@@ -252,6 +252,16 @@ def test_prompts_of_ones_own_are_drawn_without_touching_other_files(tiny_model, 
     }  # fmt: skip
 
 
+def test_a_vae_in_the_place_of_the_models_own_decodes_ones_own_prompts(tiny_model, tmp_path):
+    shutil.copytree(tiny_model / "vae", tmp_path / "vae")
+    weights = next((tmp_path / "vae").glob("*.safetensors"))
+    tensors, _ = load_tensors(weights)
+    black = {name: torch.full_like(t, -9.0) if name == "decoder.conv_out.bias" else t for name, t in tensors.items()}
+    save_tensors(weights, black)
+    drawn = standalone.sample_prompts(str(tiny_model), None, PROMPTS[:1], tmp_path / "out", steps=2, vae=str(tmp_path / "vae"))
+    assert np.asarray(Image.open(drawn[0])).max() == 0
+
+
 def test_a_size_that_latents_cannot_have_is_refused(tiny_model, tmp_path):
     with pytest.raises(UserError, match="multiple of 8 pixels, got 60"):
         standalone.sample_prompts(str(tiny_model), None, PROMPTS, tmp_path, size=60)

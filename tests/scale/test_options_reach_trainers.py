@@ -43,7 +43,7 @@ def project(tmp_path: Path, tiny_model: Path) -> Layout:
 
 
 def written(project: Layout, **changes: object) -> dict[str, object]:
-    text, _ = stage.dry_run(view(**changes), 1, project)
+    text, _ = stage.dry_run(view(**changes), 1, project, "cpu")
     return {key: value for section in toml.loads(text).values() for key, value in section.items()}
 
 

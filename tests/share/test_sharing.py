@@ -146,7 +146,7 @@ def test_another_experiment_of_that_name_is_not_replaced_unasked(both: Path) -> 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("share", "9"), "iteration 9 is not in dvc.lock, which has 0 to 3; run 'dvc repro' for more"),
+        (("share", "9"), "iteration 9 is not in dvc.lock, which has 0 to 3; 'git pull' brings what others recorded"),
         (("share", "--exp", "none"), "there is no experiment 'none' here; see 'dvc exp list"),
         (("get", "--exp", "none"), "there is no experiment 'none' here; see 'dvc exp list"),
         (("get", "--exp", "a b"), "'a b' cannot be an experiment's name"),
@@ -192,3 +192,47 @@ def test_share_says_what_others_cannot_see_yet(project: Path) -> None:
     assert "after 'git push'" in redifine(project, "share")
     git(project, "push", "--quiet")
     assert redifine(project, "share") == "everything is there already\n"
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "of a remote"])
+def test_a_folder_is_listed_by_its_path_and_no_config_learns_of_it(project: Path, how: str) -> None:
+    redifine(project, "share", "1")
+    rows = redifine(project, "ls", "--json")
+    if how != "of a remote":
+        (project / ".dvc/config").write_text("")
+    configs = [path.read_text() for path in sorted((project / ".dvc").glob("config*"))]
+    path = "../store" if how == "relative" else str(project.parent / "store")
+    assert json.loads(rows) and redifine(project, "ls", path, "--json") == rows
+    assert [path.read_text() for path in sorted((project / ".dvc").glob("config*"))] == configs
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [("./nowhere", "there is no folder ./nowhere; give the name of a DVC remote"), ("hdfs://a/b", "not supported \\(hdfs\\)")],
+)
+def test_an_address_that_cannot_be_listed_is_said(project: Path, given: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        redifine(project, "ls", given)
+
+
+def test_an_iteration_is_complete_when_every_output_that_it_recorded_is_there(project: Path) -> None:
+    redifine(project, "share")
+    assert all(row["complete"] for row in json.loads(redifine(project, "ls", "--json")))
+
+    def without(path: str) -> list[bool]:
+        md5 = read_record(project).outputs[path].md5
+        (project.parent / "store/files/md5" / md5[:2] / md5[2:]).unlink()
+        return [row["complete"] for row in json.loads(redifine(project, "ls", "--json"))]
+
+    assert without("analysis/2.json") == [True, True, False, True]
+    assert without("analysis/0.safetensors") == [False, True, False, True]
+    # Without the prompts no iteration can be fetched whole.
+    assert without("data/prompts.jsonl") == [False, False, False, False]
+
+
+def test_an_iteration_that_params_yaml_has_already_is_not_to_be_added(project: Path) -> None:
+    redifine(project, "share")
+    told = "run: dvc repro --pull --allow-missing measure analyse"
+    assert f"add iteration 4 to params.yaml and {told}" in redifine(project, "get", "2")
+    set_iterations(project, 5)
+    assert f"to go on from here, {told}" in redifine(project, "get", "2")

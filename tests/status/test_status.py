@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +17,7 @@ from pipeline.cli import main
 from pipeline.errors import UserError
 from pipeline.status import chain, times, words
 from pipeline.status.chain import StageState
+from project import ROOT
 
 DVC_YAML = """
 stages:
@@ -24,7 +27,7 @@ stages:
     do:
       cmd: cat d${item.prev} > d${key}
       deps: ["d${item.prev}"]
-      params: [rate]
+      params: [cfg]
       outs: ["d${key}"]
 """
 
@@ -39,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A chain of three stages after one, of which prepare, train@1 and train@2 have run."""
     root = tmp_path_factory.mktemp("chain")
     (root / "dvc.yaml").write_text(DVC_YAML)
-    (root / "params.yaml").write_text("seed: 0\nrate: 1\n")
+    shutil.copy(ROOT / "params.yaml", root)
     dvc(root, "init", "--no-scm")
     dvc(root, "repro", "train@2")
     return root
@@ -59,7 +62,7 @@ def test_what_ran_is_done_and_what_did_not_is_missing(project: Path) -> None:
 
 def test_a_changed_parameter_is_named_and_what_follows_waits(project: Path) -> None:
     before = (project / "params.yaml").read_text()
-    (project / "params.yaml").write_text("seed: 1\nrate: 1\n")
+    (project / "params.yaml").write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
     found = {stage.name: stage for stage in chain.read_chain(project)}
     assert found["prepare"] == StageState("prepare", "stale", ("seed changed",))
     assert found["train@1"] == StageState("train@1", "waiting", ("for prepare",))
@@ -89,8 +92,11 @@ def test_a_folder_without_dvc_is_refused_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_changes_of_every_kind_have_a_reason() -> None:
-    status = [{"changed deps": {"data/D_0": "modified", "params.yaml": {"cfg": "modified", "new": "new"}}},
-              {"changed outs": {"data/D_1": "modified"}}, "changed command"]  # fmt: skip
+    status: list[str | dict[str, Any]] = [
+        {"changed deps": {"data/D_0": "modified", "params.yaml": {"cfg": "modified", "new": "new"}}},
+        {"changed outs": {"data/D_1": "modified"}},
+        "changed command",
+    ]
     reasons = ("data/D_0 changed", "cfg changed", "new new", "output data/D_1 changed", "its command changed")
     assert chain.classify("sample@1", status) == StageState("sample@1", "stale", reasons)
     assert chain.classify("sample@1", []) == StageState("sample@1", "done")
@@ -147,3 +153,25 @@ def test_the_command_prints_a_table_reasons_and_the_rest(project: Path, monkeypa
     found = json.loads(CliRunner().invoke(main, ["status", "--json"]).output)
     assert found["fid"] == {"2": 24.935} and found["seconds_left"] is None and found["never_timed"] == ["train"]
     assert found["stages"][3] == {"name": "train@3", "k": 3, "state": "missing", "reasons": ["not run yet"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("cfg: .nan", "Error: params.yaml: cfg must be a finite number"),
+        ("cfg: high", "Error: params.yaml: cfg must be a number, got 'high'"),
+        ("cgf: 7.5", "unknown key 'cgf'"),
+    ],
+)
+def test_parameters_that_no_stage_would_take_end_in_the_sentence_of_a_stage(
+    project: Path, monkeypatch: pytest.MonkeyPatch, line: str, sentence: str
+) -> None:
+    monkeypatch.chdir(project)
+    before = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(before.replace("\ncfg: 7.5", f"\n{line}"))
+    try:
+        told, of_a_stage = (CliRunner().invoke(main, words) for words in (["status"], ["curate", "--k", "1"]))
+    finally:
+        (project / "params.yaml").write_text(before)
+    assert told.exit_code == 2 and sentence in told.stderr
+    assert told.stderr == of_a_stage.stderr

@@ -156,14 +156,15 @@ def test_ctrl_c_ends_sd_scripts_too(trained: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_dvc_repro_ends_the_stage_too(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["dvc", "pipeline"])
+def test_ctrl_c_in_repro_ends_the_stage_too(trained: Path, tmp_path: Path, program: str) -> None:
     project = Path(shutil.copytree(trained, tmp_path / "project"))
-    started = start(project, tmp_path / "log", "dvc", "repro")
+    started = start(project, tmp_path / "log", program, "repro")
     started.wait_until(lambda: (project / "models/.M_1.partial/train.toml").exists())
     time.sleep(2.0)
     said = interrupted(started)
     assert "Stopped: " in said and "exited with 130" in said
     # In DVC itself: at its start there is no stage.
-    started = start(project, tmp_path / "log", "dvc", "repro")
+    started = start(project, tmp_path / "log", program, "repro")
     time.sleep(1.0)
     interrupted(started)

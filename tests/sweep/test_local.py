@@ -169,6 +169,16 @@ def test_models_outside_git_are_there_in_the_worktree(tmp_path: Path, monkeypatc
     assert (folder / "scratch").is_dir()
 
 
+def test_chains_whose_log_cannot_be_written_fail_and_none_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(new_project(tmp_path / "project"))
+    wanted = chains(FILE)
+    (Path("logs") / "sweeps").mkdir(parents=True)
+    (Path("logs") / "sweeps" / FILE.stem).write_text("a file where a folder must be")
+    assert {outcome.state for outcome in run(wanted)} == {"failed"}
+
+
 @pytest.mark.parametrize("how", ["interrupt", "cancel"])
 def test_an_interrupt_and_cancel_end_every_child(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     project = new_project(tmp_path / "project")

@@ -103,6 +103,7 @@ def test_arms_and_seeds_can_be_chosen(project: Path) -> None:
         ("arms: {a: {}}\nresources: {hours: -1}", "s.yaml: resources.hours"),
         ("arms: {a: {preset: pokeman}}", "there is no preset 'pokeman' in presets"),
         ("arms: {a: {preset: 1}}", "s.yaml, arm a: preset must be a preset's name, or a list of names, got 1"),
+        ("grid: {cfg: [2.5, 2.5000001]}", "two arms would be called cfg2.5"),
         ("arms: [", "s.yaml cannot be read as YAML"),
     ],
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -73,6 +74,53 @@ def test_a_killed_client_leaves_no_orphan(server: tuple[psutil.Process, Path], t
         psutil.wait_procs([fork], timeout=20)
         assert not fork.is_running()
     assert server[0].is_running()
+
+
+def test_ctrl_c_ends_the_fork_as_it_ends_a_process_of_its_own(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
+    with blocked(server, tmp_path) as (client, fork):
+        time.sleep(0.5)  # until it waits
+        client.send_signal(signal.SIGINT)
+        assert client.wait(20) == 130
+        psutil.wait_procs([fork], timeout=20)
+        assert not fork.is_running()
+    assert server[0].is_running()
+
+
+BEGIN = """
+import os, sys
+from pathlib import Path
+from pipeline import warm
+os.environ.update(warm.begin(Path()))
+os.execvp("sh", ["sh", "-c", '"$0" -m pipeline curate --k 1; true', sys.executable])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ending with another process is a request that only Linux knows")
+def test_a_server_lives_as_long_as_the_program_that_its_starter_has_become(tmp_path: Path) -> None:
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    os.mkfifo(tmp_path / "params.yaml")  # the stage waits for ever
+    environment = {key: value for key, value in os.environ.items() if key != warm.SOCKET}
+    environment |= {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "DVC_STAGE": "curate"}
+    shell = subprocess.Popen([sys.executable, "-c", BEGIN], cwd=tmp_path, env=environment)
+    try:
+        everyone = psutil.Process(shell.pid)
+        while not (forks := [child for child in everyone.children(recursive=True) if _is_a_fork(child)]):
+            assert shell.poll() is None
+            time.sleep(0.05)
+        server = forks[0].parent()
+        assert server is not None and server.parent() == everyone and everyone.name() == "sh"
+        family = everyone.children(recursive=True)
+    finally:
+        shell.kill()
+        shell.wait()
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+def _is_a_fork(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        parent = process.parent()
+        return parent is not None and "pipeline.warm" in parent.cmdline() and parent.cmdline() == process.cmdline()
+    return False
 
 
 class blocked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -146,6 +147,21 @@ def test_a_forecast_of_several_settings_has_a_panel_for_each(tmp_path: Path) -> 
         pytest.approx([1.51 * power for power in POWERS[5:]]),
     ]
     assert (tmp_path / "forecast.svg").read_text().count("what then happened") == 2
+
+
+def test_a_run_that_ended_before_the_forecast_has_no_part_in_it(tmp_path: Path) -> None:
+    (whole, other) = _settings()
+    cut = replace(whole, powers=(whole.powers[0], tuple(9.0 for _ in whole.powers[1][:2])))
+    alone = replace(whole, runs=whole.runs[:1], powers=whole.powers[:1])
+    assert forecast_settings([cut], 4, None, Assumptions(), tmp_path) == forecast_settings(
+        [alone], 4, None, Assumptions(), tmp_path
+    )
+
+
+@pytest.mark.parametrize("option", ["--mutation", "--tail", "--sigma-g0"])
+def test_a_number_that_is_none_is_refused(chain: Path, option: str) -> None:
+    refused = _run("fit", "--run", chain, option, "nan")
+    assert refused.exit_code == 2 and "nan is not a finite number" in refused.output
 
 
 def test_mutation_and_soft_truncation_change_the_fit(chain: Path, tmp_path: Path) -> None:

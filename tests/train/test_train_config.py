@@ -39,14 +39,14 @@ def read_back(project: Layout, params: object, k: int = 1) -> object:
 
 
 def test_numbers_that_sd_scripts_wants_as_floats_are_floats(project: Layout) -> None:
-    text, _ = stage.dry_run(view(alpha=4.0, max_grad_norm=1.0, unet_lr=1.0), 1, project)
+    text, _ = stage.dry_run(view(alpha=4.0, max_grad_norm=1.0, unet_lr=1.0), 1, project, "cpu")
     values = {key: value for section in toml.loads(text).values() for key, value in section.items()}
     for key in ("network_alpha", "max_grad_norm", "unet_lr", "text_encoder_lr", "min_snr_gamma"):
         assert isinstance(values[key], float), key
 
 
 def test_window_length_and_switched_off_knobs_leave_their_keys_out(project: Layout) -> None:
-    text, _ = stage.dry_run(view(min_snr_gamma=None, max_token_length=75), 1, project)
+    text, _ = stage.dry_run(view(min_snr_gamma=None, max_token_length=75), 1, project, "cpu")
     for key in ("max_token_length", "min_snr_gamma", "noise_offset", "network_train", "network_weights", "vae ="):
         assert key not in text
 
@@ -57,7 +57,7 @@ def test_window_length_and_switched_off_knobs_leave_their_keys_out(project: Layo
 def test_odd_model_paths_survive_the_toml(project: Layout, name: str) -> None:
     record = {"model": f"models/{name}", "vae": f"models/{name}/vae", "sha256": "0" * 64, "files": {}}
     write_json(project.base_record(), record)
-    text, _ = stage.dry_run(view(), 1, project)
+    text, _ = stage.dry_run(view(), 1, project, "cpu")
     section = toml.loads(text)["model"]
     assert section["pretrained_model_name_or_path"] == record["model"]
     assert section["vae"] == record["vae"]
@@ -94,21 +94,25 @@ def test_updates_depend_on_the_prompts_and_not_on_the_training_set(project: Layo
 
 def test_only_later_iterations_go_on_with_the_previous_lora(project: Layout) -> None:
     write_project(project.root, Path("base"), k=2)
-    assert "network_weights" not in stage.dry_run(view(start_from="previous"), 1, project)[0]
-    text, _ = stage.dry_run(view(start_from="previous"), 2, project)
+    assert "network_weights" not in stage.dry_run(view(start_from="previous"), 1, project, "cpu")[0]
+    with pytest.raises(UserError, match="M_1/lora.safetensors does not exist; make it with 'dvc repro train@1'"):
+        stage.dry_run(view(start_from="previous"), 2, project, "cpu")
+    project.model(1).mkdir(parents=True)
+    project.lora(1).write_bytes(b"")
+    text, _ = stage.dry_run(view(start_from="previous"), 2, project, "cpu")
     assert toml.loads(text)["network"]["network_weights"] == "models/M_1/lora.safetensors"
-    assert "network_weights" not in stage.dry_run(view(), 2, project)[0]
+    assert "network_weights" not in stage.dry_run(view(), 2, project, "cpu")[0]
 
 
 def test_iterations_have_different_seeds(project: Layout) -> None:
     write_project(project.root, Path("base"), k=2)
-    seeds = {toml.loads(stage.dry_run(view(), k, project)[0])["optimizer"]["seed"] for k in (1, 2)}
+    seeds = {toml.loads(stage.dry_run(view(), k, project, "cpu")[0])["optimizer"]["seed"] for k in (1, 2)}
     assert len(seeds) == 2 and all(0 <= seed < 2**32 for seed in seeds)
 
 
 def test_dry_run_writes_nothing(project: Layout) -> None:
     before = sorted(project.root.rglob("*"))
-    stage.dry_run(view(), 1, project)
+    stage.dry_run(view(), 1, project, "cpu")
     assert sorted(project.root.rglob("*")) == before
 
 
