@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.share.lineage import ancestry
+from pipeline.share.lineage import ancestry, start, training_images
 
 PAPER = "https://arxiv.org/abs/2407.17493"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -75,8 +75,8 @@ def model_card(name: str, file: str, licence: str, triggers: list[str], lineage:
     return f"""{_model_header(name, licence, triggers, k)}
 # {name}
 
-M_{k} of a Chain of Diffusion ([paper]({PAPER})): a LoRA of {base["name"]} (sha256 {base["sha256"]}), finetuned on
-{"the real images D_0" if k == 1 else f"synthetic images of generation {k - 1}"}, in kohya's key format.{_warning(k - 1)}
+M_{k} of a Chain of Diffusion ([paper]({PAPER})): a LoRA of {base["name"]} (sha256 {base["sha256"]}), finetuned
+{start(lineage)}on {training_images(lineage)}, in kohya's key format.{_warning(k - 1)}
 
 Trigger words: {words}.
 
@@ -118,7 +118,7 @@ def _warning(k: int) -> str:
     if k < 1:
         return ""
     return (
-        f"\nThe images are made by a model, not by people, {k} time(s) over: expect artefacts and lost variety, "
+        f"\nImages made by a model, not by people, {k} time(s) over, are in it: expect artefacts and lost variety, "
         "and say so of whatever you train on them."
     )
 

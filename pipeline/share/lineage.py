@@ -50,4 +50,25 @@ def ancestry(lineage: Mapping[str, Any]) -> str:
     if k == 0:
         return "D_0: the real images that the chain starts from."
     steps = " -> ".join(f"M_{j} -> D_{j}" for j in range(1, k + 1))
-    return f"D_0 (real images) -> {steps}, each M_j finetuned from {lineage['base_model']['name']} on the data before it."
+    base = lineage["base_model"]["name"]
+    return f"D_0 (real images) -> {steps}: {base} finetuned {start(lineage)}on {training_images(lineage)} made M_{k}."
+
+
+def training_images(lineage: Mapping[str, Any]) -> str:
+    """What M_k was finetuned on, in words."""
+    k, parameters = lineage["generation"], lineage["parameters"]
+    policy = parameters.get("training_set", "replace")
+    if policy == "select":
+        return f"images that were selected ({parameters.get('selection')}; pool: {parameters.get('pool')})"
+    if k == 1:
+        return "the real images D_0"
+    synthetic = f"synthetic images of generation {k - 1}"
+    if policy == "mix":
+        return f"{synthetic}, each replaced by its real one with probability {parameters.get('real_fraction')}"
+    return f"the images of all generations up to {k - 1}, the real ones included" if policy == "accumulate" else synthetic
+
+
+def start(lineage: Mapping[str, Any]) -> str:
+    """ "from M_2 on, " where the LoRA went on from the one before, else nothing."""
+    k, previous = lineage["generation"], lineage["parameters"].get("start_from") == "previous"
+    return f"from M_{k - 1} on, " if previous and k > 1 else ""

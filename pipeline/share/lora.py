@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.paths import Layout
 from pipeline.share.cards import model_card
-from pipeline.storage import read_jsonl, write_bytes, write_json, write_text
+from pipeline.storage import load_tensors, read_jsonl, write_bytes, write_json, write_text
 
 _PLAIN_WORDS = re.compile(r"[\w' -]{2,40}")
 _MOST_TRIGGERS = 8
@@ -24,18 +24,25 @@ def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineag
         raise UserError(f"{source} does not exist; fetch it with 'redifine get {k}', or make it with 'dvc repro'")
     triggers = trigger_words(row["caption"] for row in read_jsonl(Layout(root).training_set(k), ("caption",)))
     write_bytes(folder / f"{name}.safetensors", source.read_bytes())
-    write_json(folder / f"{name}.json", a1111_settings(k, triggers))
+    write_json(folder / f"{name}.json", a1111_settings(k, triggers, _sd_version(source)))
     write_text(folder / "README.md", model_card(name, f"{name}.safetensors", licence, triggers, lineage))
 
 
-def a1111_settings(k: int, triggers: list[str]) -> dict[str, Any]:
+def _sd_version(lora: Path) -> str:
+    """A1111's name of the base model's architecture, after what the trainer wrote into the file."""
+    _, metadata = load_tensors(lora)
+    base = metadata.get("ss_base_model_version", "")
+    return "SDXL" if base.startswith("sdxl") else "SD1" if base.startswith("sd_v1") else "Unknown"
+
+
+def a1111_settings(k: int, triggers: list[str], sd_version: str) -> dict[str, Any]:
     """What A1111 shows on the LoRA's card: the keys are its own."""
     return {
         "activation text": ", ".join(triggers),
         "description": f"M_{k} of a Chain of Diffusion",
         "notes": "",
         "preferred weight": 1,
-        "sd version": "SD1",
+        "sd version": sd_version,
     }
 
 

@@ -17,6 +17,7 @@ from pipeline.storage import decode_image, load_tensors, read_text, sha256_file
 Value = float | int | None
 
 NOT_MADE = "it was not made again"
+_DOWN, _UP = ".lora_down.weight", ".lora_up.weight"
 
 _NOT_COMPARED = frozenset({"sha256", "lora_sha256", "previous_lora_sha256", "training_set_sha256", "offset", "size", "made_on"})
 """Entries of records that follow from other files, which are compared themselves, or tell of the machine."""
@@ -29,7 +30,7 @@ class Tolerance:
     psnr: float = 30.0
     """Of an image, in dB, at least."""
     distance: float = 0.1
-    """Of an image's features, and of tensors: ||again - recorded|| / ||recorded||, at most."""
+    """||again - recorded|| / ||recorded||, at most: of an image's features, of tensors, of what a LoRA adds to the weights."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,23 @@ def _tensors(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[st
     a, b = ({name: t.double().numpy() for name, t in load_tensors(path)[0].items()} for path in (recorded, again))
     if {name: t.shape for name, t in a.items()} != {name: t.shape for name, t in b.items()}:
         return {}, "its tensors have other names or shapes"
+    a, b = _changes(a), _changes(b)
     joined = [np.concatenate([tensors[name].ravel() for name in sorted(a)]) for tensors in (a, b)]
     return _numbers(joined[0], joined[1], tolerance)
+
+
+def _changes(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Of a LoRA what it adds to each layer, alpha / rank * up @ down: what it learned, which alphas and the half that starts
+    at random would outweigh. Other tensors as they are.
+    """
+    downs = {name.removesuffix(_DOWN): down for name, down in tensors.items() if name.endswith(_DOWN)}
+    if not all(f"{layer}{_UP}" in tensors for layer in downs) or not downs:
+        return tensors
+    return {
+        layer: float(tensors.get(f"{layer}.alpha", len(down))) / len(down)
+        * (tensors[f"{layer}{_UP}"].reshape(-1, len(down)) @ down.reshape(len(down), -1))
+        for layer, down in downs.items()
+    }  # fmt: skip
 
 
 def _losses(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:

@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline.progress import Progress
 
 _BLOCK = 2**20
 _THREADS = 4
-_FILES_WITHOUT_MEANING = frozenset({"__pycache__", ".DS_Store"})
-"""What .dvcignore lists: DVC leaves it out of the hash of a folder."""
+IGNORED = ("__pycache__", ".DS_Store", ".*.partial", ".*.old", ".*.tmp")
+"""Names of files and folders that .dvcignore lists: DVC leaves them out of the hash of a folder."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +60,9 @@ def files_below(root: Path, folder: str) -> list[str]:
     """Paths relative to `root` of the files in a folder, or of the one file, sorted; without what .dvcignore lists."""
     start = root / folder
     files = [start] if start.is_file() else [path for path in start.rglob("*") if path.is_file()]
-    return sorted(p.relative_to(root).as_posix() for p in files if not _FILES_WITHOUT_MEANING & {*p.relative_to(root).parts})
+    inside = (path.relative_to(root) for path in files)
+    return sorted(path.as_posix() for path in inside if not any(_is_ignored(name) for name in path.parts))
+
+
+def _is_ignored(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in IGNORED)

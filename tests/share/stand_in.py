@@ -101,9 +101,12 @@ elif name == "curate":
 elif name == "train":
     for row in read(f"data/T_{k}.jsonl"):
         assert hashlib.sha256(pathlib.Path(row["path"]).read_bytes()).hexdigest() == row["sha256"]
-    header = json.dumps({"__metadata__": {"ss_output_name": f"M_{k}"}}).encode()
+    weights = f"weights {k}".encode()
+    says = {"ss_base_model_version": "sd_v1", "ss_output_name": f"M_{k}"}
+    tensor = {"dtype": "U8", "shape": [len(weights)], "data_offsets": [0, len(weights)]}
+    header = json.dumps({"__metadata__": says, "weights": tensor}).encode()
     header += b" " * (-len(header) % 8)
-    write(f"models/M_{k}/lora.safetensors", struct.pack("<Q", len(header)) + header + f"weights {k}".encode())
+    write(f"models/M_{k}/lora.safetensors", struct.pack("<Q", len(header)) + header + weights)
     write(f"models/M_{k}/lineage.json", json.dumps({"k": k, "trainer": "builtin"}))
 elif name == "sample":
     images(k, pathlib.Path(f"models/M_{k}/lora.safetensors").read_bytes())

@@ -59,6 +59,25 @@ def test_tensors_hold_by_their_relative_distance(tmp_path: Path, factor: float, 
     assert found.measured["distance"] == pytest.approx(factor - 1, rel=1e-5)
 
 
+@pytest.mark.parametrize(("wrong", "distance"), [("up", 1.0), ("down", 1.0), ("alpha", 1.0), ("none", 0.0)])
+def test_a_lora_is_compared_by_what_it_adds_to_the_weights(tmp_path: Path, wrong: str, distance: float) -> None:
+    parts = {"alpha": "alpha", "down": "lora_down.weight", "up": "lora_up.weight"}
+    draw = torch.Generator().manual_seed(0)
+    small = {
+        "up": 1e-3 * torch.randn(6, 2, generator=draw),
+        "down": torch.randn(2, 5, generator=draw),
+        "alpha": torch.tensor(8.0),
+    }
+    doubled = {part: 2 * tensor if part == wrong else tensor for part, tensor in small.items()}
+    if wrong == "none":  # another pair of halves with the same product
+        turn = torch.tensor([[2.0, 1.0], [1.0, 1.0]])
+        doubled |= {"up": small["up"] @ turn, "down": torch.linalg.inv(turn) @ small["down"]}
+    named = [{f"unet_a.{parts[part]}": tensor for part, tensor in tensors.items()} for tensors in (small, doubled)]
+    found = compared(tmp_path, "lora.safetensors", save_tensors, *named)
+    assert found.measured["distance"] == pytest.approx(distance, abs=1e-5)
+    assert found.holds == (wrong == "none")
+
+
 def test_losses_are_compared_step_by_step(tmp_path: Path) -> None:
     near = compared(tmp_path / "near", "loss.csv", write_text, "step,loss\n1,0.5\n2,0.25\n", "step,loss\n1,0.5\n2,0.26\n")
     assert near.holds and near.measured["max"] == pytest.approx(0.01)
