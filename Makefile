@@ -3,6 +3,10 @@
 # make vendor   fetch sd-scripts at its pin
 # make slurm    install Slurm (Debian, Ubuntu), with which the tests of sweeps on a cluster run
 # make lint     style and types
+# make env-cuda xformers and bitsandbytes beside the rest, for a GPU
+# make remote   URL=...: where iterations are shared
+# make results  the chains of docs/results.md, and the page (hours; it goes on where it stopped)
+# make docker-build, docker-repro   the environment as an image (docs/container.md)
 # make clean    remove what runs have made (not the DVC cache)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,7 +18,7 @@ export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 env: .venv/.ready
 
@@ -76,7 +80,7 @@ lock: env
 clean:
 	rm -rf data/D_* data/T_* data/prompts.jsonl models/M_* traces features metrics analysis report plots logs scratch
 
-# The four arms of docs/results.md, one after the other, in this checkout.
+# Every chain of docs/results.md that has not run yet, and then the page.
 .PHONY: results
 results: env
 	$(BIN)/redifine sweep run sweeps/default.yaml

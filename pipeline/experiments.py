@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import params
 from pipeline.base.names import not_here
 from pipeline.errors import UserError
+from pipeline.git import ask_git
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -25,25 +25,16 @@ def check_git(root: Path) -> None:
     Changes that are not committed are a part of the experiment, and DVC keeps them; a file that Git does not know is
     deleted when DVC fails before the first stage.
     """
-    if _git(root, "rev-parse", "--verify", "HEAD") is None:
+    if ask_git(root, "rev-parse", "--verify", "HEAD") is None:
         raise UserError("experiments are kept in Git, and here is no commit; run 'git init', 'git add -A' and 'git commit'")
-    if not _git(root, "config", "user.name") or not _git(root, "config", "user.email"):
+    if not ask_git(root, "config", "user.name") or not ask_git(root, "config", "user.email"):
         raise UserError(
             "an experiment is a commit, and Git does not know who you are; "
             "run 'git config user.name NAME' and 'git config user.email ADDRESS'"
         )
     for name in _NEEDED:
-        if _git(root, "ls-files", "--error-unmatch", name) is None:
+        if ask_git(root, "ls-files", "--error-unmatch", name) is None:
             raise UserError(f"{name} is not in Git, and a failing experiment could delete it; 'git add' and 'git commit' it")
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """Output of a git command; None when it fails, or when there is no git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:

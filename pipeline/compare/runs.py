@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.measure.collapse import collapse_rate
 from pipeline.params import Params
 from pipeline.paths import Layout
+from pipeline.verify.locked import FILE, parse_lock
 
 _LAYOUT = Layout()
 
@@ -141,8 +142,8 @@ def _features_of(source: Source, params: Mapping[str, Any], metrics: Mapping[str
 
 def _locked_hash(source: Source, dependency: str) -> str | None:
     """Hash of a dependency of the stage `reference` in dvc.lock."""
-    if not source.has(Path("dvc.lock")):
+    if not source.has(Path(FILE)):
         return None
-    lock = YAML(typ="safe").load(source.read(Path("dvc.lock")).decode()) or {}
-    found = lock.get("stages", {}).get("reference", {}).get("deps", [])
-    return next((entry.get("md5") for entry in found if entry.get("path") == dependency), None)
+    stages = parse_lock(source.read(Path(FILE)).decode())
+    read = stages["reference"].deps if "reference" in stages else ()
+    return next((item.md5 for item in read if item.path == dependency), None)

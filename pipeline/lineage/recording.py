@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.git import ask_git
 from pipeline.lineage.ancestry import ancestors
 from pipeline.lineage.sources import names_of_commits, recording_commits
 from pipeline.verify.code import changed_code, changed_code_at
 from pipeline.verify.locked import FILE, Stage, parse_lock, writers
-from pipeline.verify.tracked import git
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def first_recording(root: Path, path: str, md5: str) -> Recording | None:
 
 def _stages_at(root: Path, commit: str) -> dict[str, Stage]:
     """The stages of a commit's dvc.lock; none where it is damaged or not there."""
-    text = git(root, "show", f"{commit}:./{FILE}")
+    text = ask_git(root, "show", f"{commit}:./{FILE}")
     with suppress(UserError):
         return parse_lock(text) if text is not None else {}
     return {}
@@ -64,6 +64,6 @@ def code_of(root: Path, path: str, md5: str, stages: dict[str, Stage]) -> Code:
     if (found := first_recording(root, path, md5)) is not None:
         ran = {stage.name: stage for stage in ancestors(found.stages, path)}
         return Code(found.commit, found.name, None, tuple(changed_code_at(root, found.commit, ran)))
-    head = git(root, "rev-parse", "HEAD")
+    head = ask_git(root, "rev-parse", "HEAD")
     changed = changed_code_at(root, head, stages) if head else changed_code(root, stages)
     return Code(None, None, head, tuple(changed))

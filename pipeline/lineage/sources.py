@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
+from pipeline.git import ask_git
 from pipeline.sets import image_bytes
 from pipeline.shards import Row
 from pipeline.verify.locked import FILE, Stage, parse_lock, read_lock
-from pipeline.verify.tracked import git
 
 if TYPE_CHECKING:
     from pipeline.compare.revisions import Source
@@ -73,7 +73,7 @@ def other_runs(root: Path) -> Iterator[Run]:
     names = names_of_commits(root)
     for commit in recording_commits(root):
         name = names.get(commit, commit[:7])
-        text = git(root, "show", f"{commit}:./{FILE}")
+        text = ask_git(root, "show", f"{commit}:./{FILE}")
         if text is not None:
             yield Run(name, Revision(name, commit, root), parse_lock(text, f"{FILE} of {name}"))
 
@@ -81,12 +81,12 @@ def other_runs(root: Path) -> Iterator[Run]:
 def recording_commits(root: Path, *options: str) -> list[str]:
     """Commits of any branch, tag or experiment that changed dvc.lock, as `git log` with these options picks and orders them."""
     excluded = [f"--exclude={reference}" for reference in _NO_RUNS]
-    return (git(root, "log", *excluded, "--all", "--format=%H", *options, "--", FILE) or "").split()
+    return (ask_git(root, "log", *excluded, "--all", "--format=%H", *options, "--", FILE) or "").split()
 
 
 def names_of_commits(root: Path) -> dict[str, str]:
     """{commit: name of the branch, experiment or tag that points to it}"""
-    listed = git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
+    listed = ask_git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
     named: dict[str, list[tuple[int, str]]] = {}
     for *commits, reference in map(str.split, listed.splitlines()):
         for rank, kind in enumerate(_KINDS):

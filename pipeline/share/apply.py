@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.sweep.worktree import git
+from pipeline.git import git
 
 
 def apply_commit(root: Path, commit: str, force: bool) -> list[str]:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from pipeline.errors import UserError
 from pipeline.paths import Layout
 from pipeline.share.iterations import own_outputs
 from pipeline.storage import read_text
+from pipeline.verify.locked import parse_lock
 
 FILE = Path("dvc.lock")
 _IN_GIT = Layout().summary.as_posix()
@@ -78,16 +76,6 @@ def read_record(root: Path) -> Record:
 
 def parse_record(text: str, name: str) -> Record:
     """Raises UserError when `text` is no dvc.lock."""
-    try:
-        content = YAML(typ="safe").load(text)
-        stages: dict[str, Any] = content["stages"]
-        outputs = {
-            entry["path"]: Output(str(entry["md5"]), int(entry.get("size", 0)))
-            for stage in stages.values()
-            for entry in stage.get("outs", [])
-            if entry["path"] != _IN_GIT
-        }
-        parameters = {key: dict((stage.get("params") or {}).get("params.yaml") or {}) for key, stage in stages.items()}
-    except (YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{name} cannot be read as a dvc.lock; run 'redifine repro', which mends it") from error
-    return Record(name, outputs, parameters)
+    stages = parse_lock(text, name)
+    outputs = {out.path: Output(out.md5, out.size) for stage in stages.values() for out in stage.outs if out.path != _IN_GIT}
+    return Record(name, outputs, {stage.name: stage.params for stage in stages.values()})

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.git import git
 from pipeline.share.record import FILE, Record, parse_record
-from pipeline.sweep.worktree import Experiment, experiments, git
+from pipeline.sweep.worktree import Experiment, experiments
 
 _SEEN = "refs/redifine"
 """Where a listing keeps what it fetched, apart from the user's own references."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline import params as parameters
 from pipeline.errors import UserError
+from pipeline.git import git
 from pipeline.paths import Layout
 from pipeline.sets import read_manifest
 from pipeline.shards import file_of
@@ -15,7 +16,6 @@ from pipeline.share.apply import apply_commit
 from pipeline.share.iterations import needed_outputs, outputs_up_to
 from pipeline.share.partial import note_partial, note_whole
 from pipeline.share.record import FILE, Record, read_record
-from pipeline.sweep.worktree import git
 
 
 def share(

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.verify.tracked import git
+from pipeline.git import ask_git
 
 _NOTE = Path(".dvc/tmp/exps/run/workspace/workspace.json")
 """DVC's note of the process that runs an experiment in the work tree; it goes when the run ends, well or badly."""
@@ -32,7 +32,7 @@ def leftovers(root: Path) -> Leftovers | None:
     branch = _detached_from(root)
     if branch is None and not _has_values(root):
         return None
-    changed = (git(root, "diff", "--name-only", "--relative", "--diff-filter=MD", "HEAD", "--", *_FILES) or "").split()
+    changed = (ask_git(root, "diff", "--name-only", "--relative", "--diff-filter=MD", "HEAD", "--", *_FILES) or "").split()
     found = ["HEAD is detached"] if branch else []
     remedy = [f"'git switch {branch}'"] if branch else []
     if changed:
@@ -56,10 +56,10 @@ def _is_running(note: Path) -> bool:
 
 def _detached_from(root: Path) -> str | None:
     """The branch that HEAD was on before DVC detached it; None where HEAD is on a branch, or none is at its commit."""
-    if git(root, "symbolic-ref", "--quiet", "HEAD") is not None:
+    if ask_git(root, "symbolic-ref", "--quiet", "HEAD") is not None:
         return None
-    here = (git(root, "for-each-ref", "--points-at", "HEAD", "--format=%(refname)", "refs/heads") or "").split()
-    before = git(root, "rev-parse", "--symbolic-full-name", "@{-1}")
+    here = (ask_git(root, "for-each-ref", "--points-at", "HEAD", "--format=%(refname)", "refs/heads") or "").split()
+    before = ask_git(root, "rev-parse", "--symbolic-full-name", "@{-1}")
     branch = before if before in here else next(iter(here), None)
     return branch.removeprefix("refs/heads/") if branch else None
 
@@ -67,5 +67,7 @@ def _detached_from(root: Path) -> str | None:
 def _has_values(root: Path) -> bool:
     """Whether params.yaml still is as the experiment started, and not as HEAD has it."""
     name = _FILES[0]
-    wanted, committed = (git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{name}") for commit in (_VALUES, "HEAD"))
-    return wanted is not None and wanted != committed and git(root, "hash-object", name) == wanted
+    wanted, committed = (
+        ask_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{name}") for commit in (_VALUES, "HEAD")
+    )
+    return wanted is not None and wanted != committed and ask_git(root, "hash-object", name) == wanted

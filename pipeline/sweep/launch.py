@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.experiments import check_git
+from pipeline.git import git
 from pipeline.sweep import local, notes, remotes, slurm, standing, worktree
 from pipeline.sweep.plan import Chain
 from pipeline.sweep.resources import Resources
@@ -49,7 +50,7 @@ def on_slurm(clone: Path, file: Path, resources: Resources, chains: list[Chain],
 
 def not_there(clone: Path, chains: Sequence[Chain]) -> list[Chain]:
     """The chains without an experiment of the clone's last commit: those that a run would run."""
-    commit = worktree.git(clone, "rev-parse", "HEAD")
+    commit = git(clone, "rev-parse", "HEAD")
     return [chain for chain in chains if worktree.find(clone, chain, commit) is None]
 
 

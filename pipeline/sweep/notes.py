@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.git import git
 from pipeline.guards import parsed_json
 from pipeline.storage import read_json, write_json
 from pipeline.sweep.locks import Owner
 from pipeline.sweep.plan import Chain
-from pipeline.sweep.worktree import git
 
 LOGS = Path("logs/sweeps")
 _REFERENCES = "refs/redifine-sweeps"

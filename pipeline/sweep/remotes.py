@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.sweep.worktree import git
+from pipeline.git import git
 
 
 class NoRemote(UserError):

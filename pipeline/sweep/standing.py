@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.git import git
 from pipeline.paths import Layout
 from pipeline.sweep import local, notes, slurm, stages, worktree
 from pipeline.sweep.notes import Note
@@ -55,7 +56,7 @@ def standings(clone: Path, chains: list[Chain], remote: str = "") -> list[Standi
     """Of every chain; the Git remote is asked when this clone has no experiment and no note of one of them."""
     jobs = slurm.job_states(note.job for chain in chains if (note := notes.read(clone, chain)) and note.job)
     known = [standing(clone, chain, jobs) for chain in chains]
-    if any(one.state == "waiting" for one in known) and remote in worktree.git(clone, "remote").splitlines():
+    if any(one.state == "waiting" for one in known) and remote in git(clone, "remote").splitlines():
         with suppress(UserError):  # offline: what is known here is still true
             notes.fetch(clone, chains[0].sweep, remote)
         known = [standing(clone, chain, jobs, remote) for chain in chains]
@@ -78,7 +79,7 @@ def standing(clone: Path, chain: Chain, jobs: JobStates, remote: str = "") -> St
 
 def _saved_fids(clone: Path, commit: str, chain: Chain) -> dict[str, float]:
     """FID_1 and FID_K, which the summary of an experiment has."""
-    summary = json.loads(worktree.git(clone, "show", f"{commit}:{Layout().summary}"))
+    summary = json.loads(git(clone, "show", f"{commit}:{Layout().summary}"))
     found = {str(chain.params.last): summary.get("FID"), "1": summary.get("FID_1")}
     return {k: float(value) for k, value in found.items() if value is not None}
 

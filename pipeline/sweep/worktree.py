@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from pipeline import params as parameters
 from pipeline import presets
 from pipeline.errors import UserError
+from pipeline.git import git
 from pipeline.params import Params
 from pipeline.sweep.plan import Chain
 
@@ -41,19 +42,6 @@ class Experiment:
     baseline: str
     commit: str
     whole: bool = True
-
-
-def git(root: Path, *arguments: str, index: Path | None = None, text: str | None = None) -> str:
-    """Output of a git command in `root` that reads `text`. Raises UserError with git's own last line when it fails."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    environment = clean | ({"GIT_INDEX_FILE": str(index)} if index else {})
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, env=environment, input=text, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
-        raise UserError(f"git {arguments[0]} failed in {root}: {lines[-1]}")
-    return done.stdout.strip()
 
 
 def check_committed(clone: Path) -> str:

@@ -104,8 +104,7 @@ def _tensors(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[st
     a, b = ({name: t.double().numpy() for name, t in load_tensors(path)[0].items()} for path in (recorded, again))
     if {name: t.shape for name, t in a.items()} != {name: t.shape for name, t in b.items()}:
         return {}, "its tensors have other names or shapes"
-    a, b = _changes(a), _changes(b)
-    joined = [np.concatenate([tensors[name].ravel() for name in sorted(a)]) for tensors in (a, b)]
+    joined = [np.concatenate([change.ravel() for _, change in sorted(_changes(tensors).items())]) for tensors in (a, b)]
     return _numbers(joined[0], joined[1], tolerance)
 
 

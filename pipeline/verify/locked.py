@@ -21,10 +21,14 @@ _CODE = "pipeline/"
 
 @dataclass(frozen=True)
 class Item:
-    """A file or folder, relative to the project's root, as a stage read or wrote it; md5 is "" where none is recorded."""
+    """A file or folder, relative to the project's root, as a stage read or wrote it.
+
+    `md5` is "" where none is recorded; `size` in bytes.
+    """
 
     path: str
     md5: str
+    size: int = 0
 
     @property
     def is_folder(self) -> bool:
@@ -61,7 +65,9 @@ def parse_lock(text: str, where: str = FILE) -> dict[str, Stage]:
         entries = (YAML(typ="safe").load(text) or {}).get("stages") or {}
         return {name: _stage(name, entry) for name, entry in entries.items()}
     except (YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
-        raise UserError(f"{where} is not what DVC writes; restore it with 'git checkout {FILE}'") from error
+        raise UserError(
+            f"{where} cannot be read as a {FILE}; run 'redifine repro', which mends it, or 'git checkout {FILE}'"
+        ) from error
 
 
 def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
@@ -70,7 +76,9 @@ def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
 
 
 def _items(entry: Mapping[str, Any], key: str) -> tuple[Item, ...]:
-    return tuple(Item(str(item["path"]), str(item.get("md5") or "")) for item in entry.get(key) or ())
+    return tuple(
+        Item(str(item["path"]), str(item.get("md5") or ""), int(item.get("size") or 0)) for item in entry.get(key) or ()
+    )
 
 
 def cache_folder(root: Path) -> Path | None:

@@ -8,14 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-
-def git(root: Path, *arguments: str) -> str | None:
-    """Output of a Git command; None when it fails, or when there is no Git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+from pipeline.git import ask_git
 
 
 def changed_files(root: Path, folder: str) -> dict[str, bool]:
@@ -29,7 +22,7 @@ def changed_files(root: Path, folder: str) -> dict[str, bool]:
 
 def committed_paths(root: Path) -> frozenset[str]:
     """Every file of HEAD, relative to `root`; none without Git."""
-    return frozenset((git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD") or "").split("\0")) - {""}
+    return frozenset((ask_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD") or "").split("\0")) - {""}
 
 
 def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
@@ -51,7 +44,7 @@ def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, 
 
 def _object_ids(root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
     """{path: Git's name of its content} of a commit's files at or below `paths`."""
-    listed = git(root, "ls-tree", "-r", "-z", commit, "--", *paths) or ""
+    listed = ask_git(root, "ls-tree", "-r", "-z", commit, "--", *paths) or ""
     return {path: about.split()[2] for about, _, path in (entry.partition("\t") for entry in listed.split("\0") if entry)}
 
 
