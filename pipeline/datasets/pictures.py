@@ -15,8 +15,6 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 """Read by content, whatever the suffix says; Pillow's other readers (EPS, PSD, ...) are no business of a data set."""
 
-FITS = ("crop", "pad", "squash")
-
 _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 """What Pillow turns into RGBA without loss; CMYK and the like go by way of RGB."""
 

@@ -6,7 +6,7 @@ import pipeline.compat  # noqa: F401  (before transformers)
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,16 +23,6 @@ _IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 _DINO_SIDE = 224
 _TEXTS = 256
 """Prompts that are embedded at a time."""
-
-
-class Extractor(Protocol):
-    """Images, each [H,W,3] uint8 of any size -> features [N, dimension] float32, each image on its own."""
-
-    name: str
-    dimension: int
-    preprocessing: str
-
-    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray: ...
 
 
 class Clip:

@@ -15,7 +15,6 @@ from pipeline.miniature.loop import fit
 
 WIDTH = 128
 EMBEDDING = 128
-LABEL_SMOOTHING = 0.05
 
 
 def new_clip(vocabulary: int) -> CLIPModel:

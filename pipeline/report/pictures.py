@@ -12,7 +12,8 @@ from typing import Any
 from PIL import Image
 
 from pipeline.paths import Layout
-from pipeline.sets import image_bytes, load_checked
+from pipeline.sets import checked_bytes, load_checked
+from pipeline.storage import decode_image
 
 SMALL_SIDE = 96
 """Up to this many pixels a side an image goes into the page as it is stored."""
@@ -94,10 +95,10 @@ def _row(layout: Layout, index: int, cells: list[list[dict[str, Any]]]) -> Row:
 
 
 def _picture(layout: Layout, k: int, row: dict[str, Any]) -> Picture:
-    pixels = load_checked(layout.images(k), row)
+    content = checked_bytes(layout.images(k), row)
+    pixels = decode_image(content, layout.images(k) / row["file"])
     small = max(pixels.shape[:2]) <= SMALL_SIDE
-    thumbnail = _uri("png", image_bytes(layout.images(k), row)) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82)
-    return Picture(k, row, thumbnail)
+    return Picture(k, row, _uri("png", content) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82))
 
 
 def _enlarge(layout: Layout, rows: list[Row], budget: int) -> list[Row]:
