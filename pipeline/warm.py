@@ -68,7 +68,7 @@ def begin(folder: Path) -> dict[str, str]:
     import subprocess
 
     from pipeline.process import tied
-    from pipeline.sweep.shares import gpus
+    from pipeline.sweep.machine import gpus
 
     place = folder / _PLACE
     if sys.platform != "linux" or os.environ.get(SOCKET) or not place.parent.is_dir() or gpus():

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from pipeline.params import STAGE_PARAMS
 from project import ROOT
 
-FRAME = {"cli", "errors", "guards", "params", "paths", "process", "progress", "resume", "__init__", "__main__"}
+FRAME = {"cli", "errors", "guards", "params", "paths", "process", "progress", "surroundings", "__init__", "__main__"}
 """Modules that pass values on but decide no image, weight or measure, so that they are no dependency."""
 
 STAGES = {"prepare": "prepare", "reference": "measure", "reference_analysis": "analyse", "measure": "measure",

@@ -1,7 +1,8 @@
 """Draw D_k from M_k and the prompts P. Who calls whom:
 
 stage / standalone    what to draw: prompts, seeds, settings, and where the images go
-  share               in one process or several, with the same bytes
+  processes           in one process or several, with the same bytes
+  conditions          the prompts, encoded
   plan                what is to be drawn, and what is drawn already
   batches             in which order; finished batches survive a kill
   finished            the images as files or in shards, the traces in one file

@@ -12,22 +12,22 @@ from pipeline.params import View
 from pipeline.paths import Layout, image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
-from pipeline.resume import surroundings
 from pipeline.sample.finished import collect, collect_traces, discard
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
+from pipeline.sample.processes import Source, draw_all
 from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import Schedule, make_schedule
-from pipeline.sample.share import Source, draw_all
 from pipeline.shards import Sharding
 from pipeline.storage import read_json, read_jsonl, replacing_folder, sha256_bytes, sha256_file, write_jsonl
+from pipeline.surroundings import surroundings
 
 
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
     """Write data/D_k (PNGs or shards, manifest.jsonl) and traces/k.safetensors; go on where a killed run stopped.
 
     `processes` share the images between them and change none. Raises UserError when M_0 or M_k is missing, changed or of
-    another shape, and as `share.draw_all` does.
+    another shape, and as `processes.draw_all` does.
     """
     plan = _plan(params, k, layout, device)
     draw_all(Source(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)

@@ -14,14 +14,14 @@ from pipeline.params import Params
 from pipeline.paths import image_name
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
-from pipeline.resume import surroundings
 from pipeline.sample.finished import collect, discard
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
+from pipeline.sample.processes import Source, draw_all
 from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import make_schedule
-from pipeline.sample.share import Source, draw_all
 from pipeline.storage import read_text, sha256_bytes, write_jsonl
+from pipeline.surroundings import surroundings
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -59,7 +59,7 @@ def sample_prompts(
     """Images of each prompt into `out`, beside a manifest.jsonl -> their paths; goes on where a killed run stopped.
 
     `vae` is used in the place of the model's own; `size` is in pixels, and None the model's own. `processes` share the images
-    between them and change none. Raises UserError on bad input, and as `share.draw_all` does.
+    between them and change none. Raises UserError on bad input, and as `processes.draw_all` does.
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")

@@ -6,7 +6,7 @@ locks       the same between processes and nodes
 worktree    a checkout for each chain at work, on the clone's cache; a chain's result as a DVC experiment of the clone
 running     one chain: its pieces in turn, an experiment after each iteration
   worker    the processes that it starts; child: how they start, pinned, and ending with the sweep
-local       chains on this machine, some at a time, each on cores and GPUs of its own; shares: which
+local       chains on this machine, some at a time, each on cores and GPUs of its own; machine: which
 slurm       chains as arrays of jobs, through submitit; job: what a job does; multinode: a script for one chain on several nodes
 notes       how far a chain is, in a file and on the Git remote; stages: names, times, the position that a log tells
 standing    notes, jobs, logs, experiments -> the state of every chain; show: as a live table

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.storage import write_text
-from pipeline.sweep import notes, shares, worktree
+from pipeline.sweep import machine, notes, worktree
 from pipeline.sweep.locks import Owner
 from pipeline.sweep.notes import Note, log_file
 from pipeline.sweep.plan import Chain
@@ -106,11 +106,11 @@ def is_alive(owner: Owner) -> bool | None:
 
 def _workers(clone: Path, count: int) -> list[Worker]:
     """Each with its share of the cores, and with GPUs of its own where there are several."""
-    available, gpus = shares.cores(), shares.gpus()
+    available, gpus = machine.cores(), machine.gpus()
     of_one = max(1, len(available) // max(count, 1))
-    threads = shares.threads_of(of_one)
-    cores = shares.share_out(available, count, of_one)
-    own_gpus = shares.share_out(gpus if len(gpus) > 1 else [], count, shares.gpus_of_a_chain())
+    threads = machine.threads_of(of_one)
+    cores = machine.share_out(available, count, of_one)
+    own_gpus = machine.share_out(gpus if len(gpus) > 1 else [], count, machine.gpus_of_a_chain())
     folders = [clone.resolve() / worktree.FOLDER / str(i) for i in range(count)]
     places = zip(folders, cores, own_gpus, strict=True)
     return [Worker(folder, own_cores, threads, gpus=",".join(own)) for folder, own_cores, own in places]

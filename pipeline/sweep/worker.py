@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import warm
-from pipeline.sweep import child, shares
+from pipeline.sweep import child, machine
 
 _GRACE_SECONDS = 10.0
 
@@ -39,7 +39,7 @@ class Worker:
         """This interpreter's `python` first, the shares of threads and GPUs, and where the warm server listens."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         own = {"PATH": path, "OMP_NUM_THREADS": str(self.threads), "DVC_NO_ANALYTICS": "1", warm.SOCKET: str(self._socket)}
-        own |= {shares.VISIBLE: self.gpus} if self.gpus else {}
+        own |= {machine.VISIBLE: self.gpus} if self.gpus else {}
         return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | own
 
     def run(self, log: Path, module: str, *arguments: str, folder: Path | None = None) -> bool:

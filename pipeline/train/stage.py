@@ -13,8 +13,8 @@ from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.process import devices_of
-from pipeline.resume import made_on, surroundings
 from pipeline.storage import replacing_folder, sha256_bytes, sha256_file, write_json, write_text
+from pipeline.surroundings import made_on, surroundings
 from pipeline.train import config
 from pipeline.train.job import Job, copy_tokenizer, read_job
 from pipeline.train.kohya import launch

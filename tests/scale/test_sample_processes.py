@@ -13,7 +13,7 @@ from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 from pipeline.cli import main
 from pipeline.errors import UserError
 from pipeline.process import devices_of
-from pipeline.sample import share, stage
+from pipeline.sample import processes, stage
 from pipeline.sample.plan import Plan
 from pipeline.storage import load_tensors, save_tensors
 
@@ -29,13 +29,13 @@ def test_two_processes_draw_the_bytes_of_one(tiny_model: Path, tmp_path: Path) -
 
 def test_prompts_of_ones_own_are_shared_out_too(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared_out: list[list[str]] = []
-    side_by_side = share._draw_side_by_side
+    side_by_side = processes._draw_side_by_side
 
-    def noted(source: share.Source, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
+    def noted(source: processes.Source, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
         shared_out.append(list(devices))
         side_by_side(source, plan, todo, devices)
 
-    monkeypatch.setattr(share, "_draw_side_by_side", noted)
+    monkeypatch.setattr(processes, "_draw_side_by_side", noted)
     (tmp_path / "p.txt").write_text("\n".join(filter(None, PROMPTS)))
     options = ["--model", str(tiny_model), "--prompts", str(tmp_path / "p.txt"), "--steps", "2", "--batch", "1"]
     for number in ("1", "2"):

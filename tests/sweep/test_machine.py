@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sweep import local, shares
+from pipeline.sweep import local, machine
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def four_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.write_text('#!/bin/sh\n[ "$*" = "--query-gpu=index --format=csv,noheader" ] && printf "0\\n1\\n2\\n3\\n"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    for name in (shares.VISIBLE, "REDIFINE_PROCESSES", "OMP_NUM_THREADS"):
+    for name in (machine.VISIBLE, "REDIFINE_PROCESSES", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
 
 def seen(folder: Path, workers: int) -> list[str | None]:
     """The GPUs that the processes of each worker see; None: all."""
-    return [worker.environment().get(shares.VISIBLE) for worker in local._workers(folder, workers)]
+    return [worker.environment().get(machine.VISIBLE) for worker in local._workers(folder, workers)]
 
 
 def test_each_worker_has_a_gpu_of_its_own(four_gpus: None, tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_each_worker_has_a_gpu_of_its_own(four_gpus: None, tmp_path: Path) -> No
 
 
 def test_only_those_that_the_user_chose(four_gpus: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(shares.VISIBLE, "2,GPU-7f")
+    monkeypatch.setenv(machine.VISIBLE, "2,GPU-7f")
     assert seen(tmp_path, 3) == ["2", "GPU-7f", "2"]
 
 
@@ -44,21 +44,21 @@ def test_a_chain_on_several_gpus_has_several(four_gpus: None, tmp_path: Path, mo
 def test_one_gpu_or_none_is_left_as_it_is(
     four_gpus: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str
 ) -> None:
-    monkeypatch.setenv(shares.VISIBLE, chosen)
+    monkeypatch.setenv(machine.VISIBLE, chosen)
     assert seen(tmp_path, 2) == [chosen, chosen]
 
 
 def test_a_machine_without_the_driver_has_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(shares.VISIBLE, raising=False)
+    monkeypatch.delenv(machine.VISIBLE, raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert shares.gpus() == []
+    assert machine.gpus() == []
     assert seen(tmp_path, 1) == [None]
 
 
 def test_cores_are_shared_out_and_threads_are_as_many_unless_fewer_are_asked_for(
     four_gpus: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shares, "cores", lambda: [0, 1, 2, 3, 4, 5])
+    monkeypatch.setattr(machine, "cores", lambda: [0, 1, 2, 3, 4, 5])
     assert [(worker.cores, worker.threads) for worker in local._workers(tmp_path, 2)] == [([0, 1, 2], 3), ([3, 4, 5], 3)]
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert [worker.threads for worker in local._workers(tmp_path, 2)] == [1, 1]
