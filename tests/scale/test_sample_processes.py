@@ -20,9 +20,9 @@ from pipeline.storage import load_tensors, save_tensors
 
 def test_two_processes_draw_the_bytes_of_one(tiny_model: Path, tmp_path: Path) -> None:
     params = view(tiny_model, images_per_prompt=2, steps=3)
-    chains = {processes: sampling_chain(tiny_model, tmp_path / str(processes)) for processes in (1, 2)}
-    for processes, layout in chains.items():
-        stage.run(params, 2, layout, "cpu", processes)
+    chains = {count: sampling_chain(tiny_model, tmp_path / str(count)) for count in (1, 2)}
+    for count, layout in chains.items():
+        stage.run(params, 2, layout, "cpu", count)
     assert bytes_of(chains[2]) == bytes_of(chains[1])
     assert not chains[2].scratch.exists() or not any(chains[2].scratch.rglob("*.png"))
 
