@@ -17,7 +17,7 @@ import click
 
 from pipeline import params as parameters
 from pipeline import warm
-from pipeline.errors import UserError
+from pipeline.errors import UserError, printable
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -38,11 +38,21 @@ def repro(arguments: tuple[str, ...]) -> None:
     Example: redifine repro report
     """
     if parameters.FILE.is_file():
-        parameters.load()
+        params = parameters.load()
+        if params.dataset == "folder" and params.folder:
+            check_links(Path(params.folder))
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
     os.environ.update(warm.begin(Path()))
     os.execvp(sys.executable, [sys.executable, "-m", "dvc", "repro", *arguments])
+
+
+def check_links(folder: Path) -> None:
+    """Raise UserError for links that lead nowhere: DVC, which hashes the folder before any stage, ends in a riddle there."""
+    broken = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
+    if broken:
+        names = ", ".join(map(printable, broken[:5])) + (", ..." if len(broken) > 5 else "")
+        raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or mend them and run again")
 
 
 def mend(root: Path) -> list[str]:

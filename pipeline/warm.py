@@ -28,8 +28,8 @@ _STAGES = ("prepare", "curate", "train", "sample", "measure", "analyse", "report
 _MODULES = ("compat", *(f"{stage}.stage" for stage in _STAGES), "train.builtin", "cli")
 _HERE = str(Path(__file__).resolve().parent)
 _POLL_SECONDS = 0.02
-_PLACE = Path(".dvc/tmp/redifine-warm")
-"""Where `begin`'s server listens: from the project's root, because a socket's path must be short."""
+_PLACES = Path(".dvc/tmp")
+"""Where the servers of `begin` listen: from the project's root, because a socket's path must be short."""
 
 
 def run_warm(arguments: list[str]) -> int | None:
@@ -51,11 +51,14 @@ def run_warm(arguments: list[str]) -> int | None:
         except OSError:
             return None
         try:
-            code = int(answer.readline() or 1)
+            status = answer.readline()
         except KeyboardInterrupt:  # the fork, in a group of its own, has not heard of it
             with suppress(ProcessLookupError):
                 os.killpg(int(fork), signal.SIGINT)
-            code = int(answer.readline() or 1)
+            status = answer.readline() or "130"
+    if not status:  # the server was ended, and the fork with it: what it had not finished is begun again
+        return None
+    code = int(status)
     return code if code >= 0 else 128 - code  # as a shell reports a signal
 
 
@@ -70,18 +73,21 @@ def begin(folder: Path) -> dict[str, str]:
     from pipeline.process import tied
     from pipeline.sweep.machine import gpus
 
-    place = folder / _PLACE
-    if sys.platform != "linux" or os.environ.get(SOCKET) or not place.parent.is_dir() or gpus():
+    if sys.platform != "linux" or os.environ.get(SOCKET) or not (folder / _PLACES).is_dir() or gpus():
         return {}
-    place.unlink(missing_ok=True)
+    for left in (folder / _PLACES).glob("redifine-warm-*"):
+        if not Path("/proc", left.name.rpartition("-")[2]).exists():
+            left.unlink(missing_ok=True)
+    place = _PLACES / f"redifine-warm-{os.getpid()}"  # of its own: another run in this clone ends with its server
+    (folder / place).unlink(missing_ok=True)
     silent = subprocess.DEVNULL
-    with _listening(str(place)) as listener:  # from now on, so that the first stage finds it
+    with _listening(str(folder / place)) as listener:  # from now on, so that the first stage finds it
         number = listener.fileno()
         subprocess.Popen(
             tied([sys.executable, "-m", "pipeline.warm", str(number)]), cwd=folder, pass_fds=[number],
             stdin=silent, stdout=silent, stderr=silent, start_new_session=True,
         )  # fmt: skip
-    return {SOCKET: _PLACE.as_posix()}
+    return {SOCKET: place.as_posix()}
 
 
 def _listening(path: str) -> socket.socket:

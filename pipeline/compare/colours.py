@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from pipeline.report.figures import palette
@@ -22,6 +25,8 @@ text { font: 12px system-ui, sans-serif; fill: var(--soft); } .y { text-anchor: 
 .front { fill: none; stroke: var(--quiet); stroke-dasharray: 5 4; } circle.dot-mark { stroke: none; fill-opacity: .5; }
 """
 
+_KEY_MARGIN, _KEY_ROW = 52, 20
+
 
 def colour(index: int) -> str:
     """The CSS colour of the setting at `index`, a variable that the page or the file defines."""
@@ -41,11 +46,33 @@ def variables(settings: int, last: int, dark: bool) -> Markup:
     return Markup(" ".join(names))
 
 
-def standalone(svg: Markup, settings: int) -> str:
-    """A drawing of `settings` settings as the text of an .svg file on white, for a Markdown page."""
+def standalone(svg: Markup, settings: int, key: Sequence[str] = ()) -> str:
+    """A drawing of `settings` settings as the text of an .svg file on white, for a Markdown page; `key` names their colours."""
     ink = Markup(" ".join(f"{name}: {value};" for name, value in _INK.items()))
     style = Markup("<style>svg {{ {} {} background: #fff; }}{}</style>").format(
         ink, variables(settings, 1, dark=False), Markup(_RULES)
     )
-    head, _, body = svg.partition(">")
+    head, _, body = str(svg).partition(">")
+    if key:
+        head, body = _below_its_key(head, body.removesuffix("</svg>"), key)
     return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{body}\n'
+
+
+def _below_its_key(head: str, body: str, key: Sequence[str]) -> tuple[str, str]:
+    """The drawing moved down, under a colour and a name for each setting, in rows as wide as the drawing."""
+    width, height = map(int, re.findall(r'viewBox="0 0 (\d+) (\d+)"', head)[0])
+    entries, x, y = Markup(""), _KEY_MARGIN, _KEY_ROW
+    for index, name in enumerate(key):
+        if x + _key_width(name) > width and x > _KEY_MARGIN:
+            x, y = _KEY_MARGIN, y + _KEY_ROW
+        entries += Markup('<circle style="--c:{}" cx="{}" cy="{}" r="5"/><text class="mark" x="{}" y="{}">{}</text>').format(
+            colour(index), x + 5, y - 4, x + 15, y, name
+        )
+        x += _key_width(name)
+    above = y + _KEY_ROW // 2
+    head = head.replace(f'viewBox="0 0 {width} {height}"', f'viewBox="0 0 {width} {height + above}"')
+    return head, f'{entries}<g transform="translate(0 {above})">{body}</g></svg>'
+
+
+def _key_width(name: str) -> int:
+    return 32 + 7 * len(name)

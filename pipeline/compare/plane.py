@@ -14,6 +14,9 @@ LEFT, TOP, RIGHT, BOTTOM = 52, 12, 14, 42
 CHARACTER, LINE = 6.3, 15.0
 """About the width of a character and the height of a line of the labels."""
 
+LONGEST_ERROR = 0.25
+"""How far, as a share of the values' own range, an error may stretch an axis: of two runs it can be many times the range."""
+
 ToPixels = Callable[[float], float]
 Box = tuple[float, float, float, float]
 """left, top, right, bottom"""
@@ -61,8 +64,8 @@ def draw(plane: Plane) -> Markup:
     """The plane as an <svg> that scales to its place."""
     if not plane.marks:
         return Markup('<p class="empty">Nothing was recorded.</p>')
-    across = _span([v for m in plane.marks for v in (m.x - m.x_error, m.x + m.x_error)])
-    upright = _span([v for m in plane.marks for v in (m.y - m.y_error, m.y + m.y_error)])
+    across = _span([(m.x, m.x_error) for m in plane.marks])
+    upright = _span([(m.y, m.y_error) for m in plane.marks])
     left, top, right, bottom = plane.room
     to_x, to_y = _scale(across, left, right), _scale(upright, bottom, top)
     body = _frame(plane, _ticks(across), _ticks(upright), to_x, to_y) if plane.axes else []
@@ -75,9 +78,11 @@ def draw(plane: Plane) -> Markup:
     )
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of an axis, a little beyond the values."""
-    low, high = min(values), max(values)
+def _span(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The ends of an axis, a little beyond the (value, error) pairs; errors far beyond all values are cut off."""
+    first, last = min(value for value, _ in values), max(value for value, _ in values)
+    most = LONGEST_ERROR * (last - first) if last > first else max(error for _, error in values)
+    low, high = min(v - min(e, most) for v, e in values), max(v + min(e, most) for v, e in values)
     room = (high - low) * 0.06 or max(abs(low) * 0.1, 0.5)
     return low - room, high + room
 
@@ -88,8 +93,9 @@ def _ticks(span: tuple[float, float]) -> list[float]:
 
 
 def _scale(span: tuple[float, float], start: float, end: float) -> ToPixels:
+    """Values to pixels; what lies beyond the span, the end of a long error, goes to its edge."""
     low, high = span
-    return lambda value: start + (value - low) / (high - low) * (end - start)
+    return lambda value: start + (min(max(value, low), high) - low) / (high - low) * (end - start)
 
 
 def _number(value: float) -> str:

@@ -52,10 +52,11 @@ def power_figure(measured: list[float], spread: float | None = None) -> Figure:
 def _fit_note(fit: PowerFit | None) -> str:
     if fit is None:
         return f"From {FEWEST_ITERATIONS + 1} iterations on, the selection model of section 4 is fitted to it."
+    low, high = fit.intervals["sigma_E"]
     return (
         f"The line is section 4’s selection model, fitted from k = 1, with its 95 % band: as if each iteration discarded the "
         f"{_share(fit, 'r1')} of images with the least power and the {_share(fit, 'r2')} with the most "
-        f"(in brackets: 95 % intervals); σ_E = {short(fit.sigma_E)}."
+        f"(in brackets: 95 % intervals); σ_E = {short(fit.sigma_E)} ({short(low)}–{short(high)}), in the units of S itself."
     )
 
 

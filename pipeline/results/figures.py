@@ -24,12 +24,14 @@ def draw(study: Sequence[Setting], default: Sequence[Setting], root: Path = Path
     """Write the figures that the page shows, each a file of its own, into the project at `root`."""
     folder = root / FOLDER
     write_text(folder / "trade-off.svg", standalone(trade_off(study), len(study)))
-    main_arms = [setting for setting in study if setting.name in MAIN_ARMS]
-    for sweep, settings in ((STUDY, main_arms), (DEFAULT, default)):
+    for sweep, found in ((STUDY, study), (DEFAULT, default)):
+        # In one order, so that an arm has one colour in all of them.
+        settings = sorted((s for s in found if s.name in MAIN_ARMS), key=lambda setting: MAIN_ARMS.index(setting.name))
+        names = [setting.name for setting in settings]
         for metric in CURVES:
-            write_text(folder / f"{sweep.stem}-{metric}.svg", standalone(curves(settings, metric), len(settings)))
+            write_text(folder / f"{sweep.stem}-{metric}.svg", standalone(curves(settings, metric), len(settings), names))
     if figure := entropy_figure(study):
-        write_text(folder / "entropy.svg", standalone(figure.svg, len(study)))
+        write_text(folder / "entropy.svg", standalone(figure.svg, len(study), [setting.name for setting in study]))
 
 
 def first_screen(root: Path = Path()) -> np.ndarray:

@@ -13,6 +13,7 @@ from pipeline.results.figures import CURVES, picture
 from pipeline.results.tables import DEFAULT, STUDY, table_of
 from pipeline.sweep import plan
 
+_DOTTED = {"fid": " (dotted: two halves of the real images)"}
 PICTURED = {"cfg7.5": "guidance 7.5", "cfg1": "guidance 1.0", "cfg2.5": "guidance 2.5", "redifine": "ReDiFine"}
 
 
@@ -34,7 +35,8 @@ def page(study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep
         *(_claim(claim, study) for claim in CLAIMS),
         "## The study: every arm",
         _what_ran(study, sweep),
-        "Collapse rate against FID_1 (Fig. 2, 6); dashed: the Pareto front.",
+        "Collapse rate against FID_1 (Fig. 2, 6), with 95 % intervals, cut off where they leave the figure; small marks: "
+        "single seeds; dashed: the Pareto front.",
         "![collapse rate against FID_1](results/trade-off.svg)",
         _table(study),
         _figures(STUDY),
@@ -83,7 +85,8 @@ def _table(settings: Sequence[Setting]) -> str:
 
 def _figures(sweep: Path) -> str:
     return "\n".join(
-        f"{name} over k:\n\n![{name} over k](results/{sweep.stem}-{metric}.svg)\n" for metric, name in CURVES.items()
+        f"{name} over k{_DOTTED.get(metric, '')}:\n\n![{name} over k](results/{sweep.stem}-{metric}.svg)\n"
+        for metric, name in CURVES.items()
     )
 
 

@@ -27,12 +27,12 @@ def share(
     """
     if experiment is None:
         record = read_record(root)
-        sent = transfer.push(root, _hashes(record, iterations), remote)
+        sent = transfer.push(root, _outputs(record, iterations), remote)
         return sent, _what_git_lacks(root)
     references.check_name(experiment)
     found = references.local_experiment(root, experiment)
     chain = _record_of(root, found.commit, experiment)
-    sent = transfer.push(root, _hashes(chain, iterations), remote)
+    sent = transfer.push(root, _outputs(chain, iterations), remote)
     references.push_experiment(root, found, git_remote, force)
     return sent, [f"others get it with 'redifine get --exp {experiment}'"]
 
@@ -54,7 +54,8 @@ def get(
     record = read_record(root)
     record.check_iterations(wanted)
     targets = record.have(needed_outputs(k)) if k is not None else []
-    fetched = transfer.pull(root, targets, remote, force)
+    arriving = {record.outputs[path].md5: path for path in targets or record.outputs}
+    fetched = transfer.pull(root, targets, remote, force, arriving)
     for j in record.iterations if k is None else wanted:
         note_whole(root, Layout().images(j))
     return fetched, [] if k is None else _how_to_go_on(root, record, k)
@@ -88,13 +89,13 @@ def _record_of(root: Path, commit: str, experiment: str) -> Record:
     return record
 
 
-def _hashes(record: Record, iterations: Sequence[int]) -> list[str]:
-    """DVC hashes of the iterations and of what they were made from; of everything when none is named."""
+def _outputs(record: Record, iterations: Sequence[int]) -> dict[str, str]:
+    """{DVC hash: path} of the iterations and of what they were made from; of everything when none is named."""
     if not record.outputs:
         raise UserError(f"there is nothing to share: {record.name} records no output; run 'dvc repro' first")
     record.check_iterations(iterations)
     paths = record.have(path for k in iterations for path in outputs_up_to(k)) if iterations else record.outputs
-    return [record.outputs[path].md5 for path in paths]
+    return {record.outputs[path].md5: path for path in paths}
 
 
 def _what_git_lacks(root: Path) -> list[str]:

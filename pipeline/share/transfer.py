@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.process import lock_holder
+from pipeline.share.intact import damaged, told
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -18,11 +19,12 @@ _BACKENDS = frozenset({"aiobotocore", "aiohttp", "asyncssh", "botocore", "gcsfs"
 """Libraries behind the remotes: each has exceptions of its own family."""
 
 
-def push(root: Path, hashes: Sequence[str], remote: str | None) -> int:
-    """Send the outputs with these DVC hashes from the cache. Returns how many files went; what is there already does not.
+def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
+    """Send outputs {DVC hash: path} from the cache. Returns how many files went; what is there already does not.
 
     By hash and not by revision: given a revision, DVC takes a remote's relative path as one from the file system's root.
-    Raises UserError when a file is missing here, or when the remote is read only or cannot be reached.
+    Raises UserError when a file is missing here or not what its hash says, or when the remote is read only or cannot be
+    reached.
     """
     from dvc.fs.callbacks import TqdmCallback
     from dvc_data.hashfile.hash_info import HashInfo
@@ -31,9 +33,10 @@ def push(root: Path, hashes: Sequence[str], remote: str | None) -> int:
     with opened(root) as repo:
         name = remote_name(repo, remote)
         check_writable(repo, remote)
-        cache, there = repo.cache.local, existing(repo, hashes, remote)
+        cache, there = repo.cache.local, existing(repo, list(outputs), remote)
         # What another clone has sent need not be here; what is here is compared file by file.
-        wanted = sorted(md5 for md5 in set(hashes) if md5 not in there or cache.exists(md5))
+        wanted = sorted(md5 for md5 in outputs if md5 not in there or cache.exists(md5))
+        _check_before(Path(cache.path), {md5: path for md5, path in outputs.items() if md5 not in there})
         with _as_sentences(name):
             store = repo.cloud.get_remote_odb(remote)
             # Not shallow: a folder's files go first and its list last, so that a list stands for a whole folder.
@@ -51,10 +54,19 @@ def push(root: Path, hashes: Sequence[str], remote: str | None) -> int:
         return len(done.transferred)
 
 
-def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool) -> int:
+def _check_before(cache: Path, outputs: Mapping[str, str]) -> None:
+    if wrong := damaged(cache, outputs):
+        raise UserError(
+            f"DVC's cache holds other bytes than dvc.lock records for {told(wrong)}, so nothing was sent; where the work tree "
+            f"is right ('redifine verify --all'), remove {wrong[min(wrong)]} and run 'dvc commit', else 'dvc repro'"
+        )
+
+
+def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool, outputs: Mapping[str, str] | None = None) -> int:
     """Fetch `targets` (everything, when empty), as dvc.lock has them, into the work tree. Returns how many files came.
 
-    Raises UserError when the remote lacks one, cannot be reached, or a file here would be lost (unless `force`).
+    `outputs` {DVC hash: path} are held against their hashes before they reach the work tree. Raises UserError when one is
+    another, when the remote lacks one or cannot be reached, or when a file here would be lost (unless `force`).
     """
     with opened(root) as repo, _as_sentences(remote_name(repo, remote)):
         check_reachable(repo, remote)
@@ -63,8 +75,21 @@ def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool) ->
         # It remembers what a fetch listed by the output alone: after one file of a folder, the next would seem to be here.
         repo.drop_data_index()
         fetched = int(repo.fetch(targets=paths, remote=remote))
+        if fetched:
+            _check_after(Path(repo.cache.local.path), outputs or {}, remote_name(repo, remote))
         repo.checkout(targets=paths, force=force)
         return fetched
+
+
+def _check_after(cache: Path, outputs: Mapping[str, str], remote: str) -> None:
+    """What is wrong leaves the cache, so that it is fetched again, and is never taken for what it should be."""
+    if wrong := damaged(cache, outputs):
+        for place in wrong.values():
+            place.unlink(missing_ok=True)
+        raise UserError(
+            f"{remote} holds other bytes than dvc.lock records for {told(wrong)}, and none of this was put into the work tree; "
+            "whoever has the right files removes them there and runs 'redifine share' again"
+        )
 
 
 def check_out_what_is_here(root: Path, force: bool) -> None:

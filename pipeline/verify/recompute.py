@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +45,25 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
     params, notes = recorded_params(root, stages)
     if changed := changed_code(package_root(), stages):
         notes.append(f"the record was made with another version of {', '.join(changed)}")
+    _require(root, outputs(k, bool(prompts))[: 1 if prompts else None], k)
+    if k:
+        _require_images(root, k, prompts or None)
+    if k and not prompts and (lost := _missing_set(root, k)):
+        notes.append(
+            f"{lost} is not here, and M_{k} was finetuned from it: M_{k} is taken as it is, and D_{k} is drawn again; "
+            f"'redifine get {lost.rpartition('_')[2]}' fetches what it takes to finetune again"
+        )
+        prompts = {row["prompt_index"] for row in read_jsonl(Layout(root).manifest(k), ("prompt_index",))}
     made = outputs(k, bool(prompts))
-    _require(root, made[:1] if prompts else made, k)
-    if k and prompts:
+    if prompts:
         _require_model(root, k)
-        _require_images(root, k, prompts)
-    elif k:
-        _require_images(root, k)
-        _require_sets(root, k)
-    with scratch_project(root, params, made, prompts) as scratch:
+    drawn = _with_their_batches(root, prompts, params) if prompts else prompts
+    if len(drawn) > len(prompts):
+        notes.append(
+            f"the images of {len(drawn)} prompts are drawn, in the record's batches of {params.sample_batch}: "
+            "a batch of another size rounds otherwise"
+        )
+    with scratch_project(root, params, made, drawn) as scratch:
         run_stages(scratch, _commands(k, bool(prompts), device))
         pair = Pair(root, scratch, tolerance)
         if prompts:
@@ -61,6 +72,20 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
             found = [comparison for path in _files(root, scratch, made) for comparison in pair.files(path)]
         distances = _feature_distances(root, scratch, found, params)
     return Verification(k, tuple(with_features(found, distances, tolerance)), tuple(notes))
+
+
+def _with_their_batches(root: Path, prompts: Collection[int], params: Params) -> Collection[int]:
+    """`prompts` and those whose images were drawn in the same batches, so that theirs have the same size and places.
+
+    Raises UserError for a prompt that P has not.
+    """
+    known = [row["index"] for row in read_jsonl(Layout(root).prompts, ("index",))]
+    if missing := sorted(set(prompts) - set(known)):
+        raise UserError(f"--images names prompt {missing[0]}, and {Layout(root).prompts} has none of that number; name others")
+    # Blocks of prompts that fill whole batches.
+    block = params.sample_batch // math.gcd(params.sample_batch, params.images_per_prompt)
+    blocks = {place // block for place, index in enumerate(known) if index in prompts}
+    return [index for place, index in enumerate(known) if place // block in blocks]
 
 
 def outputs(k: int, images_only: bool) -> tuple[str, ...]:
@@ -111,15 +136,12 @@ def _require_model(root: Path, k: int) -> None:
         raise UserError(f"{', '.join(missing)} is not here, and D_{k} is drawn with it; fetch it with 'dvc pull {names}'")
 
 
-def _require_sets(root: Path, k: int) -> None:
-    """The sets that T_k and M_k are made from: 'redifine get K' brings none of them."""
-    rows = read_jsonl(Layout(root).training_set(k), ("k",))
-    for j in sorted({k - 1, *(row["k"] for row in rows)}):
-        if not Layout(root).manifest(j).is_file():
-            raise UserError(
-                f"data/D_{j} is not here, and M_{k} was finetuned from it; fetch it with 'redifine get {j}', "
-                f"or draw the images alone again: 'redifine verify {k} --images all'"
-            )
+def _missing_set(root: Path, k: int) -> str | None:
+    """A set that T_k is made from and that is not here: 'redifine get K' brings none of them."""
+    layout = Layout(root)
+    rows = read_jsonl(layout.training_set(k), ("k",))
+    sets = sorted({k - 1, *(row["k"] for row in rows)})
+    return next((f"data/D_{j}" for j in sets if not layout.manifest(j).is_file()), None)
 
 
 def _files(root: Path, scratch: Path, made: Sequence[str]) -> list[str]:

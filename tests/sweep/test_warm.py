@@ -78,9 +78,10 @@ def test_a_killed_client_leaves_no_orphan(server: tuple[psutil.Process, Path], t
 
 def test_ctrl_c_ends_the_fork_as_it_ends_a_process_of_its_own(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
     with blocked(server, tmp_path) as (client, fork):
-        time.sleep(0.5)  # until it waits
-        client.send_signal(signal.SIGINT)
-        assert client.wait(20) == 130
+        while client.poll() is None:  # until it waits, and as a user who sees nothing happen
+            client.send_signal(signal.SIGINT)
+            time.sleep(1.0)
+        assert client.returncode == 130
         psutil.wait_procs([fork], timeout=20)
         assert not fork.is_running()
     assert server[0].is_running()
@@ -95,25 +96,64 @@ os.execvp("sh", ["sh", "-c", '"$0" -m pipeline curate --k 1; true', sys.executab
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ending with another process is a request that only Linux knows")
-def test_a_server_lives_as_long_as_the_program_that_its_starter_has_become(tmp_path: Path) -> None:
-    (tmp_path / ".dvc/tmp").mkdir(parents=True)
-    os.mkfifo(tmp_path / "params.yaml")  # the stage waits for ever
-    environment = {key: value for key, value in os.environ.items() if key != warm.SOCKET}
-    environment |= {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "DVC_STAGE": "curate"}
-    shell = subprocess.Popen([sys.executable, "-c", BEGIN], cwd=tmp_path, env=environment)
-    try:
-        everyone = psutil.Process(shell.pid)
-        while not (forks := [child for child in everyone.children(recursive=True) if _is_a_fork(child)]):
-            assert shell.poll() is None
+only_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="ending with another process is a request that only Linux knows"
+)
+
+
+class begun:
+    """A stage that waits for ever, its params.yaml being a pipe without a writer, below a shell that has begun a server."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != warm.SOCKET}
+        environment |= {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "DVC_STAGE": "curate"}
+        self.shell = subprocess.Popen([sys.executable, "-c", BEGIN], cwd=folder, env=environment, stderr=subprocess.PIPE)
+        self.process = psutil.Process(self.shell.pid)
+        while not (forks := [child for child in self.process.children(recursive=True) if _is_a_fork(child)]):
+            assert self.shell.poll() is None
             time.sleep(0.05)
-        server = forks[0].parent()
-        assert server is not None and server.parent() == everyone and everyone.name() == "sh"
-        family = everyone.children(recursive=True)
-    finally:
-        shell.kill()
-        shell.wait()
+        self.fork, self.server = forks[0], forks[0].parent()
+
+    def __enter__(self) -> begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shell.kill()
+        self.shell.wait()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    os.mkfifo(tmp_path / "params.yaml")
+    return tmp_path
+
+
+@only_linux
+def test_a_server_lives_as_long_as_the_program_that_its_starter_has_become(place: Path) -> None:
+    with begun(place) as run:
+        assert run.server is not None and run.server.parent() == run.process and run.process.name() == "sh"
+        family = run.process.children(recursive=True)
     assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+@only_linux
+def test_two_runs_in_one_clone_have_a_server_each(place: Path) -> None:
+    with begun(place) as first:
+        with begun(place) as second:
+            family = second.process.children(recursive=True)
+        assert psutil.wait_procs(family, timeout=20)[1] == []
+        assert first.fork.is_running() and first.server is not None and first.server.is_running()
+
+
+@only_linux
+def test_a_stage_whose_server_is_killed_begins_again_by_itself(place: Path) -> None:
+    with begun(place) as run:
+        assert run.server is not None
+        run.server.kill()
+        assert psutil.wait_procs([run.fork], timeout=20)[1] == []
+        (place / "params.yaml").write_text("cfg: high\n")
+        assert b"cfg must be a number, got 'high'" in run.shell.communicate()[1]
 
 
 def _is_a_fork(process: psutil.Process) -> bool:
