@@ -23,6 +23,7 @@ from pipeline.verify.outputs import (
 )
 from pipeline.verify.records import LINEAGE, Records, iterations, read_records
 from pipeline.verify.shards import digest_images, shard_findings, shard_of, with_images
+from pipeline.verify.tracked import changed_files
 
 _OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
             "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
@@ -76,6 +77,8 @@ def audit(root: Path) -> Audit:
 
 
 def _lock(root: Path) -> tuple[dict[str, Stage], list[Finding]]:
+    if changed_files(root, FILE).get(FILE) is False:
+        return {}, [Finding(FILE, "missing", "it is not there, and HEAD holds it; 'git checkout dvc.lock' restores it")]
     try:
         return read_lock(root), []
     except UserError as error:

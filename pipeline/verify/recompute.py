@@ -18,6 +18,7 @@ from pipeline.storage import decode_image, read_jsonl
 from pipeline.verify.code import changed_code
 from pipeline.verify.difference import Comparison, Tolerance, relative_distance, with_features
 from pipeline.verify.hashes import files_below
+from pipeline.verify.locked import FILE as LOCK
 from pipeline.verify.locked import Stage, read_lock
 from pipeline.verify.pair import Pair
 from pipeline.verify.scratch import package_root, run_stages, scratch_project
@@ -41,7 +42,10 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
 
     The work tree is only read. Raises UserError when the record is not all here, or a stage fails.
     """
-    stages = _stages_of(read_lock(root), k)
+    lock = read_lock(root)
+    stages = _stages_of(lock, k)
+    if lock and not stages:
+        raise UserError(f"{LOCK} records no iteration {k}; 'redifine status' lists those that it has")
     params, notes = recorded_params(root, stages)
     if changed := changed_code(package_root(), stages):
         notes.append(f"the record was made with another version of {', '.join(changed)}")

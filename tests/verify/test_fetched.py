@@ -55,6 +55,12 @@ def uncache(clone: Path, path: str) -> None:
     (cache / md5[:2] / md5[2:]).unlink()
 
 
+def test_a_record_that_git_holds_and_that_is_gone_is_a_finding(clone: Path) -> None:
+    get(clone, 2)
+    (clone / "dvc.lock").unlink()
+    assert named(audit(clone))["dvc.lock"] == "missing"
+
+
 def test_what_was_never_fetched_is_one_line_and_no_finding(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     get(clone, 2)
     found = audit(clone)
