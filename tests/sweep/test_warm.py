@@ -18,12 +18,18 @@ from pipeline import warm
 from project import ROOT
 
 
+def hear_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[psutil.Process, Path]]:
     path = tmp_path_factory.mktemp("warm") / "socket"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.warm", str(path)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+        [sys.executable, "-m", "pipeline.warm", str(path)], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=hear_ctrl_c,
+    )  # fmt: skip
     while not path.exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -78,9 +84,11 @@ def test_a_killed_client_leaves_no_orphan(server: tuple[psutil.Process, Path], t
 
 def test_ctrl_c_ends_the_fork_as_it_ends_a_process_of_its_own(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
     with blocked(server, tmp_path) as (client, fork):
-        while client.poll() is None:  # until it waits, and as a user who sees nothing happen
+        for _ in range(30):  # until it waits, and as a user who sees nothing happen
             client.send_signal(signal.SIGINT)
             time.sleep(1.0)
+            if client.poll() is not None:
+                break
         assert client.returncode == 130
         psutil.wait_procs([fork], timeout=20)
         assert not fork.is_running()
@@ -173,7 +181,7 @@ class blocked:
         os.mkfifo(self.folder / "params.yaml")
         environment = os.environ | {"PYTHONPATH": str(ROOT), warm.SOCKET: str(self.server[1])}
         self.client = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "curate", "--k", "1"], cwd=self.folder, env=environment
+            [sys.executable, "-m", "pipeline", "curate", "--k", "1"], cwd=self.folder, env=environment, preexec_fn=hear_ctrl_c
         )
         for _ in range(400):
             forks = [child for child in self.server[0].children() if child.status() != psutil.STATUS_ZOMBIE]
