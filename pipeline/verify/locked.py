@@ -72,7 +72,7 @@ def parse_lock(text: str, where: str = FILE) -> dict[str, Stage]:
 
 def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
     params = {key: value for values in (entry.get("params") or {}).values() for key, value in values.items()}
-    return Stage(str(name), str(entry["cmd"]), _items(entry, "deps"), _items(entry, "outs"), params)
+    return Stage(str(name), str(entry.get("cmd") or ""), _items(entry, "deps"), _items(entry, "outs"), params)
 
 
 def _items(entry: Mapping[str, Any], key: str) -> tuple[Item, ...]:

@@ -145,6 +145,7 @@ def test_a_server_lives_as_long_as_the_program_that_its_starter_has_become(place
     assert psutil.wait_procs(family, timeout=20)[1] == []
 
 
+@pytest.mark.slow
 @only_linux
 def test_two_runs_in_one_clone_have_a_server_each(place: Path) -> None:
     with begun(place) as first:

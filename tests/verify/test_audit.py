@@ -173,7 +173,7 @@ def test_swapped_images_are_told_from_changed_ones(chain: Path) -> None:
     a.write_bytes(second)
     b.write_bytes(first)
     for _ in ("with dvc.lock", "without"):
-        found = audit(chain).findings
+        found = [finding for finding in audit(chain).findings if finding.path != "dvc.lock"]
         assert [finding.kind for finding in found] == ["swapped", "swapped"]
         assert "data/D_1/00002.png" in found[0].detail and "data/D_1/00001.png" in found[1].detail
         (chain / "dvc.lock").unlink(missing_ok=True)
