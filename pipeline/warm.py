@@ -28,6 +28,7 @@ _STAGES = ("prepare", "curate", "train", "sample", "measure", "analyse", "report
 _MODULES = ("compat", *(f"{stage}.stage" for stage in _STAGES), "train.builtin", "cli")
 _HERE = str(Path(__file__).resolve().parent)
 _POLL_SECONDS = 0.02
+_GRACE_SECONDS = 10.0
 _PLACES = Path(".dvc/tmp")
 """Where the servers of `begin` listen: from the project's root, because a socket's path must be short."""
 
@@ -55,7 +56,10 @@ def run_warm(arguments: list[str]) -> int | None:
         except KeyboardInterrupt:  # the fork, in a group of its own, has not heard of it
             with suppress(ProcessLookupError):
                 os.killpg(int(fork), signal.SIGINT)
-            status = answer.readline() or "130"
+            connection.settimeout(_GRACE_SECONDS)
+            status = "130"
+            with suppress(OSError):  # too late: the server ends the fork when this connection closes
+                status = answer.readline() or status
     if not status:  # the server was ended, and the fork with it: what it had not finished is begun again
         return None
     code = int(status)
