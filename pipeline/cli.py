@@ -20,6 +20,7 @@ from pipeline.completion import completion
 from pipeline.convert import convert
 from pipeline.datasets.commands import dataset
 from pipeline.doctor.commands import doctor
+from pipeline.dvc_command import run_dvc
 from pipeline.errors import UserError, disk_sentence, is_out_of_memory, printable
 from pipeline.lineage.commands import lineage
 from pipeline.miniature.commands import miniature
@@ -130,7 +131,7 @@ def exp(arguments: tuple[str, ...]) -> None:
     check_settings(arguments)
     if arguments[:1] == ("run",) and "--queue" not in arguments:
         os.environ.update(warm.begin(Path()))
-    os.execvp(sys.executable, [sys.executable, "-m", "dvc", "exp", *arguments])
+    sys.exit(run_dvc(["exp", *arguments]))
 
 
 for command in (

@@ -17,6 +17,7 @@ import click
 
 from pipeline import params as parameters
 from pipeline import warm
+from pipeline.dvc_command import run_dvc
 from pipeline.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _UNFINISHED = re.compile(r"\.[\w-]{22}\.tmp$")
 def repro(arguments: tuple[str, ...]) -> None:
     """`dvc repro ...`, after mending what a DVC that was killed while it wrote has left torn.
 
+    A stage's exit status 2 (it said in one sentence what to mend) or 130 (Ctrl-C) is this command's; DVC's own would be 255.
+
     Example: redifine repro report
     """
     if parameters.FILE.is_file():
@@ -44,7 +47,7 @@ def repro(arguments: tuple[str, ...]) -> None:
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
     os.environ.update(warm.begin(Path()))
-    os.execvp(sys.executable, [sys.executable, "-m", "dvc", "repro", *arguments])
+    sys.exit(run_dvc(["repro", *arguments]))
 
 
 def check_links(folder: Path) -> None:

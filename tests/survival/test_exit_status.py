@@ -1,0 +1,55 @@
+"""`redifine repro` and `redifine exp run` end as the stage did that failed, where that says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from project import ROOT
+from survival.running import start
+from survival.test_interrupts import interrupted
+from test_chain import environment, git
+
+
+def project_of(folder: Path, command: str) -> Path:
+    """A DVC project in Git whose one stage is `command`."""
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    git(folder, "config", "user.name", "a")
+    git(folder, "config", "user.email", "a@b.c")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=folder, env=environment(), check=True)
+    (folder / "dvc.yaml").write_text(f"stages:\n  only:\n    cmd: {command}\n    always_changed: true\n")
+    shutil.copy(ROOT / "params.yaml", folder)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "a")
+    return folder
+
+
+@pytest.mark.parametrize("words", [["repro"], ["exp", "run"]], ids=" ".join)
+@pytest.mark.parametrize(("ended", "code"), [(0, 0), (2, 2), (130, 130), (3, 255)])
+def test_the_exit_status_of_a_stage_comes_through(tmp_path: Path, words: list[str], ended: int, code: int) -> None:
+    project = project_of(tmp_path / "a", f"exit {ended}")
+    done = start(project, tmp_path / "log", "pipeline", *words, PYTHONPATH=str(ROOT))
+    assert done.process.wait(120) == code, done.said()
+    assert (f"exited with {ended}" in done.said()) == (ended != 0)
+    assert "Traceback" not in done.said()
+
+
+def test_what_is_wrong_before_any_stage_keeps_dvcs_status(tmp_path: Path) -> None:
+    project = project_of(tmp_path / "a", "exit 0")
+    done = start(project, tmp_path / "log", "pipeline", "repro", "no-such-stage", PYTHONPATH=str(ROOT))
+    assert done.process.wait(120) == 255
+    assert "no-such-stage" in done.said() and "Traceback" not in done.said()
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.2, 2.0])
+def test_ctrl_c_at_the_start_is_no_traceback(tmp_path: Path, seconds: float) -> None:
+    started = start(project_of(tmp_path / "a", "sleep 100"), tmp_path / "log", "pipeline", "repro", PYTHONPATH=str(ROOT))
+    time.sleep(seconds)
+    interrupted(started)
+    assert started.process.returncode in (130, -2), started.said()
