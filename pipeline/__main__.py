@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline.process import die_with_parent
-from pipeline.warm import run_warm
-
-if "DVC_STAGE" in os.environ:
-    die_with_parent()  # first of all: a DVC that is killed while this imports must not leave it behind
-
 try:
+    from pipeline.process import die_with_parent
+
+    if "DVC_STAGE" in os.environ:
+        die_with_parent()  # first of all: a DVC that is killed while this imports must not leave it behind
+
+    from pipeline.warm import run_warm
+
     if (status := run_warm(sys.argv[1:])) is not None:
         sys.exit(status)
     from pipeline.cli import main

@@ -21,7 +21,7 @@ from pipeline.convert import convert
 from pipeline.datasets.commands import dataset
 from pipeline.doctor.commands import doctor
 from pipeline.dvc_command import run_dvc
-from pipeline.errors import UserError, disk_sentence, is_out_of_memory, printable
+from pipeline.errors import INTERRUPTED, UserError, disk_sentence, is_out_of_memory, printable
 from pipeline.lineage.commands import lineage
 from pipeline.miniature.commands import miniature
 from pipeline.process import die_with_parent
@@ -51,7 +51,7 @@ class _Group(click.Group):
             context.exit(2)
         except KeyboardInterrupt:
             click.echo("Stopped: what is finished is kept; the same command goes on from there", err=True)
-            context.exit(130)
+            context.exit(INTERRUPTED)
         except OSError as error:
             if (sentence := disk_sentence(error)) is None:
                 raise

@@ -1,31 +1,40 @@
-"""DVC's command line, run in this process, with the exit status of a failed stage."""
+"""DVC's command line, run in this process: with the exit status of a failed stage, and a Ctrl-C that is never lost."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from pipeline.errors import INTERRUPTED
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
-_PASSED_ON = {2: 2, 130: 130, -signal.SIGINT: 130}
+_PASSED_ON = {2: 2, INTERRUPTED: INTERRUPTED, -signal.SIGINT: INTERRUPTED}
 """A stage's exit status -> this command's, where it means something: one sentence said what to do; Ctrl-C."""
 _DVC_INTERRUPTED = 252
+_LOOK_SECONDS = 0.2
 
 
 def run_dvc(arguments: Sequence[str]) -> int:
-    """`dvc ARGUMENTS` -> its exit status. DVC ends with 255 whatever a stage ended with; 2 and 130 of a stage are passed on."""
+    """`dvc ARGUMENTS` -> its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255."""
     from dvc.cli import main
 
     failures = _Failures()
     logger = logging.getLogger("dvc")
     logger.addHandler(failures)
     try:
-        code = main(list(arguments))
+        with _no_interrupt_lost():
+            code = main(list(arguments))
     finally:
         logger.removeHandler(failures)
     if code == _DVC_INTERRUPTED:
-        return 130
+        return INTERRUPTED
     return _PASSED_ON.get(failures.stage_status, code) if code else 0
 
 
@@ -40,7 +49,44 @@ class _Failures(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         while error is not None:
             if isinstance(error, KeyboardInterrupt):
-                self.stage_status = 130
+                self.stage_status = INTERRUPTED
             elif found := _STAGE_STATUS.search(str(error)):
                 self.stage_status = int(found[1])
             error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Within it a Ctrl-C that DVC did not heed ends the stage that DVC starts next.
+
+    What DVC reads its parameters with takes any exception for a value that does not match. While a stage runs DVC ignores
+    SIGINT, so a stage that runs after one was heard here was begun in spite of it.
+    """
+    heard = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = True
+        raise KeyboardInterrupt
+
+    def watch() -> None:
+        while not (heard and signal.getsignal(signal.SIGINT) is signal.SIG_IGN):
+            time.sleep(_LOOK_SECONDS)
+        _interrupt_children()
+
+    before = signal.signal(signal.SIGINT, hear)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_children() -> None:
+    """Send SIGINT to the children that a Ctrl-C in the terminal would reach."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with suppress(ProcessLookupError):
+            if os.getpgid(child.pid) == os.getpgrp():
+                os.kill(child.pid, signal.SIGINT)

@@ -6,6 +6,9 @@ import errno
 import os
 import re
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell reports one."""
+
 
 class UserError(Exception):
     """What is wrong, where, and what to do about it, in one sentence; `cli` prints it and exits with 2."""

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.errors import INTERRUPTED
 from pipeline.process import die_with_parent
 
 SOCKET = "REDIFINE_WARM"
@@ -57,7 +58,7 @@ def run_warm(arguments: list[str]) -> int | None:
             with suppress(ProcessLookupError):
                 os.killpg(int(fork), signal.SIGINT)
             connection.settimeout(_GRACE_SECONDS)
-            status = "130"
+            status = str(INTERRUPTED)
             with suppress(OSError):  # too late: the server ends the fork when this connection closes
                 status = answer.readline() or status
     if not status:  # the server was ended, and the fork with it: what it had not finished is begun again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -53,3 +54,32 @@ def test_ctrl_c_at_the_start_is_no_traceback(tmp_path: Path, seconds: float) -> 
     time.sleep(seconds)
     interrupted(started)
     assert started.process.returncode in (130, -2), started.said()
+
+
+_DEAF = """
+import os, signal, subprocess, sys, time
+import dvc.cli
+def deaf(arguments):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        pass
+    stage = subprocess.Popen(["sleep", "100"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("stage ended with", stage.wait())
+    return 255
+dvc.cli.main = deaf
+from pipeline.dvc_command import run_dvc
+sys.exit(run_dvc(["repro"]))
+"""
+
+
+def test_a_ctrl_c_that_dvc_swallows_ends_the_stage_that_it_starts_next(tmp_path: Path) -> None:
+    (tmp_path / "deaf.py").write_text(_DEAF)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "deaf.py"], env=environment() | {"PYTHONPATH": str(ROOT)}, timeout=60,
+        capture_output=True, text=True, check=False, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert done.stdout == "stage ended with -2\n", done.stderr

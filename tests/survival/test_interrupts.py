@@ -108,12 +108,12 @@ def test_a_command_that_needs_dvcs_lock_names_its_holder(tmp_path: Path, words: 
     assert lock_holder(project) is None
 
 
-def interrupted(started: Started) -> str:
-    """Press Ctrl-C -> all that was said; nobody may be left."""
+def interrupted(started: Started, starting: bool = False) -> str:
+    """Press Ctrl-C -> all that was said; nobody may be left. While Python itself is `starting` it says so in its own words."""
     os.killpg(started.process.pid, signal.SIGINT)
     started.process.wait(120)
     assert started.left_behind(10) == []
-    assert "Traceback" not in started.said(), started.said()
+    assert starting or "Traceback" not in started.said(), started.said()
     return started.said()
 
 
@@ -164,7 +164,8 @@ def test_ctrl_c_in_repro_ends_the_stage_too(trained: Path, tmp_path: Path, progr
     time.sleep(2.0)
     said = interrupted(started)
     assert "Stopped: " in said and "exited with 130" in said
-    # In DVC itself: at its start there is no stage.
-    started = start(project, tmp_path / "log", program, "repro")
-    time.sleep(1.0)
-    interrupted(started)
+    # In DVC itself, which looks at each stage before it starts one.
+    for seconds in (0.5, 1.0, 1.5):
+        started = start(project, tmp_path / "log", program, "repro")
+        time.sleep(seconds)
+        interrupted(started, starting=True)
