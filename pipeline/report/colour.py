@@ -44,7 +44,8 @@ def _mean_colour(found: Sequence[dict[str, Any]]) -> Figure:
     ]
     figure = against_k(
         "Mean colour",
-        "Mean of each channel, from 0 to 1, and as a swatch for k = 0 (the real images) to the last: a drift is a tint.",
+        "Mean of the red, green and blue channel, each line in its colour, from 0 to 1; and as a swatch for k = 0 (the real "
+        "images) to the last. A drift is a tint.",
         series,
         y_range=(0.0, 1.0),
     )

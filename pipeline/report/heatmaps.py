@@ -47,8 +47,8 @@ def fingerprints(record: FinishedChain) -> list[Figure]:
         ),
         Figure(
             "Fingerprint: autocorrelation of the residuals",
-            "How much a residual resembles itself when shifted: no shift in the middle. Lines and grids away from the middle "
-            "are the generator’s trace; compare them with the real images’. All k share the scale.",
+            "How much a residual resembles itself when shifted: no shift in the middle, which is 1 and off the scale. Lines "
+            "and grids away from it are the generator’s trace; compare them with the real images’. All k share the scale.",
             _tiles(correlations, correlation_scale(correlations)),
             paper="Fig. 40a",
             kind="wide",

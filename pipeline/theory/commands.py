@@ -56,7 +56,7 @@ def theory() -> None:
     """The paper's quantitative-trait model (section 4): simulate it, fit it to runs, forecast runs with it."""
 
 
-@theory.command()
+@theory.command(short_help="The paper's simulations (Fig. 4b, 25).")
 @_out
 @click.option("--iterations", type=click.IntRange(min=1), default=6, show_default=True)
 @click.option("--size", type=click.IntRange(min=100), default=20_000, show_default=True, help="Individuals in a population.")
@@ -72,7 +72,7 @@ def simulate(out: Path, iterations: int, size: int, replicates: int, seed: int) 
     click.echo(studies.simulate_paper(out, iterations, size, replicates, seed))
 
 
-@theory.command()
+@theory.command(short_help="r1, r2 and sigma_E of measured runs.")
 @_options(*_RUNS, *_ASSUMED, _out, _json)
 def fit(out: Path, as_json: bool, **options: Any) -> None:
     """Fit r1, r2 and sigma_E to the power S_k by least squares, with 95 % bands.
@@ -93,7 +93,7 @@ def fit(out: Path, as_json: bool, **options: Any) -> None:
     click.echo(_as_json(applied.fits_as_json(settings, fits)) if as_json else "\n\n".join(described))
 
 
-@theory.command()
+@theory.command(short_help="Later power S_k from earlier iterations.")
 @_options(*_RUNS)
 @click.option("--from", "last_known", type=click.IntRange(min=0), required=True, metavar="J", help="Last iteration known.")
 @click.option("--until", type=click.IntRange(min=1), metavar="K", help="Last iteration predicted; default: the run's last.")
@@ -114,7 +114,7 @@ def forecast(last_known: int, until: int | None, out: Path, as_json: bool, **opt
     click.echo(_as_json([asdict(prediction) for prediction in predicted]) if as_json else "\n\n".join(described))
 
 
-@theory.command("wright-fisher")
+@theory.command("wright-fisher", short_help="Variance lost by drift, without selection.")
 @_out
 @click.option("--size", "sizes", type=click.IntRange(min=2), multiple=True, default=(20, 100, 1000), show_default=True)
 @click.option("--iterations", type=click.IntRange(min=1), default=60, show_default=True)

@@ -55,7 +55,7 @@ def simulations(curves: Mapping[str, SimulatedCurve], title: str) -> str:
             right.errorbar(t, curve.sigma_P, 2 * curve.sigma_P_error, fmt="o", ms=4, color=colour)
         left.axhline(0.0, color=_QUIET, lw=0.8)
         _label(left, title, "iteration t", "mean of the trait")
-        _label(right, "lines: closed form; marks: simulated individuals", "iteration t", "deviation of the trait, $\\sigma_P$")
+        _label(right, "lines: closed form; marks: individuals, ± 2 s.e.", "iteration t", "deviation of the trait, $\\sigma_P$")
         left.legend()
 
     return _svg(draw, (10.0, 3.8), panels=(1, 2))
@@ -140,7 +140,7 @@ def wright_fisher(expected: Mapping[int, np.ndarray], found: Mapping[int, tuple[
             some = slice(None, None, max(len(t) // 12, 1))
             axes.plot(t, shares, ":", color=colour, label=f"N = {size}")
             axes.errorbar(t[some], mean[some], 2 * error[some], fmt="o", ms=4, color=colour)
-        _label(axes, "Wright-Fisher sampling, no selection", "iteration t", "share of the variance left")
+        _label(axes, "no selection; marks: simulated, ± 2 standard errors", "iteration t", "share of the variance left")
         axes.set_ylim(0.0, 1.05)
         axes.legend()
 
