@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,26 @@ from pipeline.verify.commands import verify
 _DVC_STAGE = "DVC_STAGE"
 
 
+_SECTIONS = {
+    "The chain": ("repro", "exp", "status", "preset", "set"),
+    "Its iterations, shared and checked": ("share", "get", "ls", "remote", "export", "import", "lineage", "verify"),
+    "Studies": ("compare", "sweep", "figure", "theory", "results"),
+    "Models and data": ("base", "convert", "dataset", "caption", "miniature"),
+    "This machine": ("doctor", "completion"),
+}
+
+
 class _Group(click.Group):
-    """Prints a UserError as one sentence and exits with 2."""
+    """Lists its commands by what they are for; prints a UserError as one sentence and exits with 2."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        for title, names in _SECTIONS.items():
+            formatter.write(f"{title}:\n")
+            with formatter.indentation():
+                formatter.write_dl([(f"{name:10}", self.commands[name].get_short_help_str(100)) for name in names])
+        rest = [name for name in self.commands if not any(name in names for names in _SECTIONS.values())]
+        formatter.write(f"Single stages, as DVC runs them:\n  {', '.join(rest)}\n")
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -69,7 +88,7 @@ class _Group(click.Group):
 def main() -> None:
     """Finetune a text-to-image model on its own output, again and again, and measure how it collapses.
 
-    The whole chain runs by `dvc repro`; each of its stages is a command here.
+    The whole chain runs by `redifine repro`, or `dvc repro`.
     """
     if _DVC_STAGE in os.environ:
         die_with_parent()
@@ -129,9 +148,10 @@ def exp(arguments: tuple[str, ...]) -> None:
 
     check_git(Path())
     check_settings(arguments)
-    if arguments[:1] == ("run",) and "--queue" not in arguments:
-        os.environ.update(warm.begin(Path()))
-    sys.exit(run_dvc(["exp", *arguments]))
+    runs_stages = arguments[:1] == ("run",) and "--queue" not in arguments
+    with warm.begun(Path()) if runs_stages else nullcontext():
+        code = run_dvc(["exp", *arguments])
+    sys.exit(code)
 
 
 for command in (

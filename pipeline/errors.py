@@ -41,5 +41,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python, torch on a CPU (by words alone) or torch on a GPU had no memory left."""
     if isinstance(error, MemoryError):
         return True
-    words = ("can't allocate memory", "not enough memory", "out of memory")
+    words = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

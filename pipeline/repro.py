@@ -5,7 +5,6 @@ DVC writes its stages and outputs under temporary names, but dvc.lock and its li
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -46,8 +45,9 @@ def repro(arguments: tuple[str, ...]) -> None:
             check_links(Path(params.folder))
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
-    os.environ.update(warm.begin(Path()))
-    sys.exit(run_dvc(["repro", *arguments]))
+    with warm.begun(Path()):
+        code = run_dvc(["repro", *arguments])
+    sys.exit(code)
 
 
 def check_links(folder: Path) -> None:

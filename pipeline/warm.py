@@ -15,7 +15,8 @@ import signal
 import socket
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +32,7 @@ _HERE = str(Path(__file__).resolve().parent)
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 10.0
 _PLACES = Path(".dvc/tmp")
-"""Where the servers of `begin` listen: from the project's root, because a socket's path must be short."""
+"""Where the servers of `begun` listen: from the project's root, because a socket's path must be short."""
 
 
 def run_warm(arguments: list[str]) -> int | None:
@@ -67,11 +68,12 @@ def run_warm(arguments: list[str]) -> int | None:
     return code if code >= 0 else 128 - code  # as a shell reports a signal
 
 
-def begin(folder: Path) -> dict[str, str]:
-    """Start a server for the stages that DVC runs in `folder`; returns the variable that names it, for their environment.
+@contextmanager
+def begun(folder: Path) -> Iterator[None]:
+    """Within it a server runs for the stages that DVC runs in `folder`, and the environment names it.
 
-    It ends with this process, also when that has become another program meanwhile; so it is for Linux only. Where there is a
-    GPU imports are the least, and none is started.
+    It ends with this process, whatever ends that; so it is for Linux only. Where there is a GPU imports are the least, and
+    none is started.
     """
     import subprocess
 
@@ -79,20 +81,29 @@ def begin(folder: Path) -> dict[str, str]:
     from pipeline.sweep.machine import gpus
 
     if sys.platform != "linux" or os.environ.get(SOCKET) or not (folder / _PLACES).is_dir() or gpus():
-        return {}
+        yield
+        return
     for left in (folder / _PLACES).glob("redifine-warm-*"):
         if not Path("/proc", left.name.rpartition("-")[2]).exists():
             left.unlink(missing_ok=True)
     place = _PLACES / f"redifine-warm-{os.getpid()}"  # of its own: another run in this clone ends with its server
-    (folder / place).unlink(missing_ok=True)
+    path = (folder / place).absolute()
+    path.unlink(missing_ok=True)
     silent = subprocess.DEVNULL
     with _listening(str(folder / place)) as listener:  # from now on, so that the first stage finds it
         number = listener.fileno()
-        subprocess.Popen(
+        server = subprocess.Popen(
             tied([sys.executable, "-m", "pipeline.warm", str(number)]), cwd=folder, pass_fds=[number],
             stdin=silent, stdout=silent, stderr=silent, start_new_session=True,
         )  # fmt: skip
-    return {SOCKET: place.as_posix()}
+    os.environ[SOCKET] = place.as_posix()
+    try:
+        yield
+    finally:
+        del os.environ[SOCKET]
+        path.unlink(missing_ok=True)
+        server.kill()
+        server.wait()
 
 
 def _listening(path: str) -> socket.socket:

@@ -28,6 +28,14 @@ def dvc(project: Path, *arguments: str, check: bool = True) -> subprocess.Comple
     return done
 
 
+def redifine(project: Path, *arguments: str) -> str:
+    """What a command of the project's own copy of the code prints."""
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
@@ -130,6 +138,18 @@ def test_a_changed_parameter_reruns_its_readers_alone(finished: Path, change: di
         (finished / "params.yaml").write_text(before)
     assert rerun <= running
     assert not kept & running
+
+
+def test_an_iteration_fetched_into_another_clone_is_computed_again_byte_for_byte(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "a")
+    redifine(tmp_path / "a", "remote", "../store")
+    git(tmp_path / "a", "commit", "--all", "--quiet", "-m", "remote")
+    redifine(tmp_path / "a", "share")
+    git(tmp_path, "clone", "--quiet", "a", "b")
+    redifine(tmp_path / "b", "get", "2")
+    assert [path.name for path in (tmp_path / "b/data").glob("D_*")] == ["D_2"]
+    assert "files byte-equal, 0 within the tolerance, 0 beyond it" in redifine(tmp_path / "b", "verify", "2")
+    assert "k = 2    done     done     done     done     done" in redifine(tmp_path / "b", "status")
 
 
 def test_a_longer_chain_runs_only_the_new_iterations(finished: Path, tmp_path: Path) -> None:

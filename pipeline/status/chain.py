@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage
 
-State = Literal["done", "stale", "missing", "running", "waiting"]
+State = Literal["done", "absent", "stale", "missing", "running", "waiting"]
+SETTLED: frozenset[State] = frozenset({"done", "absent"})
+"""States in which nothing is to be computed."""
 
 
 @dataclass(frozen=True)
 class StageState:
     """`name` is DVC's, such as "train@2". `reasons` say what is missing or has changed; for "waiting", what it waits for.
 
-    done: nothing to do. missing: its outputs are not here. stale: an input or output has changed. running: DVC runs it now.
-    waiting: nothing of its own has changed, but a stage that it builds on is not done.
+    done: nothing to do. absent: it ran, and its outputs are not here, as after `redifine get K`. missing: it has not run.
+    stale: an input or output has changed. running: DVC runs it now. waiting: nothing of its own has changed, but a stage that
+    it builds on has yet to run.
     """
 
     name: str
@@ -48,7 +51,8 @@ def read_chain(root: Path) -> list[StageState]:
 
     try:
         with Repo(str(root)) as repo, _locked(repo):
-            return with_waiting({_name(stage): _own_state(stage) for stage in _ordered(repo)}, _upstream(repo))
+            recorded = {str(out) for stage in repo.index.stages for out in stage.outs if out.hash_info}
+            return with_waiting({_name(stage): _own_state(stage, recorded) for stage in _ordered(repo)}, _upstream(repo))
     except DvcException as error:
         raise UserError(f"DVC cannot read the chain in {root}: {' '.join(str(error).split())}") from error
 
@@ -87,8 +91,8 @@ def _name(stage: Stage) -> str:
     return str(getattr(stage, "name", None) or stage.addressing)
 
 
-def _own_state(stage: Stage) -> StageState:
-    """What is to be said of a stage without looking at others."""
+def _own_state(stage: Stage, recorded: Set[str]) -> StageState:
+    """What is to be said of a stage without looking at the states of others; `recorded`: the outputs of those that ran."""
     from dvc.lock import LockError
 
     name = _name(stage)
@@ -100,7 +104,7 @@ def _own_state(stage: Stage) -> StageState:
         return StageState(name, "waiting", ("what it reads is being written",))
     if all(not out.hash_info for out in stage.outs):
         return StageState(name, "missing", ("not run yet",))
-    return classify(name, status)
+    return classify(name, status, recorded)
 
 
 def _is_written(stage: Stage) -> bool:
@@ -111,10 +115,11 @@ def _is_written(stage: Stage) -> bool:
     return False
 
 
-def classify(name: str, status: list[str | dict[str, Any]]) -> StageState:
+def classify(name: str, status: list[str | dict[str, Any]], recorded: Set[str] = frozenset()) -> StageState:
     """DVC's list of changes of one stage -> state and reasons.
 
-    A list such as [{"changed deps": {"data/D_0": "modified", "params.yaml": {"cfg": "modified"}}}, "changed command"].
+    A list such as [{"changed deps": {"data/D_0": "modified", "params.yaml": {"cfg": "modified"}}}, "changed command"]. An input
+    that is not here has not changed when it is one of `recorded`, the outputs of other stages.
     """
     changes: dict[str, str] = {}
     missing: list[str] = []
@@ -126,12 +131,12 @@ def classify(name: str, status: list[str | dict[str, Any]]) -> StageState:
             for path, change in entries.items():
                 if what == "changed outs" and change in ("deleted", "not in cache"):
                     missing.append(path)
-                else:
+                elif not (what == "changed deps" and change == "deleted" and path in recorded):
                     changes |= _named(path, change, "output " if what == "changed outs" else "")
     if changes:
         return StageState(name, "stale", tuple(f"{what} {change}" for what, change in changes.items()))
     if missing:
-        return StageState(name, "missing", (f"{', '.join(missing)} not here: 'dvc checkout', else 'dvc pull'",))
+        return StageState(name, "absent", (f"{', '.join(missing)} not here: 'dvc checkout', else 'dvc pull'",))
     return StageState(name, "done")
 
 
@@ -143,11 +148,11 @@ def _named(path: str, change: Any, prefix: str) -> dict[str, str]:
 
 
 def with_waiting(own: Mapping[str, StageState], upstream: Mapping[str, set[str]]) -> list[StageState]:
-    """Turn "done" into "waiting" downstream of what is not done; `own` must have dependencies first."""
+    """Turn what is settled into "waiting" downstream of what is not; `own` must have dependencies first."""
     found: dict[str, StageState] = {}
     for name, state in own.items():
-        blocking = sorted(other for other in upstream.get(name, ()) if other in found and found[other].state != "done")
-        waits = state.state == "done" and blocking
+        blocking = sorted(other for other in upstream.get(name, ()) if other in found and found[other].state not in SETTLED)
+        waits = state.state in SETTLED and blocking
         found[name] = StageState(name, "waiting", (f"for {', '.join(blocking)}",)) if waits else state
     return list(found.values())
 

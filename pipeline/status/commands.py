@@ -26,7 +26,7 @@ def status(as_json: bool) -> None:
     parameters.load(Path(os.path.relpath(root / parameters.FILE)))
     stages = chain.read_chain(root)
     fids = chain.read_fids(root, stages)
-    rest = times.rest([stage.name for stage in stages if stage.state != "done"], times.read_times(root))
+    rest = times.rest([stage.name for stage in stages if stage.state not in chain.SETTLED], times.read_times(root))
     left = leftovers(root)
     if as_json:
         told = words.as_json(stages, fids, rest) | {"killed_experiment": "; ".join(left) if left else None}

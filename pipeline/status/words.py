@@ -11,6 +11,7 @@ from pipeline.status.times import FILE, Rest
 
 _COLUMNS = ("curate", "train", "sample", "measure", "analyse")
 _WIDTH = 9
+_ABSENT = ("they ran, their outputs are not here: 'dvc checkout' or 'redifine get', else 'dvc pull'",)
 
 
 def table(stages: Sequence[StageState], fids: Mapping[int, float]) -> list[str]:
@@ -27,11 +28,14 @@ def table(stages: Sequence[StageState], fids: Mapping[int, float]) -> list[str]:
 
 
 def reasons(stages: Sequence[StageState]) -> list[str]:
-    """What is not done and why; stages of one kind with the same reason share a line."""
+    """What is not done and why; stages of one kind with the same reason share a line, and all that are absent."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = defaultdict(list)
     for stage in stages:
         if stage.state in ("stale", "missing", "running"):
             groups[(stage.kind, stage.state, stage.reasons)].append(stage.name)
+    if absent := [stage for stage in stages if stage.state == "absent"]:
+        why = absent[0].reasons if len(absent) == 1 else _ABSENT
+        groups[("", "absent", why)] = [stage.name for stage in absent]
     return [
         f"{state}: {', '.join(names)}" + (f" ({'; '.join(why)})" if why else "") for (_, state, why), names in groups.items()
     ]

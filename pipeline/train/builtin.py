@@ -229,7 +229,7 @@ def _checked(losses: torch.Tensor, settings: Settings) -> list[float]:
     for step, value in enumerate(values, 1):
         if not math.isfinite(value):
             raise UserError(
-                f"the loss is {value} at step {step} of {settings.steps}, M_k was not written; lower unet_lr "
+                f"the loss is {value} at step {step} of {settings.steps}, no LoRA was written; lower unet_lr "
                 f"({settings.unet_lr}) and text_encoder_lr ({settings.text_encoder_lr}), or set precision: fp32"
             )
     return values

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.git import ask_git
 from pipeline.verify import consistency
 from pipeline.verify.fetched import Absent, not_fetched, read_absent
 from pipeline.verify.findings import Finding
 from pipeline.verify.hashes import Digest, digest_files, files_below
-from pipeline.verify.locked import FILE, Stage, cache_folder, read_lock, writers
+from pipeline.verify.locked import FILE, Stage, cache_folder, parse_lock, read_lock, writers
 from pipeline.verify.outputs import (
     Expected,
     expected_files,
@@ -46,6 +48,8 @@ class Audit:
     """Outputs, and files of a set that was fetched in part, that were never here; inputs that are not here."""
     note: str
     """What is not fetched, and how to get it, in one line; "" when all is here."""
+    uncommitted: tuple[str, ...]
+    """Outputs of which dvc.lock holds another hash than Git's HEAD: who changes both it and a file is not found out."""
 
 
 def audit(root: Path) -> Audit:
@@ -73,7 +77,7 @@ def audit(root: Path) -> Audit:
     known = _recorded(records)
     unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
     size = sum(digest.size for digest in digests.values())
-    return Audit(_without_echoes(found), len(digests), size, unrecorded, *_told(recorded, absent))
+    return Audit(_without_echoes(found), len(digests), size, unrecorded, *_told(recorded, absent), _uncommitted(root, stages))
 
 
 def _lock(root: Path) -> tuple[dict[str, Stage], list[Finding]]:
@@ -129,6 +133,15 @@ def _is_absent(path: str, absent: Absent, shards: Mapping[str, str]) -> bool:
 def _told(recorded: Sequence[str], absent: Absent) -> tuple[tuple[str, ...], str]:
     """What was never fetched, path by path and in one line."""
     return tuple(sorted(absent.outputs | absent.inputs)), not_fetched(recorded, absent)
+
+
+def _uncommitted(root: Path, stages: Mapping[str, Stage]) -> tuple[str, ...]:
+    if FILE not in changed_files(root, FILE):
+        return ()
+    with suppress(UserError):
+        held = {item.path: item.md5 for item, _ in writers(parse_lock(ask_git(root, "show", f"HEAD:./{FILE}") or ""))}
+        return tuple(sorted(item.path for item, _ in writers(stages) if held.get(item.path) != item.md5))
+    return ()
 
 
 def _recorded(records: Records) -> set[str]:

@@ -87,6 +87,13 @@ def _show_audit(found: Audit, as_json: bool) -> bool:
         )
     if found.note:
         click.echo(found.note)
+    if found.uncommitted:
+        named = ", ".join(found.uncommitted[:3]) + (", ..." if len(found.uncommitted) > 3 else "")
+        click.echo(
+            f"Note: dvc.lock is not HEAD's in {len(found.uncommitted)} outputs ({named}); once it is committed, nobody can "
+            "change it and a file together unnoticed",
+            err=True,
+        )
     wrong = len({finding.path for finding in found.findings})
     click.echo(f"{found.files} files, {found.size / 2**20:.1f} MiB: {f'{wrong} wrong' if wrong else 'all as recorded'}")
     return not found.findings

@@ -70,13 +70,31 @@ def test_a_changed_parameter_is_named_and_what_follows_waits(project: Path) -> N
     (project / "params.yaml").write_text(before)
 
 
-def test_outputs_that_are_not_here_are_missing_with_the_command_that_brings_them(project: Path) -> None:
+def test_outputs_that_are_not_here_are_absent_with_the_command_that_brings_them(project: Path) -> None:
     content = (project / "d2").read_bytes()
     (project / "d2").unlink()
     found = {stage.name: stage for stage in chain.read_chain(project)}
-    assert found["train@2"].state == "missing" and "d2 not here: 'dvc checkout'" in found["train@2"].reasons[0]
+    assert found["train@2"].state == "absent" and "d2 not here: 'dvc checkout'" in found["train@2"].reasons[0]
     (project / "d2").write_bytes(content)
     assert states(project)["train@2"] == "done"
+
+
+def test_an_iteration_whose_forebears_were_not_fetched_is_done(project: Path) -> None:
+    contents = {name: (project / name).read_bytes() for name in ("d0", "d1")}
+    for name in contents:
+        (project / name).unlink()
+    try:
+        expected = {"prepare": "absent", "train@1": "absent", "train@2": "done", "train@3": "missing"}
+        assert states(project) == expected
+        lines = words.reasons(chain.read_chain(project))
+        assert lines[0] == "missing: train@3 (not run yet)" and lines[1].startswith("absent: prepare, train@1 (they ran")
+        before = (project / "params.yaml").read_text()
+        (project / "params.yaml").write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
+        assert states(project) == dict.fromkeys(expected, "waiting") | {"prepare": "stale", "train@3": "missing"}
+        (project / "params.yaml").write_text(before)
+    finally:
+        for name, content in contents.items():
+            (project / name).write_bytes(content)
 
 
 def test_a_stage_that_another_process_runs_is_running(project: Path) -> None:

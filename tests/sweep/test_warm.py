@@ -96,11 +96,11 @@ def test_ctrl_c_ends_the_fork_as_it_ends_a_process_of_its_own(server: tuple[psut
 
 
 BEGIN = """
-import os, sys
+import subprocess, sys
 from pathlib import Path
 from pipeline import warm
-os.environ.update(warm.begin(Path()))
-os.execvp("sh", ["sh", "-c", '"$0" -m pipeline curate --k 1; true', sys.executable])
+with warm.begun(Path()):
+    subprocess.run([sys.executable, "-m", "pipeline", "curate", "--k", "1"])
 """
 
 
@@ -110,15 +110,15 @@ only_linux = pytest.mark.skipif(
 
 
 class begun:
-    """A stage that waits for ever, its params.yaml being a pipe without a writer, below a shell that has begun a server."""
+    """A stage that waits for ever, its params.yaml being a pipe without a writer, below a program that has begun a server."""
 
     def __init__(self, folder: Path) -> None:
         environment = {key: value for key, value in os.environ.items() if key != warm.SOCKET}
         environment |= {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "DVC_STAGE": "curate"}
-        self.shell = subprocess.Popen([sys.executable, "-c", BEGIN], cwd=folder, env=environment, stderr=subprocess.PIPE)
-        self.process = psutil.Process(self.shell.pid)
+        self.starter = subprocess.Popen([sys.executable, "-c", BEGIN], cwd=folder, env=environment, stderr=subprocess.PIPE)
+        self.process = psutil.Process(self.starter.pid)
         while not (forks := [child for child in self.process.children(recursive=True) if _is_a_fork(child)]):
-            assert self.shell.poll() is None
+            assert self.starter.poll() is None
             time.sleep(0.05)
         self.fork, self.server = forks[0], forks[0].parent()
 
@@ -126,8 +126,8 @@ class begun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.shell.kill()
-        self.shell.wait()
+        self.starter.kill()
+        self.starter.wait()
 
 
 @pytest.fixture
@@ -138,11 +138,23 @@ def place(tmp_path: Path) -> Path:
 
 
 @only_linux
-def test_a_server_lives_as_long_as_the_program_that_its_starter_has_become(place: Path) -> None:
+def test_a_server_ends_with_its_starter_when_that_is_killed(place: Path) -> None:
     with begun(place) as run:
-        assert run.server is not None and run.server.parent() == run.process and run.process.name() == "sh"
+        assert run.server is not None and run.server.parent() == run.process
         family = run.process.children(recursive=True)
     assert psutil.wait_procs(family, timeout=20)[1] == []
+
+
+@only_linux
+def test_nothing_is_left_of_a_server_that_is_no_longer_needed(place: Path) -> None:
+    with begun(place) as run:
+        assert list((place / ".dvc/tmp").iterdir()) != []
+        family = run.process.children(recursive=True)
+        with (place / "params.yaml").open("w") as pipe:
+            pipe.write("cfg: high\n")
+        assert b"cfg must be a number, got 'high'" in run.starter.communicate()[1]
+        assert run.starter.returncode == 0 and list((place / ".dvc/tmp").iterdir()) == []
+        assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
 @pytest.mark.slow
@@ -162,7 +174,7 @@ def test_a_stage_whose_server_is_killed_begins_again_by_itself(place: Path) -> N
         run.server.kill()
         assert psutil.wait_procs([run.fork], timeout=20)[1] == []
         (place / "params.yaml").write_text("cfg: high\n")
-        assert b"cfg must be a number, got 'high'" in run.shell.communicate()[1]
+        assert b"cfg must be a number, got 'high'" in run.starter.communicate()[1]
 
 
 def _is_a_fork(process: psutil.Process) -> bool:

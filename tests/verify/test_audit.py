@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -198,6 +199,18 @@ def test_a_changed_hash_in_dvc_lock_is_found(chain: Path) -> None:
     md5 = next(item.md5 for item in read_lock(chain)["train@1"].outs)
     (chain / "dvc.lock").write_text(lock.replace(md5, "0" * 32 + ".dir", 1))
     assert "dvc.lock" in named(audit(chain))
+
+
+def test_a_file_changed_together_with_dvc_lock_is_told_from_what_git_holds(chain: Path) -> None:
+    assert audit(chain).uncommitted == ()
+    before = (chain / "metrics/2.json").read_bytes()
+    (chain / "metrics/2.json").write_bytes(before + b" ")
+    old, new = (hashlib.md5(content).hexdigest() for content in (before, before + b" "))
+    lock = (chain / "dvc.lock").read_text()
+    assert old in lock
+    (chain / "dvc.lock").write_text(lock.replace(old, new))
+    found = audit(chain)
+    assert (found.findings, found.uncommitted) == ((), ("metrics/2.json",))
 
 
 def test_without_dvcs_list_of_a_folders_files_the_folder_is_named(chain: Path) -> None:
