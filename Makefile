@@ -13,6 +13,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(CURDIR)/.venv/bin
 SD_SCRIPTS := vendor/sd-scripts
 export PATH := $(BIN):$(PATH)
+# What is imported is compiled once and kept, since nothing was at the installation.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: repro test test-slow vendor lint format lock env env-cuda clean
 .DEFAULT_GOAL := help
@@ -45,8 +47,10 @@ repro: env
 	$(BIN)/redifine repro
 	@echo "Done: open report/index.html"
 
+# One more than two cores have: many tests wait for other processes.
+WORKERS ?= 3
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-slow: env
 	$(BIN)/python -m pytest -q -m slow

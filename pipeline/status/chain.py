@@ -51,8 +51,8 @@ def read_chain(root: Path) -> list[StageState]:
 
     try:
         with Repo(str(root)) as repo, _locked(repo):
-            recorded = {str(out) for stage in repo.index.stages for out in stage.outs if out.hash_info}
-            return with_waiting({_name(stage): _own_state(stage, recorded) for stage in _ordered(repo)}, _upstream(repo))
+            absent = {str(out) for stage in repo.index.stages for out in stage.outs if out.hash_info and not out.exists}
+            return with_waiting({_name(stage): _own_state(stage, absent) for stage in _ordered(repo)}, _upstream(repo))
     except DvcException as error:
         raise UserError(f"DVC cannot read the chain in {root}: {' '.join(str(error).split())}") from error
 
@@ -91,8 +91,8 @@ def _name(stage: Stage) -> str:
     return str(getattr(stage, "name", None) or stage.addressing)
 
 
-def _own_state(stage: Stage, recorded: Set[str]) -> StageState:
-    """What is to be said of a stage without looking at the states of others; `recorded`: the outputs of those that ran."""
+def _own_state(stage: Stage, absent: Set[str]) -> StageState:
+    """What is to be said of a stage without looking at the states of others; `absent`: recorded outputs that are not here."""
     from dvc.lock import LockError
 
     name = _name(stage)
@@ -104,7 +104,7 @@ def _own_state(stage: Stage, recorded: Set[str]) -> StageState:
         return StageState(name, "waiting", ("what it reads is being written",))
     if all(not out.hash_info for out in stage.outs):
         return StageState(name, "missing", ("not run yet",))
-    return classify(name, status, recorded)
+    return classify(name, status, absent)
 
 
 def _is_written(stage: Stage) -> bool:
@@ -115,11 +115,11 @@ def _is_written(stage: Stage) -> bool:
     return False
 
 
-def classify(name: str, status: list[str | dict[str, Any]], recorded: Set[str] = frozenset()) -> StageState:
+def classify(name: str, status: list[str | dict[str, Any]], absent: Set[str] = frozenset()) -> StageState:
     """DVC's list of changes of one stage -> state and reasons.
 
     A list such as [{"changed deps": {"data/D_0": "modified", "params.yaml": {"cfg": "modified"}}}, "changed command"]. An input
-    that is not here has not changed when it is one of `recorded`, the outputs of other stages.
+    has not changed when it only lacks what is `absent`, recorded outputs that are not here.
     """
     changes: dict[str, str] = {}
     missing: list[str] = []
@@ -131,13 +131,20 @@ def classify(name: str, status: list[str | dict[str, Any]], recorded: Set[str] =
             for path, change in entries.items():
                 if what == "changed outs" and change in ("deleted", "not in cache"):
                     missing.append(path)
-                elif not (what == "changed deps" and change == "deleted" and path in recorded):
+                elif not (what == "changed deps" and _lacks(path, change, absent)):
                     changes |= _named(path, change, "output " if what == "changed outs" else "")
     if changes:
         return StageState(name, "stale", tuple(f"{what} {change}" for what, change in changes.items()))
     if missing:
         return StageState(name, "absent", (f"{', '.join(missing)} not here: 'dvc checkout', else 'dvc pull'",))
     return StageState(name, "done")
+
+
+def _lacks(path: str, change: Any, absent: Set[str]) -> bool:
+    """Whether an input is not here because it is, or lies in, an absent output; or differs because it holds one."""
+    if change == "deleted":
+        return any(path == out or path.startswith(f"{out}/") for out in absent)
+    return change == "modified" and any(out.startswith(f"{path}/") for out in absent)
 
 
 def _named(path: str, change: Any, prefix: str) -> dict[str, str]:
