@@ -101,7 +101,7 @@ def running_stages(text: str) -> set[str]:
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     """A project whose chain has run once; tests leave it as they found it."""
     project = new_project(tmp_path_factory.mktemp("chain") / "project", tiny_model)
-    dvc(project, "repro")
+    redifine(project, "repro")
     git(project, "add", "-A")
     git(project, "commit", "--quiet", "-m", "run")
     return project
