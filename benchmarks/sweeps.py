@@ -53,7 +53,7 @@ def new_project(folder: Path, chains: int, iterations: int) -> Path:
     (project / FILE).write_text(f"title: guidance\ngrid: {{cfg: [{values}]}}\n")
     git(project, "init", "--quiet", "--bare", str(folder / "origin.git"))
     git(project, "remote", "add", "origin", str(folder / "origin.git"))
-    dvc(project, "remote", "add", "--quiet", "--default", "shared", str(folder / "remote"))
+    dvc(project, "remote", "add", "--quiet", "--force", "--default", "shared", str(folder / "remote"))
     for words in (("config", "user.name", "Test"), ("config", "user.email", "test@example.com"), ("add", "-A")):
         git(project, *words)
     git(project, "commit", "--quiet", "-m", "a sweep")

@@ -10,11 +10,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
+import click
+
 from pipeline.errors import INTERRUPTED
+from pipeline.submodule import remove_dangling_link
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
+_STAGE_NAME = re.compile(r"failed to reproduce '([^']+)'")
 _PASSED_ON = {2: 2, INTERRUPTED: INTERRUPTED, -signal.SIGINT: INTERRUPTED}
 """A stage's exit status -> this command's, where it means something: one sentence said what to do; Ctrl-C."""
 _DVC_INTERRUPTED = 252
@@ -26,33 +31,43 @@ def run_dvc(arguments: Sequence[str]) -> int:
     from dvc.cli import main
 
     failures = _Failures()
-    logger = logging.getLogger("dvc")
-    logger.addHandler(failures)
+    handlers = logging.getLogger("dvc").handlers
+    for handler in handlers:
+        handler.addFilter(failures)
     try:
         with _no_interrupt_lost():
             code = main(list(arguments))
     finally:
-        logger.removeHandler(failures)
+        for handler in handlers:
+            handler.removeFilter(failures)
+        remove_dangling_link(Path())  # which DVC's Git library may have made meanwhile
     if code == _DVC_INTERRUPTED:
         return INTERRUPTED
-    return _PASSED_ON.get(failures.stage_status, code) if code else 0
+    if not code or failures.status not in _PASSED_ON:
+        return code
+    if failures.status == 2:
+        click.echo(f"{failures.stage} ended there; what it had made before is in DVC's cache ('dvc checkout')", err=True)
+    return _PASSED_ON[failures.status]
 
 
-class _Failures(logging.Handler):
-    """Remembers with what the stage ended whose failure DVC last reported."""
+class _Failures(logging.Filter):
+    """Remembers which stage failed and how it ended, and drops what DVC says of it where the stage has said all there is."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.stage_status = 0
+    stage, status = "the stage", 0
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return True
         while error is not None:
             if isinstance(error, KeyboardInterrupt):
-                self.stage_status = INTERRUPTED
+                self.status = INTERRUPTED
             elif found := _STAGE_STATUS.search(str(error)):
-                self.stage_status = int(found[1])
+                self.status = int(found[1])
+            if found := _STAGE_NAME.search(str(error)):
+                self.stage = found[1]
             error = error.__cause__ or error.__context__
+        return self.status not in (2, INTERRUPTED)
 
 
 @contextmanager

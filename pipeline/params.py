@@ -224,7 +224,7 @@ def _sentence(detail: Any) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     kind, context, got = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "extra_forbidden":
-        return f"unknown key {key!r}{_did_you_mean(key)}"
+        return f"unknown key {key!r}{_did_you_mean(key)}, got {got!r}"
     if kind == "missing":
         return f"{key} is missing"
     if kind == "value_error":

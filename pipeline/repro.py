@@ -18,6 +18,7 @@ from pipeline import params as parameters
 from pipeline import warm
 from pipeline.dvc_command import run_dvc
 from pipeline.errors import UserError, printable
+from pipeline.params import Params
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -41,8 +42,7 @@ def repro(arguments: tuple[str, ...]) -> None:
     """
     if parameters.FILE.is_file():
         params = parameters.load()
-        if params.dataset == "folder" and params.folder:
-            check_links(Path(params.folder))
+        check_folder(params)
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
     with warm.begun(Path()):
@@ -50,8 +50,18 @@ def repro(arguments: tuple[str, ...]) -> None:
     sys.exit(code)
 
 
-def check_links(folder: Path) -> None:
-    """Raise UserError for links that lead nowhere: DVC, which hashes the folder before any stage, ends in a riddle there."""
+def check_folder(params: Params) -> None:
+    """Raise UserError where DVC, which hashes the folder of raw images before any stage, would end in a riddle.
+
+    That is where it is not there, or holds links that lead nowhere.
+    """
+    if not params.folder:
+        return
+    folder = Path(params.folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
+    if params.dataset != "folder":
+        return
     broken = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
     if broken:
         names = ", ".join(map(printable, broken[:5])) + (", ..." if len(broken) > 5 else "")

@@ -12,18 +12,19 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def surroundings(device: str) -> dict[str, str | int]:
-    """This package's code, torch's version and threads, and the device's name: with another of them, rounding may differ."""
-    import torch
-
-    return {"code": code_hash(_PACKAGE), "threads": torch.get_num_threads(), **made_on(device)}
+    """This package's code and the machine as `made_on` has it: with another of them, rounding may differ."""
+    return {"code": code_hash(_PACKAGE), **made_on(device)}
 
 
-def made_on(device: str) -> dict[str, str]:
-    """What records of lineage tell of the machine: the GPU's name or the kind of processor, and the libraries; no host."""
+def made_on(device: str) -> dict[str, str | int]:
+    """What records of lineage tell of the machine: the GPU's name or the kind of processor, torch's threads, which decide
+    how sums are rounded on a processor, and the libraries; no host.
+    """
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device} ({platform.machine()})"
-    return {"device": name, "torch": torch.__version__} | {library: version(library) for library in _LIBRARIES}
+    found: dict[str, str | int] = {library: version(library) for library in _LIBRARIES}
+    return found | {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def code_hash(package: Path) -> str:

@@ -51,7 +51,9 @@ class Origin:
 def read_stray(path: Path) -> Stray:
     """Raises UserError for a file that is missing, damaged, or neither a PNG nor a safetensors file."""
     if not path.is_file():
-        raise UserError(f"there is no file {path}; name an iteration K, a .png or a .safetensors file")
+        shards = sorted(path.parent.glob("*.tar")) if path.suffix.lower() in _IMAGES else []
+        where = f"unpack it with 'tar -xf' from one of the {len(shards)} tar shards beside it, or " if shards else ""
+        raise UserError(f"there is no file {path}; {where}name an iteration K, a .png or a .safetensors file")
     if path.suffix.lower() in _IMAGES:
         says = _image_text(path)
     elif path.suffix.lower() in _WEIGHTS:

@@ -29,7 +29,9 @@ def write(root: Path) -> None:
     from pipeline.sweep import plan
 
     study, default = (tables.read_settings(root / tables.table_of(sweep)) for sweep in (tables.STUDY, tables.DEFAULT))
-    text = page(study, default, read_text(root / "docs/results_notes.md"), plan.load(root / tables.STUDY))
+    here = {tables.STUDY.stem, tables.DEFAULT.stem}
+    others = {path.stem: plan.load(path) for path in sorted((root / plan.FOLDER).glob("*.yaml")) if path.stem not in here}
+    text = page(study, default, read_text(root / "docs/results_notes.md"), plan.load(root / tables.STUDY), others)
     write_bytes(root / "docs/first-screen.png", encode_png(figures.first_screen(root)))
     figures.draw(study, default, root)
     write_text(root / "docs/results.md", text)

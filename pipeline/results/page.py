@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
-from pipeline.compare.figures import entropy_figure, told
+from pipeline.compare.figures import entropy_figure, entropy_points, told
 from pipeline.compare.groups import COLUMNS, Setting
+from pipeline.report.memory import pearson
 from pipeline.report.words import counted
+from pipeline.results import forecasts
 from pipeline.results.claims import CLAIMS, Claim, judge
 from pipeline.results.figures import CURVES, picture
 from pipeline.results.tables import DEFAULT, STUDY, table_of
@@ -17,8 +20,12 @@ _DOTTED = {"fid": " (dotted: two halves of the real images)"}
 PICTURED = {"cfg7.5": "guidance 7.5", "cfg1": "guidance 1.0", "cfg2.5": "guidance 2.5", "redifine": "ReDiFine"}
 
 
-def page(study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep: plan.Sweep) -> str:
-    """The whole page as Markdown; `notes` are words above the numbers, `sweep` is what the study was to run."""
+def page(
+    study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep: plan.Sweep, others: Mapping[str, plan.Sweep]
+) -> str:
+    """The whole page as Markdown; `notes` are words above the numbers, `sweep` is what the study was to run, and `others` are
+    the project's sweeps whose numbers are not on the page, by name.
+    """
     parts = [
         "# Results on the miniature",
         f"Made by `make results`, which runs the chains of {STUDY} and {DEFAULT} and collects their numbers. "
@@ -32,6 +39,7 @@ def page(study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep
         _figures(DEFAULT),
         *(_pictures(setting.name) for setting in default),
         "## The papers' claims",
+        _how_judged(),
         *(_claim(claim, study) for claim in CLAIMS),
         "## The study: every arm",
         _what_ran(study, sweep),
@@ -41,13 +49,33 @@ def page(study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep
         _table(study),
         _figures(STUDY),
         *_entropy(study),
+        forecasts.paragraph(study),
+        _elsewhere(others),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _how_judged() -> str:
+    count = sum(len(claim.checks) for claim in CLAIMS)
+    return (
+        "A claim counts as shown, or as contrary, only where the 95 % interval of the difference, taken seed by seed, lies on "
+        f"one side of 0. There are {count} comparisons and no correction for their number: one in twenty would be shown by "
+        'chance. With three seeds an interval is wide; "not resolved" says that these runs cannot tell, not that there is no '
+        "difference. What stands in brackets behind a verdict is a guess at why, and no measurement."
+    )
 
 
 def _claim(claim: Claim, study: Sequence[Setting]) -> str:
     findings = "\n".join(f"- {judge(check, study).sentence()}" for check in claim.checks)
     return f"**{claim.text}** ({claim.source}).\n\n{findings}"
+
+
+def _elsewhere(others: Mapping[str, plan.Sweep]) -> str:
+    listed = "\n".join(f"- {name}: {sweep.title}" for name, sweep in others.items())
+    return (
+        "Prepared (`redifine sweep run sweeps/NAME.yaml`), and not run for this page; some share arms with the study above, "
+        f"whose chains are smaller:\n\n{listed}"
+    )
 
 
 def _what_ran(study: Sequence[Setting], sweep: plan.Sweep) -> str:
@@ -68,7 +96,19 @@ def _entropy(study: Sequence[Setting]) -> list[str]:
     figure = entropy_figure(study)
     if figure is None:
         return []
-    return [f"{figure.title} (second paper). {figure.note}", "![entropy and generalisation](results/entropy.svg)"]
+    return [
+        f"{figure.title} (second paper). {figure.note} {_within_chains(study)}",
+        "![entropy and generalisation](results/entropy.svg)",
+    ]
+
+
+def _within_chains(study: Sequence[Setting]) -> str:
+    """The correlation without what differs between settings: chain by chain."""
+    chains = [entropy_points([Setting(setting.name, (run,))]) for setting in study for run in setting.runs]
+    found = [r for points in chains if (r := pearson([x for _, _, x, _ in points], [y for _, _, _, y in points])) is not None]
+    if not found:
+        return ""
+    return f"Within single chains r is {median(found):.2f} in the median ({len(found)} chains of 6 to 12 points)."
 
 
 def _seeds(settings: Sequence[Setting]) -> str:

@@ -142,9 +142,10 @@ def classify(name: str, status: list[str | dict[str, Any]], absent: Set[str] = f
 
 def _lacks(path: str, change: Any, absent: Set[str]) -> bool:
     """Whether an input is not here because it is, or lies in, an absent output; or differs because it holds one."""
-    if change == "deleted":
-        return any(path == out or path.startswith(f"{out}/") for out in absent)
-    return change == "modified" and any(out.startswith(f"{path}/") for out in absent)
+    if change not in ("deleted", "modified"):
+        return False
+    inside = change == "deleted" and any(path == out or path.startswith(f"{out}/") for out in absent)
+    return inside or any(out.startswith(f"{path}/") for out in absent)
 
 
 def _named(path: str, change: Any, prefix: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.sweep.resources import Resources
 from pipeline.train.processes import NODES
@@ -32,7 +33,15 @@ dvc repro
 
 
 def script(folder: Path, params: Params, resources: Resources, nodes: int, python: Path) -> str:
-    """The text of the script; `resources` are those of each node, and `python` is the environment's."""
+    """The text of the script; `resources` are those of each node, and `python` is the environment's.
+
+    Raises UserError for a chain that could not be trained so.
+    """
+    total = nodes * max(resources.gpus, 1)
+    if params.trainer != "kohya":
+        raise UserError(f"only trainer: kohya trains on several nodes, and params.yaml says {params.trainer}; set it there")
+    if params.batch_size % total:
+        raise UserError(f"{total} processes cannot share batches of {params.batch_size}; make it a multiple of {total}")
     flags = {
         "job-name": "redifine", "nodes": nodes, "ntasks-per-node": 1, "time": resources.minutes,
         "partition": resources.partition, "gpus-per-node": resources.gpus or None, "cpus-per-task": resources.cpus,

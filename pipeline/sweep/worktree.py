@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from pipeline import params as parameters
 from pipeline import presets
 from pipeline.errors import UserError
-from pipeline.git import git
+from pipeline.git import ask_git, git
 from pipeline.params import Params
 from pipeline.sweep.plan import Chain
 
@@ -113,6 +113,14 @@ def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
                     shutil.copy2(file, target)
 
 
+def _but_inputs(folder: Path) -> list[str]:
+    """Git's words for leaving out what `_link_inputs` has put there: it was not in Git, and is not to get there."""
+    params = parameters.load(folder / parameters.FILE)
+    given = {name for key in _INPUTS if (name := getattr(params, key)) and not Path(name).is_absolute()}
+    # `git add` takes a word that leaves out what is ignored anyway for a mistake.
+    return [f":(exclude,literal){name}" for name in sorted(given) if ask_git(folder, "check-ignore", "--quiet", name) is None]
+
+
 def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
     """Make the worktree's result (dvc.lock, params.yaml, summary) the experiment `name`; returns its commit.
 
@@ -123,7 +131,7 @@ def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
     index.parent.mkdir(parents=True, exist_ok=True)
     index.unlink(missing_ok=True)
     git(folder, "read-tree", commit, index=index.resolve())
-    git(folder, "add", "--all", index=index.resolve())
+    git(folder, "add", "--all", "--", ".", *_but_inputs(folder), index=index.resolve())
     tree = git(folder, "write-tree", index=index.resolve())
     subject = f"dvc: commit experiment {name}" + (f"{_ON_ITS_WAY}{k}" if k is not None else "")
     made = git(folder, "commit-tree", "-p", commit, "-m", subject, tree)

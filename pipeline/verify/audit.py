@@ -49,7 +49,7 @@ class Audit:
     note: str
     """What is not fetched, and how to get it, in one line; "" when all is here."""
     uncommitted: tuple[str, ...]
-    """Outputs of which dvc.lock holds another hash than Git's HEAD: who changes both it and a file is not found out."""
+    """Stages of which dvc.lock does not hold what Git's HEAD does: who changes both it and a file is not found out."""
 
 
 def audit(root: Path) -> Audit:
@@ -139,8 +139,9 @@ def _uncommitted(root: Path, stages: Mapping[str, Stage]) -> tuple[str, ...]:
     if FILE not in changed_files(root, FILE):
         return ()
     with suppress(UserError):
-        held = {item.path: item.md5 for item, _ in writers(parse_lock(ask_git(root, "show", f"HEAD:./{FILE}") or ""))}
-        return tuple(sorted(item.path for item, _ in writers(stages) if held.get(item.path) != item.md5))
+        held = parse_lock(ask_git(root, "show", f"HEAD:./{FILE}") or "")
+        differing = tuple(sorted(name for name in {*stages, *held} if stages.get(name) != held.get(name)))
+        return differing or (FILE,)  # its other lines
     return ()
 
 

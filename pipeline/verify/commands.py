@@ -35,6 +35,8 @@ def verify(
 ) -> None:  # fmt: skip
     """Check the chain against its records: --all by every file's hash, K by computing iteration K again in a scratch copy.
 
+    --all reads the files in the work tree, not DVC's cache. K computes with as many threads as the record was made with.
+
     Exit code 0 when all of it holds, 1 when something does not, 2 on wrong use.
 
     Example: redifine verify 3 --images 0,12
@@ -90,8 +92,8 @@ def _show_audit(found: Audit, as_json: bool) -> bool:
     if found.uncommitted:
         named = ", ".join(found.uncommitted[:3]) + (", ..." if len(found.uncommitted) > 3 else "")
         click.echo(
-            f"Note: dvc.lock is not HEAD's in {len(found.uncommitted)} outputs ({named}); once it is committed, nobody can "
-            "change it and a file together unnoticed",
+            f"Note: dvc.lock is not what HEAD holds of {named}; once it is committed, nobody can change it and a file together "
+            "unnoticed",
             err=True,
         )
     wrong = len({finding.path for finding in found.findings})

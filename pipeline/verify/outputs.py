@@ -12,7 +12,7 @@ from pipeline.verify.hashes import Digest
 from pipeline.verify.locked import FILE, Item, Stage, folder_md5, inputs_of, read_listing, writers
 from pipeline.verify.tracked import changed_files
 
-RESTORE = "'dvc checkout --force' (after 'dvc fetch') restores it, 'dvc repro' makes it again"
+RESTORE = "delete it, then 'dvc checkout --force' (after 'dvc fetch') restores it, or 'dvc repro' makes it again"
 
 
 @dataclass

@@ -14,13 +14,14 @@ from pipeline.params import FILE, Params, check, load
 from pipeline.paths import Layout
 from pipeline.sets import Images
 from pipeline.shards import file_of
-from pipeline.storage import decode_image, read_jsonl
+from pipeline.storage import decode_image, read_json, read_jsonl
 from pipeline.verify.code import changed_code
 from pipeline.verify.difference import Comparison, Tolerance, relative_distance, with_features
 from pipeline.verify.hashes import files_below
 from pipeline.verify.locked import FILE as LOCK
 from pipeline.verify.locked import Stage, read_lock
 from pipeline.verify.pair import Pair
+from pipeline.verify.records import LINEAGE
 from pipeline.verify.scratch import package_root, run_stages, scratch_project
 
 
@@ -67,8 +68,9 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
             f"the images of {len(drawn)} prompts are drawn, in the record's batches of {params.sample_batch}: "
             "a batch of another size rounds otherwise"
         )
+    threads = _recorded_threads(root, k)
     with scratch_project(root, params, made, drawn) as scratch:
-        run_stages(scratch, _commands(k, bool(prompts), device))
+        run_stages(scratch, _commands(k, bool(prompts), device), threads)
         pair = Pair(root, scratch, tolerance)
         if prompts:
             found = pair.images(_images_of(root, k, prompts))
@@ -76,6 +78,14 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
             found = [comparison for path in _files(root, scratch, made) for comparison in pair.files(path)]
         distances = _feature_distances(root, scratch, found, params)
     return Verification(k, tuple(with_features(found, distances, tolerance)), tuple(notes))
+
+
+def _recorded_threads(root: Path, k: int) -> int | None:
+    """Torch's threads when M_k was trained: with another number a processor rounds sums otherwise. None: not recorded."""
+    path = Layout(root).model(k) / LINEAGE
+    made_on = read_json(path, {}).get("made_on") if path.is_file() else None
+    found = made_on.get("threads") if isinstance(made_on, dict) else None
+    return found if isinstance(found, int) and 0 < found < 10_000 else None
 
 
 def _with_their_batches(root: Path, prompts: Collection[int], params: Params) -> Collection[int]:

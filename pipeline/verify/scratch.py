@@ -63,18 +63,23 @@ def _chosen(layout: Layout, prompts: Collection[int]) -> list[dict[str, Any]]:
     return rows
 
 
-def run_stages(scratch: Path, commands: Sequence[Sequence[str]]) -> None:
-    """Run some of the pipeline's own commands, in turn, in the scratch copy. Raises UserError when one fails."""
+def run_stages(scratch: Path, commands: Sequence[Sequence[str]], threads: int | None = None) -> None:
+    """Run some of the pipeline's own commands, in turn, in the scratch copy, with so many threads of torch (None: as ever).
+
+    Raises UserError when one fails.
+    """
     command = [sys.executable, "-m", "pipeline.verify.child", json.dumps(commands)]
-    done = subprocess.run(tied(command), cwd=scratch, env=_environment(os.environ), check=False)
+    done = subprocess.run(tied(command), cwd=scratch, env=_environment(os.environ, threads), check=False)
     if done.returncode != 0:
         names = ", ".join(arguments[0] for arguments in commands)
         raise UserError(f"a stage ({names}) failed in the scratch copy, see above; 'redifine verify --all' checks its inputs")
 
 
-def _environment(present: Mapping[str, str]) -> dict[str, str]:
+def _environment(present: Mapping[str, str], threads: int | None) -> dict[str, str]:
     """This very pipeline on the path, and nothing that says the stage was started by DVC."""
     kept = {name: value for name, value in present.items() if name not in _DVC}
+    if threads is not None:
+        kept["OMP_NUM_THREADS"] = str(threads)
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [str(package_root()), present.get("PYTHONPATH")]))}
 
 

@@ -49,6 +49,18 @@ def test_the_verdict_follows_the_interval(relation: str, fids: list[float], verd
     assert judge(Check("FID_K", "a", relation, "b"), arms).verdict == verdict
 
 
+@pytest.mark.parametrize(("relation", "verdict"), [("not below", "contrary"), ("not above", "shown")])
+def test_a_claim_may_deny_a_difference(relation: str, verdict: str) -> None:
+    assert judge(Check("FID_K", "a", relation, "b"), study(a=[9.0, 8.0, 7.0], b=[20.0, 20.0, 20.0])).verdict == verdict
+
+
+def test_a_remark_stands_with_its_verdict_alone() -> None:
+    check = Check("FID_K", "a", "below", "b", {"contrary": "because it rained"})
+    high, low = [30.0, 30.5, 29.5], [10.0, 10.5, 9.5]
+    assert judge(check, study(a=high, b=low)).sentence().endswith("**contrary** (because it rained)")
+    assert judge(check, study(a=low, b=high)).sentence().endswith("**shown**")
+
+
 def test_a_claim_may_compare_with_a_number() -> None:
     assert judge(Check("collapse rate", "a", "above", 0.0), study(a=[20.0, 21.0, 22.0])).verdict == "shown"
 

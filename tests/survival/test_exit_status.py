@@ -26,6 +26,7 @@ def project_of(folder: Path, command: str) -> Path:
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=folder, env=environment(), check=True)
     (folder / "dvc.yaml").write_text(f"stages:\n  only:\n    cmd: {command}\n    always_changed: true\n")
     shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "raw").mkdir()
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "-m", "a")
     return folder
@@ -37,7 +38,9 @@ def test_the_exit_status_of_a_stage_comes_through(tmp_path: Path, words: list[st
     project = project_of(tmp_path / "a", f"exit {ended}")
     done = start(project, tmp_path / "log", "pipeline", *words, PYTHONPATH=str(ROOT))
     assert done.process.wait(120) == code, done.said()
-    assert (f"exited with {ended}" in done.said()) == (ended != 0)
+    assert ("exited with 3" in done.said()) == (ended == 3)
+    assert ("only ended there; what it had made before is in DVC's cache" in done.said()) == (ended == 2)
+    assert done.said().count("ERROR") == (ended == 3)
     assert "Traceback" not in done.said()
 
 
@@ -83,3 +86,13 @@ def test_a_ctrl_c_that_dvc_swallows_ends_the_stage_that_it_starts_next(tmp_path:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert done.stdout == "stage ended with -2\n", done.stderr
+
+
+def test_a_missing_folder_of_raw_images_is_one_sentence(tmp_path: Path) -> None:
+    project = project_of(tmp_path / "a", "exit 0")
+    done = start(project, tmp_path / "log", "pipeline", "repro", PYTHONPATH=str(ROOT))
+    assert done.process.wait(120) == 0
+    (project / "raw").rmdir()
+    done = start(project, tmp_path / "log", "pipeline", "repro", PYTHONPATH=str(ROOT))
+    assert done.process.wait(120) == 2
+    assert done.said().startswith("Error: raw is not a folder; put the images") and done.said().count("\n") == 1

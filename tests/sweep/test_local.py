@@ -80,6 +80,26 @@ def test_the_clone_itself_is_untouched(swept: tuple[Path, list[local.Outcome]]) 
     assert not (swept[0] / "metrics").exists()
 
 
+def test_an_input_that_git_does_not_hold_does_not_get_there_with_the_experiment(
+    swept: tuple[Path, list[local.Outcome]], tmp_path: Path
+) -> None:
+    """An own raw folder, and a model, are linked into the worktree that becomes an experiment."""
+    folder = tmp_path / "worktree"
+    head = git(swept[0], "rev-parse", "HEAD")
+    worktree.check_out(swept[0], folder, head)
+    try:
+        for name in ("raw/a.png", "models/own/unet.safetensors", "metrics/1.json", "new.txt"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("x")
+        presets.assign({"model": "models/own", "cfg": 3.0}, folder / "params.yaml")
+        held = git(swept[0], "show", "--name-only", "--format=", worktree.save(folder, head, "kept-out")).splitlines()
+    finally:
+        worktree.remove(swept[0], folder)
+        git(swept[0], "update-ref", "-d", f"refs/exps/{head[:2]}/{head[2:]}/kept-out")
+    assert "params.yaml" in held and "new.txt" in held
+    assert not [name for name in held if name.startswith(("raw/", "models/own"))]
+
+
 def test_a_second_run_does_the_rest_alone(swept: tuple[Path, list[local.Outcome]], monkeypatch: pytest.MonkeyPatch) -> None:
     project = swept[0]
     monkeypatch.chdir(project)

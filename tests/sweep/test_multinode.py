@@ -70,9 +70,22 @@ def test_nodes_that_do_not_fit_are_told(
     assert str(caught.value).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"batch_size": 8}, "16 processes cannot share batches of 8; make it a multiple of 16"),
+        ({"batch_size": 16, "trainer": "builtin"}, "only trainer: kohya trains on several nodes"),
+    ],
+)
+def test_a_chain_that_could_not_be_trained_so_gets_no_script(values: dict[str, object], sentence: str) -> None:
+    params = check({"iterations": {"1": {"prev": 0}}} | values)
+    with pytest.raises(UserError, match=sentence):
+        multinode.script(Path("/a"), params, Resources(gpus=8), 2, Path("/opt/env/bin/python"))
+
+
 def test_the_script_is_a_shell_script_that_asks_for_what_it_shares_out(tmp_path: Path) -> None:
     folder = tmp_path / "a project"
-    params = check({"iterations": {"1": {"prev": 0}, "2": {"prev": 1}}})
+    params = check({"iterations": {"1": {"prev": 0}, "2": {"prev": 1}}, "batch_size": 16})
     resources = Resources(gpus=8, hours=2.5, partition="gpu", setup=["module load cuda"])
     text = multinode.script(folder, params, resources, 2, Path("/opt/env/bin/python"))
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)

@@ -210,7 +210,7 @@ def test_a_file_changed_together_with_dvc_lock_is_told_from_what_git_holds(chain
     assert old in lock
     (chain / "dvc.lock").write_text(lock.replace(old, new))
     found = audit(chain)
-    assert (found.findings, found.uncommitted) == ((), ("metrics/2.json",))
+    assert (found.findings, found.uncommitted) == ((), ("measure@2",))
 
 
 def test_without_dvcs_list_of_a_folders_files_the_folder_is_named(chain: Path) -> None:
