@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -87,14 +87,15 @@ def render(chart: Chart) -> Markup:
     points = [point for _, drawn in lines for point in drawn]
     if not points:
         return Markup('<p class="empty">Nothing was recorded.</p>')
-    points += [(x, y) for band in chart.bands for x, low, high in band.points for y in (low, high)]
     points += [point for dots in chart.dots for point in dots.points]
+    bands = _bounded(chart.bands, [y for _, y in points])
+    points += [(x, y) for band in bands for x, low, high in band.points for y in (low, high)]
     x_low, x_high = _widened(*(chart.x_range or (min(x for x, _ in points), max(x for x, _ in points))))
     ticks = _y_ticks(chart, [y for _, y in points])
     to_x = _scale(x_low, x_high, LEFT, chart.right)
     to_y = _scale(ticks[0], ticks[-1], chart.bottom, TOP, log=chart.log)
     body = [*_grid(chart, ticks, to_y), *_x_axis(chart, x_low, x_high, to_x)]
-    body += [_band(band, to_x, to_y) for band in chart.bands]
+    body += [_band(band, to_x, to_y) for band in bands]
     body += [_dots(dots, to_x, to_y) for dots in chart.dots]
     body += [_line(series, [(to_x(x), to_y(y)) for x, y in drawn]) for series, drawn in lines]
     readout: dict[str, Any] = {
@@ -109,6 +110,15 @@ def render(chart: Chart) -> Markup:
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" data-chart="{}">{}</svg>').format(
         chart.width, chart.height, label, json.dumps(readout, separators=(",", ":")), Markup("").join(body)
     )
+
+
+def _bounded(bands: Sequence[Band], values: Sequence[float]) -> list[Band]:
+    """The bands, cut off where they reach further beyond the values than those span: two seeds can have an interval that would
+    leave nothing else to see.
+    """
+    room = max(values) - min(values) or math.inf
+    least, most = min(values) - room, max(values) + room
+    return [replace(band, points=[(x, max(low, least), min(high, most)) for x, low, high in band.points]) for band in bands]
 
 
 def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> list[float]:

@@ -26,8 +26,8 @@ def paragraph(study: Sequence[Setting]) -> str:
         "**Forecasts by the selection model** (section 4; the papers make none). "
         f"{counted(len(scores), 'chain').capitalize()}, each fitted to S_k of its first two thirds, the last third forecast: "
         f'the error is {error:.3f} S_0 (root mean square), against {unchanged:.3f} for "it stays as it is". '
-        f"The model is nearer in {nearer:.0%} of the chains, and {covered:.0%} of what then happened lies in its 95 % bands. So "
-        f"here it forecasts {worse if error > unchanged else 'better than that'}."
+        f"The model is nearer in {nearer:.0%} of the chains, and {covered:.0%} of what then happened lies in its 95 % bands. "
+        f"So here it forecasts {worse if error > unchanged else 'better than that'}."
     )
 
 

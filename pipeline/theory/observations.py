@@ -62,7 +62,7 @@ def _checked(powers: Sequence[float]) -> np.ndarray:
     if len(values) < FEWEST_ITERATIONS + 1:
         raise UserError(
             f"a fit needs the power of at least {FEWEST_ITERATIONS} iterations after the first images, "
-            f"got {max(len(values) - 1, 0)}; run more iterations or start from an earlier one"
+            f"got {max(len(values) - 1, 0)}; run more iterations or start from an earlier one (--start)"
         )
     if not np.all(np.isfinite(values) & (values > 0)):
         raise UserError(f"a power must be a number above 0, got {list(powers)}; measure the chain again")
