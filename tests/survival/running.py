@@ -40,9 +40,9 @@ class Started:
         return found
 
     def stages(self) -> list[psutil.Process]:
-        """Children of DVC's that run a stage."""
+        """Children of DVC's that run a stage: not the server that forks for them."""
         with suppress(psutil.Error):
-            return [child for child in psutil.Process(self.process.pid).children() if "pipeline" in " ".join(child.cmdline())]
+            return [child for child in psutil.Process(self.process.pid).children() if "pipeline" in child.cmdline()]
         return []
 
     def wait_until(self, happened: Callable[[], bool], seconds: float = 900) -> None:
