@@ -20,14 +20,19 @@ from pipeline.submodule import remove_dangling_link
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
 _STAGE_NAME = re.compile(r"failed to reproduce '([^']+)'")
-_PASSED_ON = {2: 2, INTERRUPTED: INTERRUPTED, -signal.SIGINT: INTERRUPTED}
-"""A stage's exit status -> this command's, where it means something: one sentence said what to do; Ctrl-C."""
+_PASSED_ON = (2, INTERRUPTED)
+"""A stage's exit statuses that mean something: one sentence said what to do; Ctrl-C, and it said so."""
+_UNTOLD = -signal.SIGINT
+"""The status of what Ctrl-C ended before it could say so."""
 _DVC_INTERRUPTED = 252
 _LOOK_SECONDS = 0.2
 
 
 def run_dvc(arguments: Sequence[str]) -> int:
-    """`dvc ARGUMENTS` -> its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255."""
+    """`dvc ARGUMENTS` -> its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255.
+
+    Raises KeyboardInterrupt after a Ctrl-C of which no stage has told.
+    """
     from dvc.cli import main
 
     failures = _Failures()
@@ -41,13 +46,13 @@ def run_dvc(arguments: Sequence[str]) -> int:
         for handler in handlers:
             handler.removeFilter(failures)
         remove_dangling_link(Path())  # which DVC's Git library may have made meanwhile
-    if code == _DVC_INTERRUPTED:
-        return INTERRUPTED
+    if code == _DVC_INTERRUPTED or (code and failures.status == _UNTOLD):
+        raise KeyboardInterrupt
     if not code or failures.status not in _PASSED_ON:
         return code
     if failures.status == 2:
         click.echo(f"{failures.stage} ended there; what it had made before is in DVC's cache ('dvc checkout')", err=True)
-    return _PASSED_ON[failures.status]
+    return failures.status
 
 
 class _Failures(logging.Filter):
@@ -61,13 +66,13 @@ class _Failures(logging.Filter):
             return True
         while error is not None:
             if isinstance(error, KeyboardInterrupt):
-                self.status = INTERRUPTED
+                self.status = _UNTOLD
             elif found := _STAGE_STATUS.search(str(error)):
                 self.status = int(found[1])
             if found := _STAGE_NAME.search(str(error)):
                 self.stage = found[1]
             error = error.__cause__ or error.__context__
-        return self.status not in (2, INTERRUPTED)
+        return self.status not in (*_PASSED_ON, _UNTOLD)
 
 
 @contextmanager
