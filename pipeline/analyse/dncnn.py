@@ -20,6 +20,8 @@ def load_dncnn(path: Path) -> Denoiser:
     them, batch normalisation folded in, from 3 channels to 3: the names of the published colour models.
     Raises UserError when the file is missing or holds anything else.
     """
+    if not path.is_file():
+        raise UserError(f"denoiser_weights names {path}, which does not exist; change denoiser_weights in params.yaml")
     tensors = load_tensors(path)[0]
     depth = len(tensors) // 2
     width = len(tensors.get("model.0.bias", ()))

@@ -96,7 +96,9 @@ def _name(values: ParameterValues, differing: Sequence[str], presets: Mapping[st
     parts = [_part(key, values) for key in rest if key == "cfg" or values.get(key) != _default(key)]
     if preset:
         return ", ".join([preset, *parts])
-    return ", ".join(parts or [_part(key, values) for key in rest]) or _part("cfg", values)
+    if told := parts or [_part(key, values) for key in rest]:
+        return ", ".join(told)
+    return _part("cfg", values) if "cfg" in values else "all runs"
 
 
 def _matches(values: ParameterValues, wanted: ParameterValues) -> bool:

@@ -96,7 +96,7 @@ def test_grey_weights_are_refused(tmp_path: Path) -> None:
     ("name", "weights", "message"),
     [
         ("dncnn", None, "denoiser_weights must name"),
-        ("dncnn", "nowhere.safetensors", r"nowhere\.safetensors does not exist"),
+        ("dncnn", "nowhere.safetensors", r"denoiser_weights names nowhere\.safetensors, which does not exist"),
         ("median", None, "must be wavelet, nlm or dncnn, got 'median'"),
     ],
 )

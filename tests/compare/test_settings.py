@@ -37,6 +37,11 @@ def test_the_parameter_to_average_over_can_be_another() -> None:
     assert len(settings_of(runs, averaged=("rank",))) == 1
 
 
+def test_a_setting_is_not_named_by_what_is_averaged() -> None:
+    (setting,) = settings_of([run("a", cfg=1.0), run("b", cfg=2.5)], averaged=("cfg",))
+    assert setting.name == "all runs"
+
+
 def test_a_name_says_what_differs() -> None:
     assert names(run("a"), run("b", cfg=2.5), run("c", cfg=2.5, condition_drop=0.1)) == [
         "cfg=7.5",
