@@ -16,6 +16,8 @@ from pipeline.errors import UserError
 
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 _LONGEST_SHOWN = 120
+_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that show nothing, and let a text be read in another order than a model gets it in."""
 _ZIP, _PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
 
 
@@ -37,6 +39,8 @@ def fault_of_text(text: str) -> str | None:
     for place, character in enumerate(text, 1):
         if (character < " " or "\x7f" <= character <= "\x9f") and not character.isspace():
             return f"the control character U+{ord(character):04X} at position {place}"
+        if character in _REORDERING:
+            return f"the invisible character U+{ord(character):04X} at position {place}, which turns text around"
     return None
 
 

@@ -23,6 +23,11 @@ REFUSED = {
     "bell": (b"ding\x07", "a.txt holds the control character U+0007 at position 5"),
     "backspaces": (b"a\x08\x08b", "a.txt holds the control character U+0008 at position 2"),
     "delete": (b"a\x7f", "a.txt holds the control character U+007F at position 2"),
+    "text turned around": (
+        "a \u202ekcab".encode(),
+        "a.txt holds the invisible character U+202E at position 3, which turns text around",
+    ),
+    "text set apart": ("a\u2067b".encode(), "a.txt holds the invisible character U+2067 at position 2"),
     "escape in one character": ("a\x9b2J".encode(), "a.txt holds the control character U+009B at position 2"),
     "half of a surrogate pair": (b"\xed\xa0\x80", "a.txt is not UTF-8 text"),
 }
@@ -48,7 +53,7 @@ KEPT = [
     "$(touch owned) `touch owned` ; touch owned | & > owned",
     "--output_dir=/tmp/owned -x",
     "(weighted:1.5) [brackets] <lora:evil:1>",
-    "مرحبا \u202eabc 图像",
+    "مرحبا abc 图像",
     "%s %d {0} {name} ${model}",
 ]
 
