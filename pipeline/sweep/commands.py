@@ -58,6 +58,8 @@ def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: s
     if dry_run:
         for line in preview.lines(Path(), launch.not_there(Path(), chains), resources, executor == "slurm"):
             click.echo(line)
+        if refused := launch.refusal(Path()):
+            click.echo(f"but nothing would start: {refused}", err=True)
         return
     if executor == "slurm":
         launch.on_slurm(Path(), file, resources, chains, None if no_push else git_remote, click.echo)

@@ -54,6 +54,16 @@ def not_there(clone: Path, chains: Sequence[Chain]) -> list[Chain]:
     return [chain for chain in chains if worktree.find(clone, chain, commit) is None]
 
 
+def refusal(clone: Path) -> str | None:
+    """Why Git's state would keep a run from starting, for a dry run; None when it would not."""
+    try:
+        check_git(clone)
+        worktree.check_committed(clone)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def ready(clone: Path, remote: str | None, say: Say, must_send: bool = False) -> Site:
     """The commit that would run and where its results go. Raises UserError when Git, DVC or a remote is not ready.
 

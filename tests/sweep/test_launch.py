@@ -111,9 +111,10 @@ def test_a_dry_run_prints_the_array_every_job_and_the_gpu_hours_of_distinct_stag
     assert "     redifine sweep run sweeps/s.yaml --only long --seeds 0" in lines
     hours = 2 * (3600 + 2 * 7200 + 4 * 900) / 3600
     assert (
-        lines[-1]
+        lines[-2]
         == f"about {hours:.3g} GPU hours for 11 stages, shared ones once (from {TIMES}), without report, which never ended here"
     )
+    assert lines[-1].startswith("but nothing would start: sweeps/s.yaml differs from the last commit")
     assert not (project.parent / "tally").exists() and not (project / "logs/sweeps").exists()
 
 
