@@ -15,6 +15,7 @@ from types import FrameType
 
 import click
 
+from pipeline.dvc_links import link_whole_files
 from pipeline.errors import INTERRUPTED
 from pipeline.submodule import remove_dangling_link
 
@@ -35,6 +36,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
     """
     from dvc.cli import main
 
+    link_whole_files()
     failures = _Failures()
     handlers = logging.getLogger("dvc").handlers
     for handler in handlers:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.dvc_links import link_whole_files
 from pipeline.errors import UserError
 from pipeline.process import lock_holder
 from pipeline.share.intact import damaged, told
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _BACKENDS = frozenset({"aiobotocore", "aiohttp", "asyncssh", "botocore", "gcsfs", "google", "s3fs", "sshfs", "dvc_http"})
 """Libraries behind the remotes: each has exceptions of its own family."""
+_UNSAVED = re.compile(r"Can't remove the following unsaved files.*\n(.+)")
+"""What DVC says, of no class of its own, before it replaces a file whose content is nowhere else; then, line by line, which."""
 
 
 def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
@@ -122,6 +126,7 @@ def opened(root: Path) -> Iterator[Repo]:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
+    link_whole_files()
     try:
         repo = Repo(str(root))
     except NotDvcRepoError as error:
@@ -197,7 +202,7 @@ def _check_web_server(store: HashFileDB, name: str) -> None:
 @contextmanager
 def _as_sentences(remote: str) -> Iterator[None]:
     """Turn what DVC and the libraries behind a remote raise into a UserError."""
-    from dvc.exceptions import CheckoutError, ConfirmRemoveError, DownloadError, DvcException
+    from dvc.exceptions import CheckoutError, DownloadError, DvcException
     from dvc.fs import RemoteMissingDepsError
     from dvc.lock import LockError
     from dvc_data.index import DataIndexError
@@ -211,13 +216,13 @@ def _as_sentences(remote: str) -> Iterator[None]:
             f"{remote} lacks files of what you asked for, or broke off; what has arrived stays, run this again, "
             "or ask for 'redifine share' where the files were made ('redifine ls' shows what is there)"
         ) from error
-    except ConfirmRemoveError as error:
-        raise UserError(f"a file here is in no cache and would be lost: {error}; move it away, or give --force") from error
     except RemoteMissingDepsError as error:
         raise UserError(
             f"{remote} needs a library that is not installed; run 'make remote URL=...' with its address"
         ) from error
     except (DvcException, OSError) as error:
+        if lost := _UNSAVED.match(str(error)):
+            raise UserError(f"{lost[1]} is in no cache and would be lost; move it away, or give --force") from error
         raise UserError(f"{remote} cannot be used: {_first_line(error)}; {_what_to_check(error)}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in _BACKENDS:

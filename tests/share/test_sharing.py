@@ -118,6 +118,21 @@ def test_a_pull_that_broke_off_goes_on_where_it_was(project: Path) -> None:
     assert tree(b / "data/D_2") == tree(project / "data/D_2")
 
 
+def test_a_file_that_is_nowhere_else_is_named_and_kept(project: Path) -> None:
+    redifine(project, "share", "1")
+    b = clone(project, "b")
+    edited = b / "data/T_1.jsonl"
+    edited.parent.mkdir()
+    edited.write_text("mine\n")
+    with pytest.raises(
+        UserError, match=r"^\S*/b/data/T_1\.jsonl is in no cache and would be lost; move it away, or give --force"
+    ):
+        redifine(b, "get", "1")
+    assert edited.read_text() == "mine\n"
+    redifine(b, "get", "1", "--force")
+    assert edited.read_bytes() == (project / "data/T_1.jsonl").read_bytes()
+
+
 def test_an_experiment_does_not_overwrite_what_was_edited_here(both: Path) -> None:
     params = both / "params.yaml"
     params.write_text(params.read_text().replace("cfg: 7.5", "cfg: 3.0"))

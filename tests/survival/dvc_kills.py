@@ -53,19 +53,19 @@ def count_operations(project: Path, faults: Faults, *command: str) -> int:
     return faults.count
 
 
-def objects(cache: Path) -> list[Path]:
+def objects(cache: Path, linked_whole: bool = False) -> list[Path]:
     """What is in a DVC cache, or a folder remote, for DVC to use.
 
     DVC tries a reflink first, under the final name: where there are none, a kill right then leaves an empty file that is
-    not write-protected. Such files DVC hashes before it uses them, and removes.
+    not write-protected. Such files DVC hashes before it uses them, and removes; our own commands make none (`linked_whole`).
     """
     files = [path for path in (cache / "files/md5").rglob("*") if path.is_file() and OBJECT.match(path.name)]
-    return [path for path in files if path.stat().st_size or not path.stat().st_mode & 0o200]
+    return [path for path in files if linked_whole or path.stat().st_size or not path.stat().st_mode & 0o200]
 
 
-def torn_objects(cache: Path) -> list[str]:
+def torn_objects(cache: Path, linked_whole: bool = False) -> list[str]:
     """Objects whose content is not what their name says."""
-    return [path.name for path in objects(cache) if md5(path) != path.parent.name + path.stem]
+    return [path.name for path in objects(cache, linked_whole) if md5(path) != path.parent.name + path.stem]
 
 
 def md5(path: Path) -> str:

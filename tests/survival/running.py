@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -100,18 +100,18 @@ def kill(started: Started, target: str) -> None:
                 stage.kill()
 
 
-def kill_after(started: Started, target: str, seconds: float) -> bool:
-    """Kill after so many seconds of computing; "only the stage" waits for one. Returns whether it still ran then."""
+def kill_after(started: Started, target: str, seconds: float, begun: Callable[[str], bool]) -> bool:
+    """Kill after so many seconds of computing from when `begun` is true of what was said so far; "only the stage" waits for
+    one. Returns whether it still ran then.
+    """
+    since = math.inf
     while started.process.poll() is None:
-        if started.cpu_seconds() >= seconds and (target != "only the stage" or started.stages()):
+        computed = started.cpu_seconds()
+        if since == math.inf and begun(started.said()):
+            since = computed
+        if computed - since >= seconds and (target != "only the stage" or started.stages()):
             kill(started, target)
             started.process.wait()
             return True
         time.sleep(0.02)
     return False
-
-
-def moments(seed: int, count: int, longest: float) -> list[tuple[str, float]]:
-    """What to kill, and after how much computing, each kind as often as the others."""
-    chance = random.Random(seed)
-    return [(TARGETS[i % len(TARGETS)], chance.uniform(0.2, longest)) for i in range(count)]

@@ -117,9 +117,15 @@ def test_a_torn_list_of_processes_and_unfinished_files_are_mended(finished: Path
 
 
 def killed_transfer(
-    project: Path, faults: Faults, operations: int, chance: random.Random, cache: Path, words: list[str]
+    project: Path,
+    outputs: dict[str, str],
+    faults: Faults,
+    operations: int,
+    chance: random.Random,
+    cache: Path,
+    words: list[str],
 ) -> list[str]:
-    """Kill a command twice, then let it end -> where. What has arrived in `cache` stays, and is whole."""
+    """Kill a command twice, then let it end -> where. What has arrived in `cache` stays, and is whole; so is what is seen."""
     hits = []
     before: set[str] = set()
     for _ in range(2):
@@ -127,7 +133,8 @@ def killed_transfer(
         if faults.fired:
             hits.append(f"{words[0]} killed at {faults.hit}")
             print(hits[-1], flush=True)
-        assert torn_objects(cache) == [], faults.hit
+        assert torn_objects(cache, linked_whole=True) == [], faults.hit
+        assert [name for name, digest in seen(project).items() if outputs[name] != digest] == [], faults.hit
         now = {path.name for path in objects(cache)}
         assert before <= now, "what was there has gone"
         before = now
@@ -153,7 +160,7 @@ def transfers_with_kills(finished: Path, tmp_path: Path, kills: int, chance: ran
                     trial, Faults(trial.parent / place.name, tmp_path / "trial", SKIP), "pipeline", *words
                 )
             faults = Faults(place, tmp_path / "state", SKIP)
-            hits += killed_transfer(project, faults, counts[words[0]], chance, cache, words)
+            hits += killed_transfer(project, seen(finished), faults, counts[words[0]], chance, cache, words)
         for name in ("data/D_3", "models/M_3"):
             assert tree(b / name) == tree(a / name)
         assert "everything is there already" in run(a, faults, "pipeline", "share").said
