@@ -72,9 +72,10 @@ class Layout:
     def report(self) -> Path:
         return self.root / "report/index.html"
 
-    def plot(self, name: str) -> Path:
-        """Data of one plot for `dvc plots`."""
-        return self.root / f"plots/{name}.json"
+    @property
+    def plots(self) -> Path:
+        """Data of `dvc plots`, whose figures dvc.yaml describes."""
+        return self.root / "plots"
 
     def log(self, stage: str, k: int) -> Path:
         """A stage's full output; not versioned, because it holds times."""

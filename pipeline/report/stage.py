@@ -10,7 +10,7 @@ from pipeline.report.families import read_families
 from pipeline.report.page import SHOWN_ROWS, page
 from pipeline.report.pictures import grid
 from pipeline.report.record import FinishedChain, read_record
-from pipeline.storage import write_json, write_text
+from pipeline.storage import replacing_folder, write_json, write_text
 
 
 def run(params: View, layout: Layout) -> None:
@@ -21,8 +21,9 @@ def run(params: View, layout: Layout) -> None:
     record = read_record(layout, len(params.iterations))
     families = read_families(record.manifests, record.features)
     write_json(layout.summary, summary(record))
-    write_json(layout.plot("metrics"), metrics_over_k(record))
-    write_json(layout.plot("loss"), losses(record))
+    with replacing_folder(layout.plots) as folder:
+        write_json(folder / "metrics.json", metrics_over_k(record))
+        write_json(folder / "loss.json", losses(record))
     rows = grid(layout, record.manifests, families.first_to_show(SHOWN_ROWS))
     write_text(layout.report, page(params, record, rows, families))
 
