@@ -19,6 +19,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from pipeline import text
 from pipeline.errors import UserError
 from pipeline.guards import no_model, refuse_pickles
+from pipeline.randomness import onto
 
 LATENT_SCALE = 0.18215
 """Latents are multiplied by this before diffusion, in sd-scripts whatever the VAE's config says, and so here."""
@@ -61,6 +62,18 @@ class StableDiffusion:
     def to(self, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
         for part in (self.text_encoder, self.vae, self.unet):
             _cast(part, device, dtype)
+        return self
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Of latents and images, the memory layout that is fastest on the model's device."""
+        return torch.contiguous_format if self.device.type == "cpu" else torch.channels_last
+
+    def place(self, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
+        """As `to`, with the weights of convolutions in `layout`."""
+        self.to(device, dtype)
+        for part in (self.unet, self.vae):
+            part.to(memory_format=self.layout)
         return self
 
     def tokenize(self, prompts: Sequence[str], max_token_length: int = text.CHUNK) -> torch.Tensor:
@@ -114,7 +127,7 @@ class StableDiffusionXL(StableDiffusion):
         width = int(self.text_encoder_2.config.projection_dim)
         states, pooled = text.split_xl(condition.to(latents.dtype), width)
         size = [side * self.pixels_per_latent for side in latents.shape[-2:]]
-        ids = torch.tensor([*size, 0, 0, *size], dtype=torch.float32, device=latents.device).expand(len(latents), -1)
+        ids = onto(latents.device, torch.tensor([*size, 0, 0, *size], dtype=torch.float32)).expand(len(latents), -1)
         added = {"text_embeds": pooled, "time_ids": ids}
         return self.unet(latents, times, encoder_hidden_states=states, added_cond_kwargs=added, return_dict=False)[0]
 

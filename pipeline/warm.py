@@ -113,14 +113,16 @@ def _listening(path: str) -> socket.socket:
     return listener
 
 
-def serve(place: str) -> dict[str, Any]:
+def serve(place: str) -> dict[str, Any] | None:
     """Answer clients on the socket `place`, a path or an open one's number, for ever; returns, with the request to run, only
-    in the forks.
+    in the forks. None: there is nothing to fork from, and clients run their commands themselves.
     """
     running: dict[int, socket.socket] = {}
     with socket.socket(fileno=int(place)) if place.isdecimal() else _listening(place) as listener:
         for module in _MODULES:
             importlib.import_module(f"pipeline.{module}")
+        if _has_touched_a_gpu():
+            return None
         gc.freeze()  # else each fork's collector would visit, and so copy, all that was imported
         while True:
             ready = select.select([listener, *running.values()], [], [], _POLL_SECONDS if running else None)[0]
@@ -128,6 +130,13 @@ def serve(place: str) -> dict[str, Any]:
                 return request
             for pid, connection in list(running.items()):
                 _watch(pid, connection, connection in ready, running)
+
+
+def _has_touched_a_gpu() -> bool:
+    """Whether what was imported has initialised CUDA: that does not survive a fork. xformers and bitsandbytes do."""
+    import torch
+
+    return torch.cuda.is_initialized()
 
 
 def _accept(listener: socket.socket, running: dict[int, socket.socket]) -> dict[str, Any] | None:
@@ -172,7 +181,8 @@ def _watch(pid: int, connection: socket.socket, client_ended: bool, running: dic
 def main() -> None:
     die_with_parent()
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # so that importing leaves CUDA alone: it does not survive a fork
-    request = serve(sys.argv[1])
+    if (request := serve(sys.argv[1])) is None:
+        return
     die_with_parent()  # the fork's parent is the server
     os.chdir(request["folder"])
     os.environ.clear()

@@ -25,7 +25,7 @@ from benchmarks.paper_scale import attention, floors, iteration, memory, numeric
 from benchmarks.paper_scale.models import random_sd15, write_sd15
 from benchmarks.paper_scale.scale import Scale, scale_of
 from pipeline.paths import project_root
-from pipeline.sample.sampler import dtype_of, place
+from pipeline.sample.sampler import dtype_of
 from pipeline.storage import read_json, write_json
 from pipeline.train.kohya.launch import find_sd_scripts
 
@@ -83,7 +83,7 @@ def describe(device: str) -> str:
 
 
 def run_sampling(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
-    loaded = place(random_sd15(), scale.device, dtype_of(scale.precision, scale.device))
+    loaded = random_sd15().place(scale.device, dtype_of(scale.precision, scale.device))
     return sampling.compare(loaded, scale)
 
 

@@ -8,7 +8,7 @@ stage / standalone    what to draw: prompts, seeds, settings, and where the imag
   finished            the images as files or in shards, the traces in one file
     memory, pieces    how many images at a time, and fewer when the memory runs out
     compiled          the U-Net compiled, where there is much to draw on a GPU
-    later             decoded while the next batch is drawn, on a GPU
+    later             queued on a GPU, and waited for when it is written
     sampler           prompts -> latents -> pixels
       schedule        s_t, the guidance scale of each step
       guidance        one U-Net batch for both branches; records ||cond - uncond||

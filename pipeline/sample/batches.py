@@ -15,12 +15,12 @@ from pipeline.progress import Progress
 from pipeline.sample.compiled import compile_if_worth_it
 from pipeline.sample.conditions import Conditions
 from pipeline.sample.finished import TRACE, pack
-from pipeline.sample.later import Undecoded, decoded, draw_undecoded, joined
+from pipeline.sample.later import Underway, begin, joined
 from pipeline.sample.memory import images_at_a_time
 from pipeline.sample.pieces import Pieces
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import KEY, Lineage, format_parameters
-from pipeline.sample.sampler import Drawn, draw, encode_prompts, exact
+from pipeline.sample.sampler import Drawn, encode_prompts, exact
 from pipeline.storage import encode_png, free_bytes, replacing_folder, save_tensors, write_bytes
 
 
@@ -53,14 +53,16 @@ def draw_batches(
     pieces = Pieces(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
     parts = plan.parts()
     writing: Future[None] | None = None
-    with ThreadPoolExecutor(max_workers=1) as writer, exact():
-        compile_if_worth_it(model, plan.settings, unconditional, pieces.rows, plan.images(todo))
+    with exact(), ThreadPoolExecutor(max_workers=1) as writer:
+        # By all images, not by those that are left: a compiled U-Net rounds otherwise, and a run that goes on, or shares the
+        # images with others, must draw what one undisturbed run draws.
+        compile_if_worth_it(model, plan.settings, unconditional, pieces.rows, len(plan.jobs))
         for folder, jobs in (parts[number] for number in todo):
-            drawn = _draw(model, conditions.of([job.prompt for job in jobs]), unconditional, plan, jobs, pieces)
+            underway = _draw(model, conditions.of([job.prompt for job in jobs]), unconditional, plan, jobs, pieces)
             if writing is not None:
                 writing.result()
-            # What is left to do goes on while the next batch is drawn: on a GPU decoding too, PNGs everywhere.
-            writing = writer.submit(_finish, model, folder, drawn, jobs, plan, written)
+            # PNGs are compressed and written while the next batch is drawn.
+            writing = writer.submit(_finish, folder, underway, jobs, plan, written)
             advance(len(jobs))
         if writing is not None:
             writing.result()
@@ -73,28 +75,19 @@ def _draw(
     plan: Plan,
     jobs: Sequence[Job],
     pieces: Pieces,
-) -> list[Drawn | Undecoded]:
-    """One batch, in pieces that fit the memory; on a CPU decoded, elsewhere still to be."""
+) -> list[Underway]:
+    """One batch, in pieces that fit the memory."""
 
-    def work(rows: slice) -> Drawn | Undecoded:
-        texts, seeds = conditions[rows], [job.seed for job in jobs[rows]]
-        if model.device.type == "cpu":
-            return draw(model, texts, unconditional, seeds, plan.settings)
-        return draw_undecoded(model, texts, unconditional, seeds, plan.settings, pieces.rows)
+    def work(rows: slice) -> Underway:
+        seeds = [job.seed for job in jobs[rows]]
+        return begin(model, conditions[rows], unconditional, seeds, plan.settings, pieces.rows, plan.name)
 
     return pieces.each(work, len(jobs))
 
 
-def _finish(
-    model: StableDiffusion,
-    folder: Path,
-    pieces: Sequence[Drawn | Undecoded],
-    jobs: Sequence[Job],
-    plan: Plan,
-    written: Callable[[], None],
-) -> None:
-    """Write one batch. Raises UserError when a latent is NaN or infinite, and when there is no memory to decode it."""
-    drawn = joined([piece if isinstance(piece, Drawn) else decoded(model, piece, plan.name) for piece in pieces])
+def _finish(folder: Path, pieces: Sequence[Underway], jobs: Sequence[Job], plan: Plan, written: Callable[[], None]) -> None:
+    """Write one batch, as soon as it is there. Raises UserError when a latent is NaN or infinite."""
+    drawn = joined([piece.drawn() for piece in pieces])
     broken = drawn.not_finite()
     if broken:
         raise UserError(

@@ -35,7 +35,6 @@ def _example(model: StableDiffusion, settings: Settings, condition: torch.Tensor
     cell = model.pixels_per_latent
     shape = (2 * rows, model.latent_channels, settings.height // cell, settings.width // cell)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    layout = torch.contiguous_format if model.device.type == "cpu" else torch.channels_last
-    latents = noise.to(model.device, model.unet.dtype).to(memory_format=layout)
+    latents = noise.to(model.device, model.unet.dtype).to(memory_format=model.layout)
     both = condition.expand(2 * rows, *condition.shape[1:]).contiguous()
     return latents, torch.tensor(500.0, device=model.device), both

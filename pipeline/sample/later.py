@@ -1,4 +1,4 @@
-"""Latents whose decoding is put off, so that the next batch need not wait for it."""
+"""Batches whose work a GPU may not have ended yet, so that the next one need not wait for it."""
 
 from __future__ import annotations
 
@@ -15,38 +15,63 @@ from pipeline.sample.sampler import Drawn, Settings, decode, draw_latents
 
 
 @dataclass(frozen=True)
-class Undecoded:
-    """As Drawn, without pixels, on the model's device, where the work may still be under way."""
+class Underway:
+    """As Drawn, on the CPU, where a GPU is still going to copy it to."""
 
+    pixels: torch.Tensor
+    """[N,H,W,3] uint8."""
     latents: torch.Tensor
     """[N,4,h,w] float32."""
     diff_norm: torch.Tensor
     """[N,T] float32."""
+    arrived: torch.cuda.Event | None
+    """None: it is there."""
+
+    def drawn(self) -> Drawn:
+        """Wait until it is there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return Drawn(self.pixels.numpy(), self.latents, self.diff_norm)
 
 
-def draw_undecoded(
+def begin(
     model: StableDiffusion,
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
     seeds: Sequence[int],
     settings: Settings,
     rows: int,
-) -> Undecoded:
-    """As `sampler.draw` without decoding. A compiled U-Net always gets `rows` images, so that it is compiled for one shape."""
+    name: str,
+) -> Underway:
+    """As `sampler.draw`; on a GPU all of it, decoding too, is queued there, in one stream, and nothing is waited for.
+
+    A compiled U-Net always gets `rows` images, so that it is compiled for one shape. Raises UserError when there is no memory
+    to decode even one image of `name`.
+    """
     count = len(seeds)
     if is_compiled(model.unet) and count < rows:
         conditions = torch.cat([conditions, conditions[-1:].expand(rows - count, *conditions.shape[1:])])
         seeds = [*seeds, *[seeds[-1]] * (rows - count)]
     latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
-    return Undecoded(latents[:count], diff_norm[:count])
+    decoding = Pieces(f"sample {name}, decoding", count)
+    pixels = torch.cat(decoding.each(lambda part: decode(model, latents[:count][part]), count))
+    pixels, latents, diff_norm = (_to_cpu(tensor) for tensor in (pixels, latents[:count], diff_norm[:count]))
+    return Underway(pixels, latents, diff_norm, _recorded(model.device))
 
 
-def decoded(model: StableDiffusion, drawn: Undecoded, name: str) -> Drawn:
-    """The images. Raises UserError when there is no memory to decode even one."""
-    pieces = Pieces(f"sample {name}, decoding", len(drawn.latents))
-    with torch.inference_mode():
-        pixels = pieces.each(lambda rows: decode(model, drawn.latents[rows]), len(drawn.latents))
-        return Drawn(np.concatenate(pixels), drawn.latents.cpu(), drawn.diff_norm.cpu())
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _recorded(device: torch.device) -> torch.cuda.Event | None:
+    """What happens when the device has done all that was queued so far."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event(blocking=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 def joined(pieces: Sequence[Drawn]) -> Drawn:

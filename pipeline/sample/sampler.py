@@ -81,16 +81,7 @@ def load_merged(
     base = load_base(model, vae, dtype=None)
     if weights is not None:
         lora.merge(base, weights, dtype=dtype)
-    return place(base, device, dtype)
-
-
-def place(model: StableDiffusion, device: torch.device | str, dtype: torch.dtype) -> StableDiffusion:
-    """Move a model, LoRA merged, to where it samples, in the memory layout that is fastest there."""
-    model.to(device, dtype)
-    if torch.device(device).type != "cpu":
-        model.unet.to(memory_format=torch.channels_last)
-        model.vae.to(memory_format=torch.channels_last)
-    return model
+    return base.place(device, dtype)
 
 
 @torch.inference_mode()
@@ -111,7 +102,7 @@ def draw(
     """One batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
     with torch.inference_mode(), exact():
         latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
-        return Drawn(decode(model, latents), latents.cpu(), diff_norm.cpu())
+        return Drawn(decode(model, latents).cpu().numpy(), latents.cpu(), diff_norm.cpu())
 
 
 @torch.inference_mode()
@@ -121,11 +112,9 @@ def draw_latents(
     """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
     both = torch.cat([unconditional.expand_as(conditions), conditions])
     times = onto(model.device, torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32))
-    on_cpu = model.device.type == "cpu"
-    layout = torch.contiguous_format if on_cpu else torch.channels_last
 
     def predict(x: torch.Tensor, step: int) -> torch.Tensor:
-        sample = x.to(dtype=model.unet.dtype, memory_format=layout)
+        sample = x.to(dtype=model.unet.dtype, memory_format=model.layout)
         return model.predict_noise(sample, times[step], both)
 
     guided = GuidedNoise(predict, settings.noise_levels, settings.scales)
@@ -135,22 +124,22 @@ def draw_latents(
     with ExitStack() as arranged:
         if not is_compiled(model.unet):
             arranged.enter_context(fixed_condition(model.unet, model.states(both)))
-            if on_cpu:
+            if model.device.type == "cpu":
                 arranged.enter_context(arranged_for_cpu(model.unet, len(both), shape[1] * shape[2]))
         latents = solver.euler_ancestral(guided, [*settings.noise_levels, 0.0], noise)
     return latents, guided.diff_norm
 
 
 @torch.inference_mode()
-def decode(model: StableDiffusion, latents: torch.Tensor) -> np.ndarray:
-    """Scaled latents [N,4,h,w] -> pixels [N,H,W,3] uint8."""
+def decode(model: StableDiffusion, latents: torch.Tensor) -> torch.Tensor:
+    """Scaled latents [N,4,h,w] -> pixels [N,H,W,3] uint8, on the model's device."""
     height, width = (side * model.pixels_per_latent for side in latents.shape[-2:])
     rows = max(1, DECODE_PIXELS // (height * width))
     parts = (latents / model.latent_scale).to(model.vae.dtype).split(rows)
-    return np.concatenate([to_uint8(model.vae.decode(part, return_dict=False)[0]) for part in parts])
+    return torch.cat([to_uint8(model.vae.decode(part, return_dict=False)[0]) for part in parts])
 
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
+def to_uint8(images: torch.Tensor) -> torch.Tensor:
     """[N,3,H,W] in [-1,1] -> [N,H,W,3] uint8: clamped, and rounded to the nearest level."""
     levels = ((images.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).cpu().numpy()
+    return levels.permute(0, 2, 3, 1).contiguous()

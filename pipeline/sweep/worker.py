@@ -68,8 +68,8 @@ class Worker:
             )  # fmt: skip
 
     def warm_up(self, log: Path) -> None:
-        """Start the warm server where none runs; without one, stages import for themselves."""
-        if not (self.folder / "pipeline/warm.py").is_file():
+        """Start the warm server where none runs; without one, as where there is a GPU, stages import for themselves."""
+        if machine.gpus() or not (self.folder / "pipeline/warm.py").is_file():
             return
         if self._server is None or self._server.poll() is not None:
             self._socket.unlink(missing_ok=True)

@@ -73,9 +73,11 @@ def train(
         modules = lora.target_modules(model, settings.train_parts)
         draws = draws or _random_draws(settings, data)
         with attached(modules, start or _start(settings, modules, root)) as network:
-            shape = (settings.batch_size, *data.moments.mean.shape[-3:])
+            team = team or Team()
+            mine = team.share(settings.batch_size)
+            shape = (mine.stop - mine.start, *data.moments.mean.shape[-3:])
             compile_if_worth_it(model, network, shape, data.ids, settings.steps)
-            losses = _optimize(settings, model, data, network, condition_drop, draws, keeper, team or Team())
+            losses = _optimize(settings, model, data, network, condition_drop, draws, keeper, team)
             return Result({name: network.layers[name].state() for name in modules}, losses)
 
 
@@ -83,7 +85,7 @@ def _load_model(settings: Settings, root: Path, device: str) -> StableDiffusion:
     """M_0 in the precision that it trains in."""
     dtype = _HALF.get(settings.precision, torch.float32)
     model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None, dtype)
-    model.to(device, dtype)
+    model.place(device, dtype)
     if settings.gradient_checkpointing:
         model.unet.enable_gradient_checkpointing()
     return model
@@ -199,7 +201,8 @@ def _loss(
     with torch.autocast(device.type, dtype) if half else nullcontext():
         condition = model.encode(ids[mine], settings.clip_skip)
         noisy = add_noise(latents, draw.noise, kept)
-        predicted = model.predict_noise(noisy.to(dtype), draw.timesteps, condition)
+        noisy = noisy.to(dtype=dtype, memory_format=model.layout)
+        predicted = model.predict_noise(noisy, draw.timesteps, condition)
     loss = noise_loss(predicted, draw.noise, kept, settings.min_snr_gamma)
     return loss if team.size == 1 else loss * (len(draw.rows) / len(ids))
 

@@ -21,13 +21,14 @@ _WORTH_UPDATES = 1000
 def compile_if_worth_it(
     model: StableDiffusion, network: Network, shape: tuple[int, ...], ids: torch.Tensor, updates: int
 ) -> None:
-    """Compile the model's U-Net for latents of `shape` [B,4,h,w] when there are enough updates, and it works.
+    """Compile the model's U-Net for latents of `shape` [B,4,h,w] when there are any, and enough updates, and it works.
 
     It works when the gradients of one step are those of the plain U-Net.
     """
-    if not wanted(model.device, updates >= _WORTH_UPDATES) or not network.parameters("lora_unet"):
+    if not shape[0] or not wanted(model.device, updates >= _WORTH_UPDATES) or not network.parameters("lora_unet"):
         return
-    latents = torch.randn(shape, generator=generator(0)).to(model.device, model.unet.dtype)
+    noise = torch.randn(shape, generator=generator(0))
+    latents = noise.to(model.device, model.unet.dtype).to(memory_format=model.layout)
     times = torch.arange(len(latents), device=model.device) * 100 % 1000
     half = model.unet.dtype != torch.float32
     network.merge()

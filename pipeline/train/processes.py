@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 
 NODES = "REDIFINE_NODES"
 """Environment variable: of how many nodes of a Slurm job the processes are (docs/sweeps.md)."""
+_OWN_CONFIGURATION = ("--config_file", str(Path(__file__).with_name("accelerate.yaml")))
 
 
 def nodes() -> int:
@@ -25,9 +26,9 @@ def nodes() -> int:
 
 
 def launcher(device: str, processes: int = 1) -> list[str]:
-    """The beginning of a command: `accelerate launch`, with every choice spelled out.
+    """The beginning of a command: `accelerate launch`, with every choice spelled out and a configuration of its own.
 
-    So neither a user's accelerate configuration nor a guess can change the run.
+    So neither a user's accelerate configuration, which can name other GPUs or DeepSpeed, nor a guess can change the run.
     """
     import torch
 
@@ -40,7 +41,7 @@ def launcher(device: str, processes: int = 1) -> list[str]:
     where = ["--cpu"] if device == "cpu" else []
     several = ["--multi_gpu", "--main_process_port", str(_free_port())] if processes > 1 else []
     count = ["--num_processes", str(processes), "--num_cpu_threads_per_process", str(torch.get_num_threads())]
-    return [sys.executable, "-m", "accelerate.commands.launch", *fixed, *count, *several, *where]
+    return [sys.executable, "-m", "accelerate.commands.launch", *_OWN_CONFIGURATION, *fixed, *count, *several, *where]
 
 
 def _across_nodes(device: str, processes: int, count: int) -> list[str]:
@@ -59,7 +60,7 @@ def _across_nodes(device: str, processes: int, count: int) -> list[str]:
         words += ["--master_port", port]
     else:
         module, number = "accelerate.commands.launch", "--machine_rank"
-        words = ["--num_machines", str(count), "--num_processes", str(processes), "--main_process_ip", host]
+        words = [*_OWN_CONFIGURATION, "--num_machines", str(count), "--num_processes", str(processes), "--main_process_ip", host]
         words += ["--main_process_port", port, "--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
     # The shell on each node fills in its number.
     each = f'exec {shlex.quote(sys.executable)} -m {module} {number} "$SLURM_NODEID" "$@"'

@@ -12,7 +12,7 @@ from large_sets.conftest import SHARDS, SMALL
 from pipeline.params import View
 from pipeline.paths import Layout
 from pipeline.sample import batches, stage
-from pipeline.sample.sampler import draw
+from pipeline.sample.later import begin
 
 BATCH = {"sample_batch": 1}
 
@@ -41,9 +41,9 @@ def drawing(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[in
         if len(counted) == most:
             raise KeyboardInterrupt
         counted.append(1)
-        return draw(*arguments)  # type: ignore[arg-type]
+        return begin(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batches, "draw", counting)
+    monkeypatch.setattr(batches, "begin", counting)
     return counted
 
 

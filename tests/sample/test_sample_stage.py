@@ -26,8 +26,8 @@ from pipeline.paths import Layout
 from pipeline.prepare.base import base_files, base_hash
 from pipeline.randomness import image_seed
 from pipeline.sample import batches, finished, stage, standalone
+from pipeline.sample.later import begin
 from pipeline.sample.png import parse_parameters
-from pipeline.sample.sampler import draw
 from pipeline.storage import load_tensors, read_jsonl, save_tensors, sha256_file, write_json, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def test_the_recorded_latents_decode_to_the_images(tiny_model, chain):
     from pipeline.sample.sampler import decode
 
     stage.run(view(tiny_model), 2, chain, "cpu")
-    pixels = decode(load_base(tiny_model), load_tensors(chain.traces(2))[0]["latents"])
+    pixels = decode(load_base(tiny_model), load_tensors(chain.traces(2))[0]["latents"]).numpy()
     for row, expected in zip(read_jsonl(chain.manifest(2)), pixels, strict=True):
         with Image.open(chain.images(2) / row["file"]) as image:
             assert np.abs(np.asarray(image).astype(int) - expected).max() <= 1
@@ -113,7 +113,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_model, chain, monkeypatch):
     process.wait()
     assert not chain.images(2).exists(), "killed in mid-run"
     drawn = []
-    monkeypatch.setattr(batches, "draw", lambda *arguments: drawn.append(1) or draw(*arguments))
+    monkeypatch.setattr(batches, "begin", lambda *arguments: drawn.append(1) or begin(*arguments))
     stage.run(view(tiny_model, **changes), 2, chain, "cpu")
     assert len(drawn) <= 8 - finished, "finished batches are not drawn again"
     stage.run(view(tiny_model, **changes), 2, undisturbed, "cpu")
@@ -159,9 +159,9 @@ def _stop_after(monkeypatch, count: int) -> None:
     def limited(*arguments):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return draw(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(batches, "draw", limited)
+    monkeypatch.setattr(batches, "begin", limited)
 
 
 def test_a_full_disk_keeps_what_is_finished_and_the_old_images(tiny_model, chain, monkeypatch):
@@ -179,28 +179,28 @@ def test_a_full_disk_keeps_what_is_finished_and_the_old_images(tiny_model, chain
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert [path.name for path in chain.images(2).iterdir()] == ["old.png"]
     monkeypatch.undo()
-    monkeypatch.setattr(batches, "draw", None)
+    monkeypatch.setattr(batches, "begin", None)
     stage.run(view(tiny_model), 2, chain, "cpu")
     assert _bytes(chain) == _bytes(undisturbed)
 
 
 def test_too_little_room_is_said_before_anything_is_drawn(tiny_model, chain, monkeypatch):
     monkeypatch.setattr(batches, "free_bytes", lambda folder: 1000)
-    monkeypatch.setattr(batches, "draw", None)
+    monkeypatch.setattr(batches, "begin", None)
     with pytest.raises(UserError, match="D_2 may need .* MiB free"):
         stage.run(view(tiny_model), 2, chain, "cpu")
 
 
 def test_nan_names_the_image_and_keeps_the_batches_before_it(tiny_model, chain, monkeypatch):
-    def poisoned(model, conditions, unconditional, seeds, settings):
-        drawn = draw(model, conditions, unconditional, seeds, settings)
+    def poisoned(model, conditions, unconditional, seeds, *rest):
+        drawn = begin(model, conditions, unconditional, seeds, *rest)
         if image_seed(0, 2, 3) in seeds:
             latents = drawn.latents.clone()
             latents[list(seeds).index(image_seed(0, 2, 3)), 0, 0, 0] = float("nan")
             return replace(drawn, latents=latents)
         return drawn
 
-    monkeypatch.setattr(batches, "draw", poisoned)
+    monkeypatch.setattr(batches, "begin", poisoned)
     with pytest.raises(UserError, match="00003.png of D_2 has NaN"):
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert not chain.images(2).exists()

@@ -134,9 +134,9 @@ def test_drawing_again_gives_the_same_bits(model):
 
 def test_decoding_in_parts_changes_nothing(model, monkeypatch):
     latents = torch.randn(5, 4, 8, 8, generator=generator(0))
-    whole = sampler.decode(model, latents)
+    whole = sampler.decode(model, latents).numpy()
     monkeypatch.setattr(sampler, "DECODE_PIXELS", 2 * 64 * 64)
-    assert np.abs(sampler.decode(model, latents).astype(int) - whole).max() <= 1
+    assert np.abs(sampler.decode(model, latents).int().numpy() - whole).max() <= 1
 
 
 def test_pixels_are_clamped_and_rounded_to_the_nearest_level():
@@ -153,7 +153,7 @@ def test_half_precision_on_a_cpu_becomes_float32_but_bfloat16_does_not():
 
 def test_bfloat16_draws_almost_the_same_picture(tiny_model, model):
     how = settings(Constant(1.5))
-    small = sampler.place(load_base(tiny_model), "cpu", torch.bfloat16)
+    small = load_base(tiny_model).place("cpu", torch.bfloat16)
     exact, rough = (draw_prompts(m, PROMPTS, SEEDS, how) for m in (model, small))
     assert rough.latents.dtype == torch.float32
     assert float((exact.latents - rough.latents).std() / exact.latents.std()) < 0.1

@@ -13,7 +13,7 @@ from pipeline import compiled, lora
 from pipeline.compiled import compile_checked, copy_weights, is_compiled, restore, wanted
 from pipeline.models import load_base
 from pipeline.sample.compiled import compile_if_worth_it
-from pipeline.sample.later import decoded, draw_undecoded
+from pipeline.sample.later import begin
 from pipeline.sample.sampler import Settings, draw, encode_prompts
 from pipeline.sample.schedule import Exponential
 from pipeline.storage import write_text
@@ -38,7 +38,7 @@ def test_compiled_once_it_draws_the_same_with_every_iterations_weights(
     def both() -> tuple[torch.Tensor, torch.Tensor]:
         now = draw(plain, conditions, empty, range(5), SETTINGS)
         with torch.inference_mode():
-            return now.latents, decoded(fast, draw_undecoded(fast, conditions, empty, range(5), SETTINGS, 5), "D_1").latents
+            return now.latents, begin(fast, conditions, empty, range(5), SETTINGS, 5, "D_1").latents
 
     torch._dynamo.utils.counters.clear()
     compile_if_worth_it(fast, SETTINGS, empty, 5, 5)

@@ -1,4 +1,4 @@
-"""Decoding put off, as on a GPU: the same images."""
+"""Batches begun and waited for later, as on a GPU: the same images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion, load_base
 from pipeline.sample import batches, later, stage
-from pipeline.sample.later import decoded, draw_undecoded, joined
+from pipeline.sample.later import begin, joined
 from pipeline.sample.sampler import Settings, draw, encode_prompts
 from pipeline.sample.schedule import Constant
 
@@ -29,10 +29,10 @@ def drawn_later(model: StableDiffusion, seeds: list[int], rows: int):
     conditions, empty = encode_prompts(model, prompts, SETTINGS), encode_prompts(model, [""], SETTINGS)
     with torch.inference_mode():
         now = draw(model, conditions, empty, seeds, SETTINGS)
-        return now, decoded(model, draw_undecoded(model, conditions, empty, seeds, SETTINGS, rows), "D_1")
+        return now, begin(model, conditions, empty, seeds, SETTINGS, rows, "D_1").drawn()
 
 
-def test_latents_decoded_later_are_the_images_drawn_at_once(model: StableDiffusion) -> None:
+def test_images_begun_are_the_images_drawn_at_once(model: StableDiffusion) -> None:
     now, later_ = drawn_later(model, [3, 4, 5], rows=3)
     assert np.array_equal(now.pixels, later_.pixels)
     assert torch.equal(now.latents, later_.latents) and torch.equal(now.diff_norm, later_.diff_norm)
@@ -70,9 +70,9 @@ def test_a_stage_that_runs_out_of_memory_goes_on_and_draws_the_same(
     def limited(model, conditions, *rest):
         if len(conditions) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return draw(model, conditions, *rest)
+        return begin(model, conditions, *rest)
 
-    monkeypatch.setattr(batches, "draw", limited)
+    monkeypatch.setattr(batches, "begin", limited)
     stage.run(params, 2, starved, "cpu")
     assert capsys.readouterr().err.count("does not hold 5 images at a time, going on with 2") == 1
     names = [set(bytes_of(layout)) for layout in (plain, starved)]
@@ -88,9 +88,27 @@ def test_a_stage_without_memory_for_one_image_keeps_what_is_finished(
     def full(*given):
         if next(calls) >= 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return draw(*given)
+        return begin(*given)
 
-    monkeypatch.setattr(batches, "draw", full)
+    monkeypatch.setattr(batches, "begin", full)
     with pytest.raises(UserError, match="does not hold one image.*finished images are kept"):
         stage.run(view(tiny_model), 2, layout, "cpu")
     assert len(list(layout.scratch.rglob("*.png"))) == 2
+
+
+def test_a_run_that_goes_on_compiles_where_an_undisturbed_one_does(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, asked, calls = sampling_chain(tiny_model, tmp_path), [], iter(range(100))
+
+    def once(*given):
+        if next(calls) == 1:
+            raise UserError("broken off")
+        return begin(*given)
+
+    monkeypatch.setattr(batches, "compile_if_worth_it", lambda model, settings, condition, rows, images: asked.append(images))
+    monkeypatch.setattr(batches, "begin", once)
+    with pytest.raises(UserError, match="broken off"):
+        stage.run(view(tiny_model), 2, layout, "cpu")
+    stage.run(view(tiny_model), 2, layout, "cpu")
+    assert asked == [len(PROMPTS)] * 2

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from pipeline import warm
+from pipeline.sweep.worker import Worker
 from project import ROOT
 
 
@@ -93,6 +95,30 @@ def test_ctrl_c_ends_the_fork_as_it_ends_a_process_of_its_own(server: tuple[psut
         psutil.wait_procs([fork], timeout=20)
         assert not fork.is_running()
     assert server[0].is_running()
+
+
+def test_nothing_is_forked_from_what_has_initialised_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As importing xformers or bitsandbytes does where there is a GPU."""
+    monkeypatch.setattr(warm, "_MODULES", ())
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    path = tmp_path / "socket"
+    assert warm.serve(str(path)) is None
+    alone, refused = command(["curate", "--help"], tmp_path, None), command(["curate", "--help"], tmp_path, path)
+    assert (refused.stdout, refused.returncode) == (alone.stdout, 0)
+
+
+@pytest.mark.parametrize(("visible", "servers"), [("", 1), ("0", 0)])
+def test_a_sweep_warms_up_where_there_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, servers: int
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    before = set(psutil.Process().children())
+    worker = Worker(ROOT, [], 1)
+    worker.warm_up(tmp_path / "log")
+    try:
+        assert len(set(psutil.Process().children()) - before) == servers
+    finally:
+        worker.close()
 
 
 BEGIN = """

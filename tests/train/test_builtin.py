@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 
 from pipeline import lora
 from pipeline.errors import UserError
-from pipeline.models import load_base
+from pipeline.models import StableDiffusion, load_base
 from pipeline.paths import Layout
 from pipeline.randomness import generator
 from pipeline.text import encode, tokenize
@@ -237,3 +237,22 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_old_model(project: Layou
         stage.run(view(unet_lr=1e30, text_encoder_lr=1e30, epochs=4), 1, project, "cpu")
     assert project.lora(1).read_bytes() == before
     assert sorted(path.name for path in project.model(1).parent.iterdir()) == ["M_0", "M_1"]
+
+
+def test_channels_last_changes_where_numbers_lie_and_not_what_is_learnt(
+    project: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layout that a GPU trains in."""
+    settings = settings_of(project, epochs=2, unet_lr=1e-3, text_encoder_lr=1e-3)
+    plain = train(settings, project.root, "cpu").losses
+    strides = []
+    monkeypatch.setattr(StableDiffusion, "layout", torch.channels_last)
+    predict = StableDiffusion.predict_noise
+
+    def watched(self: StableDiffusion, latents: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        strides.append((latents.stride(1), self.unet.conv_in.weight.stride(1)))
+        return predict(self, latents, *rest)
+
+    monkeypatch.setattr(StableDiffusion, "predict_noise", watched)
+    assert train(settings, project.root, "cpu").losses == pytest.approx(plain, rel=1e-4)
+    assert set(strides) == {(1, 1)}
