@@ -6,6 +6,7 @@ compiling again, and another process finds the compiled kernels in torch's cache
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +33,13 @@ def wanted(device: torch.device, worth_it: bool) -> bool:
     return worth_it and device.type not in ("cpu", "mps")
 
 
+def release_memory() -> None:
+    """Give memory that torch keeps for later back to the device."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
+
+
 def is_compiled(module: nn.Module) -> bool:
     """Whether `module` runs compiled: then its parts must stay as they are."""
     return module in _COMPILED
@@ -53,19 +61,27 @@ def compile_checked(module: nn.Module, run: Callable[[], torch.Tensor], options:
     """Compile `module` if `run`, which calls it, then still works and gives what it gave before; else leave it, and say so."""
     try:
         expected = run().detach().float().clone()
+        release_memory()  # of the plain run: a GPU's graph takes memory of its own
         compile_module(module, options)
         # The first call compiles, the second records a GPU's graph, and the third replays it.
         result = [run().detach().float().clone() for _ in range(3)][-1]
         off = float((result - expected).norm() / expected.norm())
     # A compiler fails in many ways, and none of them may stop a run that works without it.
     except Exception as error:
-        restore(module)
+        _give_up(module)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         print(f"{what}: the U-Net could not be compiled and runs plain: {reason}", file=sys.stderr)
         return
     if not off <= _TOLERANCES[next(module.parameters()).dtype]:
-        restore(module)
+        _give_up(module)
         print(f"{what}: the compiled U-Net differs by {off:.1e} and is not used", file=sys.stderr)
+
+
+def _give_up(module: nn.Module) -> None:
+    """The module runs plain again, and what was compiled, with a GPU's graphs, is freed."""
+    restore(module)
+    torch._dynamo.reset()
+    release_memory()
 
 
 @torch.no_grad()

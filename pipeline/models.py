@@ -132,6 +132,13 @@ class StableDiffusionXL(StableDiffusion):
         return self.unet(latents, times, encoder_hidden_states=states, added_cond_kwargs=added, return_dict=False)[0]
 
 
+def check_precision(precision: str, device: torch.device | str) -> None:
+    """Raise UserError for bf16 on a GPU that is older than it (before Ampere): cuDNN would end in words that name no cause."""
+    device = torch.device(device)
+    if precision == "bf16" and device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+        raise UserError(f"{torch.cuda.get_device_name(device)} computes no bf16; set precision: fp16 or fp32")
+
+
 def is_xl(model: str | Path) -> bool:
     """Whether the model in this folder is an SDXL: it alone has a second text encoder."""
     return (Path(model) / "text_encoder_2").is_dir()

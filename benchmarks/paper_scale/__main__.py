@@ -1,9 +1,9 @@
 """Measure everything that docs/performance.md says and print it beside the floors.
 
-python -m benchmarks.paper_scale [--device cuda|cpu] [--quick] [--only PART ...] [--batch N ...] [--out results.json]
+python -m benchmarks.paper_scale [--device cuda|cpu] [--quick] [--only PART ...] [--batch N ...] [--way WAY] [--out r.json]
 
-It can be done in pieces, where time on a GPU is short: commands with the same --out add to one file, and the last one prints
-all of the aims.
+It can be done in pieces, where time on a GPU is short: each number is in the file as soon as it is known, commands with the
+same --out add to one file, and the last one prints all of the aims.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.paper_scale import attention, floors, iteration, memory, numerics, sampling, training
 from benchmarks.paper_scale.models import random_sd15, write_sd15
-from benchmarks.paper_scale.scale import Scale, scale_of
+from benchmarks.paper_scale.scale import Keep, Scale, scale_of
 from pipeline.paths import project_root
 from pipeline.sample.sampler import dtype_of
 from pipeline.storage import read_json, write_json
@@ -37,23 +37,32 @@ PARTS = ("memory", "sampling", "training", "iteration", "numerics", "attention")
 @click.option("--quick", is_flag=True, help="A few minutes: fewer batches, updates and repeats.")
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Only these parts.")
 @click.option("--batch", "batches", type=click.IntRange(min=1), multiple=True, help="Only these batches in sampling.")
+@click.option("--way", "ways", type=click.Choice(sampling.WAYS), multiple=True, help="Only so in sampling.")
 @click.option("--model", type=click.Path(path_type=Path), default=Path("scratch/sd15-random"), show_default=True,
               help="Where SD 1.5 with random weights is, or will be written (4.3 GB).")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the numbers here, as JSON.")
 def main(
-    device: str | None, quick: bool, only: tuple[str, ...], batches: tuple[int, ...], model: Path, out: Path | None
-) -> None:
+    device: str | None, quick: bool, only: tuple[str, ...], batches: tuple[int, ...], ways: tuple[str, ...], model: Path,
+    out: Path | None,
+) -> None:  # fmt: skip
     """Compare with diffusers and sd-scripts on SD 1.5 with random weights, and with what nothing can beat."""
     scale = scale_of(device or ("cuda" if torch.cuda.is_available() else "cpu"), quick)
-    scale = replace(scale, batches=batches or scale.batches)
+    scale = replace(scale, batches=batches or scale.batches, ways=ways or scale.ways)
     machine = describe(scale.device)
     print(f"{machine}; {scale}", flush=True)
     found = earlier(out, machine)
-    for part in only or PARTS:
-        print(f"\n{part}", flush=True)
-        found[part] = found.get(part, {}) | attempted(part, scale, model, found)
+
+    def keep(part: str, numbers: dict[str, float]) -> None:
+        found[part] = found.get(part, {}) | numbers
         if out:
             write_json(out, {"machine": machine, "scale": str(scale), "found": found})
+
+    def keeper(part: str) -> Keep:
+        return lambda name, value: keep(part, {name: value})
+
+    for part in only or PARTS:
+        print(f"\n{part}", flush=True)
+        keep(part, attempted(part, replace(scale, keep=keeper(part)), model, found))
     if scale.on_gpu:
         print_aims(found)
 
@@ -107,7 +116,8 @@ def run_iteration(scale: Scale, model: Path, found: dict[str, dict[str, float]])
 
 
 def run_numerics(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
-    return numerics.compare(Path("models/miniature"), scale)
+    at_size = write_sd15(model) if scale.on_gpu else None
+    return numerics.compare(Path("models/miniature"), scale, at_size)
 
 
 def run_attention(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:

@@ -8,6 +8,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from benchmarks.paper_scale.scale import synchronize
+
 SHAPES = {
     "self, 4096": (4096, 4096, 40), "self, 1024": (1024, 1024, 80), "self, 256": (256, 256, 160), "self, 64": (64, 64, 160),
     "cross, 4096": (4096, 227, 40), "cross, 1024": (1024, 227, 80), "cross, 256": (256, 227, 160),
@@ -33,7 +35,7 @@ def compare(device: str, rows: int, gradients: bool) -> dict[str, float]:
         ]
         for backend in BACKENDS:
             try:
-                found[f"{name}, {backend.name}"] = _milliseconds(tensors, backend, gradients)
+                found[f"{name}, {backend.name}"] = _milliseconds(tensors, backend, gradients, device)
             except RuntimeError:
                 continue
     for name, milliseconds in found.items():
@@ -41,7 +43,7 @@ def compare(device: str, rows: int, gradients: bool) -> dict[str, float]:
     return found
 
 
-def _milliseconds(tensors: list[torch.Tensor], backend: SDPBackend, gradients: bool) -> float:
+def _milliseconds(tensors: list[torch.Tensor], backend: SDPBackend, gradients: bool, device: str) -> float:
     query, key, value = tensors
 
     def once() -> None:
@@ -52,9 +54,9 @@ def _milliseconds(tensors: list[torch.Tensor], backend: SDPBackend, gradients: b
 
     for _ in range(3):
         once()
-    torch.accelerator.synchronize()
+    synchronize(device)
     began = time.perf_counter()
     for _ in range(REPEATS):
         once()
-    torch.accelerator.synchronize()
+    synchronize(device)
     return (time.perf_counter() - began) / REPEATS * 1000

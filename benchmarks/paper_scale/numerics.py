@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from benchmarks.paper_scale.scale import Scale
+from benchmarks.paper_scale.scale import Scale, compiling
 from benchmarks.paper_scale.training import write_project
 from pipeline.paths import Layout
 from pipeline.sample.sampler import Settings, draw, encode_prompts, load_merged
@@ -45,11 +45,11 @@ def psnr(one: np.ndarray, other: np.ndarray) -> list[float]:
     return [99.0 if error == 0 else float(10 * np.log10(255**2 / error)) for error in errors]
 
 
-def trained_twice(model: Path, scale: Scale) -> bool:
-    """Whether two trainings of 20 updates give the same LoRA, to the bit."""
-    with TemporaryDirectory() as folder:
+def trained_twice(model: Path, scale: Scale, compiled: bool = False) -> bool:
+    """Whether two trainings of `scale.updates` updates give the same LoRA, to the bit."""
+    with TemporaryDirectory() as folder, compiling(compiled):
         layout = Layout(Path(folder))
-        write_project(layout, model, replace(scale, updates=20), cached=True)
+        write_project(layout, model, scale, cached=True)
         settings = read_settings(layout.model(1) / "train.toml", layout.root)
         one, other = (train(settings, layout.root, scale.device).weights for _ in range(2))
     return all(torch.equal(one[name].up, other[name].up) and torch.equal(one[name].down, other[name].down) for name in one)
@@ -63,8 +63,12 @@ def _verdict(name: str, value: float) -> str:
     return f" dB, at least {limit:g}: {'met' if value >= limit else 'NOT met'}"
 
 
-def compare(model: Path, scale: Scale) -> dict[str, float]:
-    """{"bf16, constant guidance, median PSNR": dB, ..., "fp16 twice, equal": 0 or 1}, on a trained model of any size."""
+def compare(model: Path, scale: Scale, at_size: Path | None) -> dict[str, float]:
+    """{"bf16, constant guidance, median PSNR": dB, ..., "fp16 twice, equal": 0 or 1}, on a trained model of any size.
+
+    `at_size`, an SD 1.5, is trained twice too, plain and compiled: where attention has thousands of keys, gradients can add up
+    in another order each time, and in the miniature they hardly can.
+    """
     found: dict[str, float] = {}
     device = scale.device
     halves = ("bf16",) if device == "cpu" else ("fp16", "bf16")
@@ -78,7 +82,10 @@ def compare(model: Path, scale: Scale) -> dict[str, float]:
     for precision in ("fp32", *halves):
         once, again = (images(model, precision, device, False) for _ in range(2))
         found[f"{precision} twice, equal"] = float(np.array_equal(once, again))
-    found["training twice, equal"] = float(trained_twice(model, replace(scale, side=64)))
+    found["training twice, equal"] = float(trained_twice(model, replace(scale, side=64, updates=20)))
+    for compiled in (False, True) if at_size else ():
+        name = f"training SD 1.5 {'compiled ' if compiled else ''}twice, equal"
+        found[name] = float(trained_twice(Path(at_size or ""), replace(scale, updates=5), compiled))
     for name, value in found.items():
         print(f"{name:44} {value:8.2f}{_verdict(name, value)}", flush=True)
     return found

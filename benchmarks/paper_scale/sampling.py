@@ -15,28 +15,29 @@ from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 
 from benchmarks.paper_scale.models import CAPTION
 from benchmarks.paper_scale.scale import Scale, compiling, interleaved
-from pipeline.compiled import is_compiled, restore
+from pipeline.compiled import is_compiled, release_memory, restore
+from pipeline.errors import UserError
 from pipeline.models import BETA_END, BETA_START, StableDiffusion
-from pipeline.randomness import generator
 from pipeline.sample.batches import Job, Plan, generate
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import Constant
 
 CFG = 7.5
+WAYS = ("plain", "compiled")
 
 Run = Callable[[], object]
 
 
 def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
-    """{"ours, compiled, batch 8": images per second, ...}; plain runs take turns, then compiled ones.
+    """{"ours, compiled, batch 8": images per second, ...}; plain runs take turns, then, on a GPU, compiled ones.
 
     A batch that does not fit or cannot be compiled is left out, and said.
     """
     found: dict[str, float] = {}
-    for compiled in (False, True) if scale.on_gpu else (False,):
+    for compiled in [way == "compiled" for way in scale.ways if scale.on_gpu or way == "plain"]:
         for batch in scale.batches:
-            count = batch * -(-scale.images // batch)
+            count = scale.count(batch)
             label = f"{'compiled' if compiled else 'plain'}, batch {batch}"
             runs: dict[str, Run] = {
                 f"ours, {label}": ours(model, scale, batch, count, compiled),
@@ -45,12 +46,14 @@ def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
             try:
                 for name, seconds in interleaved(runs, scale.repeats, scale.device).items():
                     found[name] = count / seconds
+                    scale.keep(name, found[name])
                     print(f"{name:32} {found[name]:8.3f} images/s", flush=True)
-            except RuntimeError as error:
+            except (RuntimeError, UserError) as error:
                 print(f"{label}: {error}", flush=True)
             restore(model.unet)
             # Graphs of other shapes would count against torch's limit of compilations, and hold memory.
             torch._dynamo.reset()
+            release_memory()
     return found
 
 
@@ -87,9 +90,11 @@ def theirs(model: StableDiffusion, scale: Scale, batch: int, count: int, compile
     def run() -> None:
         for start in range(0, count, batch):
             numbers = range(start, start + batch)
+            # On the model's own device, where diffusers need not wait for noise from the CPU.
+            chance = [torch.Generator(model.device).manual_seed(i) for i in numbers]
             images = pipe(
                 [f"{CAPTION} {i}" for i in numbers], height=scale.side, width=scale.side, guidance_scale=CFG, clip_skip=1,
-                num_inference_steps=scale.steps, generator=[generator(i) for i in numbers],
+                num_inference_steps=scale.steps, generator=chance,
             ).images  # fmt: skip
             for image in images:
                 image.save(io.BytesIO(), "PNG", compress_level=1)

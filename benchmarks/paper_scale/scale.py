@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 import torch
 
 from pipeline.compiled import SWITCH
+
+Keep = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -26,27 +28,37 @@ class Scale:
     batches: tuple[int, ...]
     """Of sampling."""
     images: int
-    """Drawn in a timed run, rounded up to whole batches."""
+    """Drawn in a timed run, but for `count`."""
+    fewest: int
+    """Batches of a timed run: while one is drawn, the one before it is written."""
     updates: int
     """Of training."""
     skipped: int
     """Updates at the beginning of a training, which are not timed."""
     tokens: int
     repeats: int
+    ways: tuple[str, ...] = ("plain", "compiled")
+    """Of sampling; a CPU does not compile."""
+    keep: Keep = field(default=lambda name, value: None, repr=False, compare=False)
+    """Hears of each number, by name, as soon as it is known: a command that is cut off loses one at most."""
 
     @property
     def on_gpu(self) -> bool:
         return self.device != "cpu"
+
+    def count(self, batch: int) -> int:
+        """Images of a timed run: whole batches, `images` of them where that is neither too few nor more than 8 batches."""
+        return batch * max(self.fewest, min(8, -(-self.images // batch)))
 
 
 def scale_of(device: str, quick: bool) -> Scale:
     """The paper's settings on a GPU; on a CPU one latent in 64, and few steps."""
     if device == "cpu":
         updates, batches = (3, (1,)) if quick else (6, (1, 8))
-        return Scale(device, 64, "fp32", 2 if quick else 4, batches, 1, updates, 1, 75, 1 if quick else 2)
+        return Scale(device, 64, "fp32", 2 if quick else 4, batches, 1, 1, updates, 1, 75, 1 if quick else 2)
     if quick:
-        return Scale(device, 512, "fp16", 30, (8,), 16, 80, 20, 75, 1)
-    return Scale(device, 512, "fp16", 30, (1, 8, 16, 32), 64, 300, 100, 75, 3)
+        return Scale(device, 512, "fp16", 30, (8,), 16, 2, 80, 20, 75, 1)
+    return Scale(device, 512, "fp16", 30, (1, 8, 16, 32), 64, 4, 300, 100, 75, 3)
 
 
 @contextmanager
@@ -61,7 +73,7 @@ def compiling(on: bool) -> Iterator[None]:
 
 def synchronize(device: str) -> None:
     if device != "cpu":
-        torch.accelerator.synchronize()
+        torch.accelerator.synchronize(torch.device(device))
 
 
 def seconds_of(run: Callable[[], object], device: str) -> float:

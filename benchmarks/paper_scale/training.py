@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.paper_scale.models import CAPTION
 from benchmarks.paper_scale.scale import Scale, compiling, synchronize
+from pipeline.compiled import release_memory
 from pipeline.params import View, check
 from pipeline.paths import Layout
 from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl, write_text
@@ -66,7 +67,9 @@ def compare(model: Path, scale: Scale, vendored: Path) -> dict[str, float]:
                 write_project(layout, model, scale, cached)
                 (layout.root / "vendor").mkdir()
                 (layout.root / "vendor/sd-scripts").symlink_to(vendored.resolve())
+                release_memory()  # sd-scripts, a process of its own, needs what this one still holds of the GPU
                 found[label] = run(layout, scale)
+                scale.keep(label, found[label])
             print(f"{label:32} {found[label]:8.3f} updates/s at batch {BATCH}", flush=True)
     return found
 

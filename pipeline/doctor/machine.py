@@ -24,13 +24,15 @@ def gpu(params: Params | None) -> Finding:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
         return ok("GPU", ", ".join(f"{found.name}, {found.total_memory / 2**30:.0f} GiB" for found in names))
+    found, remedy = "none that torch can use", "the miniature is made for that, a real model is not"
+    if torch.version.cuda and (installed := driver()).level == "ok":
+        found += f": it is built for CUDA {torch.version.cuda}, and the driver is {installed.found}"
+        remedy = "install a newer driver, or a torch that is built for an older CUDA"
     for name, on_cpu in GPU_ONLY:
         if params is not None and getattr(params, name) not in on_cpu:
             value = getattr(params, name)
-            return problem("GPU", f"none that torch can use, and {name} is {value}", f"set {name}: {on_cpu[0]} in params.yaml")
-    return note(
-        "GPU", "none that torch can use; the chain runs on the CPU", "the miniature is made for that, a real model is not"
-    )
+            return problem("GPU", f"{found}, and {name} is {value}", f"set {name}: {on_cpu[0]} in params.yaml")
+    return note("GPU", f"{found}; the chain runs on the CPU", remedy)
 
 
 def driver() -> Finding:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-
+from pipeline.compiled import release_memory
 from pipeline.errors import UserError, is_out_of_memory
 
 Result = TypeVar("Result")
@@ -48,7 +46,7 @@ class Pieces:
                 "or free memory of other programs; finished images are kept"
             )
         self.rows = -(-failed // 2)
-        _release()
+        release_memory()
 
 
 def _tried(work: Callable[[slice], Result], piece: slice) -> Result | None:
@@ -59,10 +57,3 @@ def _tried(work: Callable[[slice], Result], piece: slice) -> Result | None:
         if not is_out_of_memory(error):
             raise
         return None
-
-
-def _release() -> None:
-    """Give memory that torch keeps for later back to the device."""
-    gc.collect()
-    if torch.accelerator.is_available():
-        torch.accelerator.empty_cache()

@@ -87,6 +87,8 @@ def _work(words: SimpleQueue[str], source: Source, plan: Plan, device: str, todo
     die_with_parent()
     torch.set_num_threads(threads)
     try:
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)  # else the first GPU would hold a context of each process
         model = load_merged(source.model, source.vae, source.weights, source.precision, device)
         draw_batches(model, plan, todo, lambda images: None)
     except UserError as error:

@@ -12,7 +12,7 @@ import torch
 
 from pipeline import lora
 from pipeline.compiled import is_compiled
-from pipeline.models import StableDiffusion, load_base
+from pipeline.models import StableDiffusion, check_precision, load_base
 from pipeline.randomness import onto
 from pipeline.sample import solver
 from pipeline.sample.condition import fixed_condition
@@ -75,8 +75,9 @@ def load_merged(
 ) -> StableDiffusion:
     """The base model with a LoRA merged in float32, then rounded to `precision`, on the device that samples.
 
-    Raises UserError as `load_base` and `lora.merge` do.
+    Raises UserError as `check_precision`, `load_base` and `lora.merge` do.
     """
+    check_precision(precision, device)
     dtype = dtype_of(precision, device)
     base = load_base(model, vae, dtype=None)
     if weights is not None:

@@ -60,8 +60,9 @@ def _across_nodes(device: str, processes: int, count: int) -> list[str]:
         words += ["--master_port", port]
     else:
         module, number = "accelerate.commands.launch", "--machine_rank"
-        words = [*_OWN_CONFIGURATION, "--num_machines", str(count), "--num_processes", str(processes), "--main_process_ip", host]
-        words += ["--main_process_port", port, "--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        words = [*_OWN_CONFIGURATION, "--num_machines", str(count), "--num_processes", str(processes)]
+        words += ["--main_process_ip", host, "--main_process_port", port]
+        words += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
     # The shell on each node fills in its number.
     each = f'exec {shlex.quote(sys.executable)} -m {module} {number} "$SLURM_NODEID" "$@"'
     return ["srun", f"--nodes={count}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", "sh", "-c", each, "sh", *words]

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from pipeline.cli import main
@@ -27,8 +28,6 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
@@ -37,6 +36,14 @@ def test_what_only_a_gpu_does_is_a_problem_without_one(without_gpu: None, name: 
     found = machine.gpu(params(**{name: value}))
     assert found.level == "problem" and f"{name} is {value}" in found.found and f"set {name}: " in found.remedy
     assert machine.gpu(params()).level == "note"
+
+
+def test_a_driver_that_is_too_old_for_torch_is_named(without_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(machine, "driver", lambda: ok("driver", "NVIDIA 470.82"))
+    found = machine.gpu(None)
+    assert found.level == "note" and "built for CUDA 13.0, and the driver is NVIDIA 470.82" in found.found
+    assert "newer driver" in found.remedy
 
 
 def test_the_gpu_only_values_are_those_that_training_refuses_on_a_cpu() -> None:

@@ -10,17 +10,18 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline import lora
-from pipeline.models import StableDiffusion, load_base
+from pipeline.errors import UserError
+from pipeline.models import StableDiffusion, check_precision, load_base
 from pipeline.randomness import generator
-from pipeline.sample.sampler import Settings, draw_latents, encode_prompts
+from pipeline.sample.sampler import Settings, decode, draw_latents, encode_prompts
 from pipeline.sample.schedule import Exponential
-from pipeline.train import builtin
+from pipeline.train import builtin, stage
 from pipeline.train import compiled as compiled_training
 from pipeline.train.draws import RandomDraws
 from pipeline.train.low_rank import attached, initial
 from pipeline.train.moments import Moments
 from pipeline.train.team import Team
-from train.train_project import settings_of, write_project
+from train.train_project import settings_of, view, write_project
 
 DEVICE = torch.device("lazy:0")
 SETTINGS = Settings(Exponential(7.5, 2.0), 3, 64, 64)
@@ -53,8 +54,7 @@ def test_sampling_stays_on_the_models_device(elsewhere: StableDiffusion) -> None
     conditions, empty = encode_prompts(elsewhere, ["a", "b"], SETTINGS), encode_prompts(elsewhere, [""], SETTINGS)
     latents, diff_norm = draw_latents(elsewhere, conditions, empty, [1, 2], SETTINGS)
     assert (latents.device, diff_norm.device) == (DEVICE, DEVICE)
-    with torch.inference_mode():
-        assert elsewhere.vae.decode(latents, return_dict=False)[0].device == DEVICE
+    assert decode(elsewhere, latents).device == DEVICE
 
 
 def test_a_training_step_stays_on_the_models_device(
@@ -76,3 +76,17 @@ def test_a_training_step_stays_on_the_models_device(
         monkeypatch.setattr(compiled_training, "compile_checked", lambda unet, run, *given: checked.append(run()))
         compiled_training.compile_if_worth_it(elsewhere, network, (2, 4, 8, 8), data.ids, 2000)
         assert checked[0].numel() == sum(half.numel() for half in network.parameters("lora_unet"))
+
+
+@pytest.mark.parametrize(("capability", "refused"), [((7, 5), True), ((8, 0), False), ((9, 0), False)])
+def test_a_gpu_older_than_bf16_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], refused: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    check_precision("fp16", "cuda")
+    check_precision("bf16", "cpu")
+    if not refused:
+        return check_precision("bf16", "cuda:1")
+    with pytest.raises(UserError, match="Tesla T4 computes no bf16; set precision: fp16 or fp32"):
+        stage.check_device(view(precision="bf16"), "cuda")

@@ -10,13 +10,13 @@ from click.testing import CliRunner
 
 from benchmarks.paper_scale import __main__ as command
 from benchmarks.paper_scale import floors, iteration, numerics, sampling, training
-from benchmarks.paper_scale.scale import Scale, interleaved
+from benchmarks.paper_scale.scale import Scale, interleaved, scale_of
 from pipeline.models import load_base
 from pipeline.paths import Layout
 from pipeline.storage import read_json
 from train.train_project import needs_sd_scripts
 
-SMALL = Scale("cpu", 64, "fp32", 2, (1, 2), 2, 4, 1, 75, 1)
+SMALL = Scale("cpu", 64, "fp32", 2, (1, 2), 2, 1, 4, 1, 75, 1)
 
 
 def test_the_floors_are_those_of_the_counted_operations() -> None:
@@ -79,6 +79,21 @@ def test_a_part_that_fails_costs_no_other_and_commands_add_to_one_file(tmp_path:
     assert read_json(tmp_path / "r.json")["found"] == {
         "sampling": {"ours, plain, batch 1": 2.0}, "numerics": {}, "memory": {"a": 1.0},
     }  # fmt: skip
+
+
+def test_a_number_is_in_the_file_as_soon_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(scale: Scale, *rest: object) -> dict[str, float]:
+        scale.keep("ours, plain, batch 1", 2.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "RUNS", {"sampling": cut_off})
+    CliRunner().invoke(command.main, ["--only", "sampling", "--device", "cpu", "--out", str(tmp_path / "r.json")])
+    assert read_json(tmp_path / "r.json")["found"] == {"sampling": {"ours, plain, batch 1": 2.0}}
+
+
+def test_a_timed_run_is_long_enough_to_overlap_and_short_enough_for_small_batches() -> None:
+    scale = scale_of("cuda", quick=False)
+    assert [scale.count(batch) for batch in (1, 8, 16, 32)] == [8, 64, 64, 128]
 
 
 def test_aims_that_were_not_measured_are_not_met(capsys: pytest.CaptureFixture[str]) -> None:

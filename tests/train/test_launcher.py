@@ -17,7 +17,7 @@ USERS = {
     "DeepSpeed": "distributed_type: DEEPSPEED\nnum_processes: 2\ndeepspeed_config: {zero_stage: 2}\n",
     "a compiler": "distributed_type: 'NO'\nnum_processes: 1\ndynamo_config: {dynamo_backend: INDUCTOR}\n",
 }
-COMMON = "compute_environment: LOCAL_MACHINE\nmachine_rank: 0\nmain_training_function: main\nmixed_precision: fp16\nnum_machines: 1\n"
+COMMON = "compute_environment: LOCAL_MACHINE\nmachine_rank: 0\nmixed_precision: fp16\nnum_machines: 1\n"
 
 
 def understood(words: list[str]) -> Namespace:
