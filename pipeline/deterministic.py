@@ -1,10 +1,10 @@
-"""Training on a GPU that gives the same bytes each time: no kernel that adds up in an order of its own."""
+"""On a GPU float32 that means float32, and the same bytes each time: no kernel that adds up in an order of its own."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from pipeline.errors import UserError
 
 _NO_KERNEL = "does not have a deterministic implementation"
 """Words of the error that torch raises for such an operation."""
+
+
+def exact() -> AbstractContextManager[None]:
+    """Inside it convolutions on a GPU are deterministic, and in float32 not in TF32, which has 10 bits of mantissa."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 @contextmanager
@@ -34,7 +39,7 @@ def deterministic(device: torch.device | str) -> Iterator[None]:
     # Filling every new tensor would cost time and decides nothing: no kernel here reads what it has not written.
     settings.fill_uninitialized_memory = False
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with exact():
             yield
     except RuntimeError as error:
         if _NO_KERNEL not in str(error):

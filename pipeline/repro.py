@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from pipeline import warm
 from pipeline.dvc_command import run_dvc
 from pipeline.errors import UserError, printable
 from pipeline.params import Params
+from pipeline.prepare.absent import no_raw_folder
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -43,6 +44,10 @@ def repro(arguments: tuple[str, ...]) -> None:
     if parameters.FILE.is_file():
         params = parameters.load()
         check_folder(params)
+        if params.vae and not _is_forced(arguments):
+            from pipeline.prepare.vae import check_vae
+
+            check_vae(params.model, params.vae, Path())
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
     with warm.begun(Path()):
@@ -53,19 +58,24 @@ def repro(arguments: tuple[str, ...]) -> None:
 def check_folder(params: Params) -> None:
     """Raise UserError where DVC, which hashes the folder of raw images before any stage, would end in a riddle.
 
-    That is where it is not there, or holds links that lead nowhere.
+    That is where none is named, or it is not there, or it holds links that lead nowhere.
     """
     if not params.folder:
-        return
+        raise UserError("folder is null in params.yaml, and DVC needs a folder's path there; run 'redifine set folder=raw'")
     folder = Path(params.folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
+        raise no_raw_folder(folder)
     if params.dataset != "folder":
         return
     broken = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
     if broken:
         names = ", ".join(map(printable, broken[:5])) + (", ..." if len(broken) > 5 else "")
         raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or mend them and run again")
+
+
+def _is_forced(arguments: Sequence[str]) -> bool:
+    """Whether `dvc repro ARGUMENTS` runs its stages, `prepare` among them, whatever has changed."""
+    return any(word == "--force" or (word[:1] == "-" and word[1:2] != "-" and "f" in word) for word in arguments)
 
 
 def mend(root: Path) -> list[str]:

@@ -127,3 +127,87 @@ def test_a_checkout_that_is_not_ready_is_refused(
         subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "x"], cwd=tmp_path, check=True)
     with pytest.raises(UserError, match=sentence):
         check_git(tmp_path)
+
+
+@pytest.fixture
+def with_inputs(checkout: Path) -> Path:
+    """The checkout with this project's .gitignore, a raw folder and a model that Git ignores, and all else in Git."""
+    (checkout / ".gitignore").write_text((ROOT / ".gitignore").read_text() + "/out\n")
+    for name in ("raw/mine/a.png", "raw/README.md", "models/base/m/unet.bin", "models/miniature/clip/x", "held/a.png"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(name)
+    stage = "cmd: 'cp -r ${folder} out'\n    deps: ['${folder}', '${model}']\n    params: [cfg]\n    outs: [out]\n"
+    (checkout / "dvc.yaml").write_text(f"stages:\n  copy:\n    {stage}")
+    (checkout / "params.yaml").write_text(PARAMS.read_text().replace("dataset: creatures ", "dataset: folder ", 1))
+    commit(checkout)
+    return checkout
+
+
+def commit(checkout: Path) -> None:
+    for command in (["git", "add", "-A"], ["git", "commit", "--quiet", "--allow-empty", "-m", "all"]):
+        done = run(checkout, *command)
+        assert done.returncode == 0, done.stderr
+
+
+def test_no_raw_data_and_no_base_model_gets_into_git_by_add_all(with_inputs: Path) -> None:
+    (with_inputs / "downloads").mkdir()
+    (with_inputs / "downloads/b.png").write_text("b")
+    commit(with_inputs)
+    held = run(with_inputs, "git", "ls-files", "raw", "downloads", "models", "held").stdout.split()
+    assert held == ["held/a.png", "models/miniature/clip/x", "raw/README.md"]
+
+
+MINE = {"folder": "raw/mine", "model": "held", "feature_model": "held", "clip_model": "held"}
+
+
+def settings(**changes: str) -> list[str]:
+    return [word for key, value in (MINE | changes).items() for word in ("-S", f"{key}={value}")]
+
+
+@pytest.mark.parametrize("where", ["--queue", "--temp"])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {},
+            "folder: raw/mine/a.png is not in Git, .*; run 'dvc add raw/mine' and 'git add raw/mine.dvc', or set folder to",
+        ),
+        (
+            {"folder": "held", "model": "models/base/m"},
+            "model: models/base/m/unet.bin is not in Git, .*'dvc add models/base/m' and",
+        ),
+        ({"folder": "raw"}, "folder: raw/mine/a.png is not in Git, .*; keep it in a folder of its own, such as raw/mine, and"),
+        ({"folder": "../beside"}, "folder: ../beside is not in Git, .* hold; set folder to an absolute path"),
+    ],
+    ids=["raw", "model", "beside what is in Git", "outside"],
+)
+def test_an_input_that_dvcs_copies_would_lack_is_said_before_it_is_queued(
+    with_inputs: Path, where: str, changes: dict[str, str], sentence: str
+) -> None:
+    (with_inputs.parent / "beside").mkdir(exist_ok=True)
+    with pytest.raises(UserError, match=sentence):
+        check_settings(["run", where, *settings(**changes)], with_inputs / "params.yaml")
+    check_settings(["run", *settings(**changes)], with_inputs / "params.yaml")
+
+
+def test_what_travels_or_needs_not_is_left_alone(with_inputs: Path) -> None:
+    file = with_inputs / "params.yaml"
+    check_settings(["run", "--queue", *settings(folder="held")], file)
+    check_settings(["run", "--queue", *settings(folder=str(with_inputs / "raw/mine"))], file)
+    check_settings(["run", "--queue", *settings(), "-S", "dataset=creatures"], file)
+
+
+def test_the_advice_before_the_queue_works(with_inputs: Path) -> None:
+    """Raw images and a model that DVC holds reach the copy in which it runs, and Git gets no picture."""
+    arguments = ["run", "--temp", *settings(model="models/base/m")]
+    for path in ("raw/mine", "models/base/m"):
+        assert run(with_inputs, sys.executable, "-m", "dvc", "add", "--quiet", path).returncode == 0
+        assert run(with_inputs, "git", "add", f"{path}.dvc").returncode == 0
+    done = run(with_inputs, sys.executable, "-m", "pipeline", "exp", *arguments, "--name", "copied")
+    assert done.returncode == 0, done.stderr
+    commit(with_inputs)
+    held = run(with_inputs, "git", "ls-files", "raw", "models/base").stdout.split()
+    assert held == ["models/base/m.dvc", "raw/README.md", "raw/mine.dvc"]
+    reference = run(with_inputs, "git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/copied").stdout.strip()
+    lock = run(with_inputs, "git", "show", f"{reference}:dvc.lock").stdout
+    assert "- path: out" in lock and "- path: raw/mine" in lock

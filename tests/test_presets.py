@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from pipeline import params, presets
+from pipeline.base.catalogue import CATALOGUE
+from pipeline.base.names import FOLDER
 from pipeline.cli import main
 from project import ROOT
 
@@ -67,6 +70,28 @@ def test_a_later_preset_wins(file: Path) -> None:
 def test_a_factor_of_guidance_keeps_the_other_half_of_redifine(file: Path) -> None:
     apply(file, "redifine", "cfg2.5")
     assert (values(file)["cfg"], values(file)["schedule"], values(file)["condition_drop"]) == (2.5, "exponential", 0.2)
+
+
+PLACES = [*(ROOT / "presets").glob("*.yaml"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+
+
+def test_the_captioning_models_are_where_a_command_brings_them() -> None:
+    """`base fetch blip` makes models/base/blip; what downloads the tagger names its folder itself."""
+    texts = {path.name: path.read_text() for path in PLACES}
+    blips = {name: set(re.findall(r"--blip (\w\S*/\S*)", text)) for name, text in texts.items()}
+    taggers = {name: set(re.findall(r"--tagger (\w\S*/\S*)", text)) for name, text in texts.items()}
+    assert set().union(*blips.values()) == {f"{FOLDER}/blip"} and "blip" in CATALOGUE
+    for name, found in taggers.items():
+        assert found == set(re.findall(r"--local-dir (\S+)", texts[name])) & found, name
+    assert taggers["pokemon.yaml"] == taggers["kumapi.yaml"] == taggers["README.md"] != set()
+
+
+def test_the_papers_run_in_the_readme_has_the_commands_of_its_preset() -> None:
+    block = (ROOT / "README.md").read_text().partition("## The paper's run")[2].partition("## ")[0]
+    commands = [line.removeprefix("# ") for line in (ROOT / "presets/pokemon.yaml").read_text().splitlines()[2:4]]
+    assert all(command in block for command in commands)
+    order = [block.index(word) for word in ("base fetch sd15", "preset pokemon", "dataset prepare pokemon", "make repro")]
+    assert order == sorted(order)
 
 
 def test_iterations_are_written_as_params_yaml_writes_them(file: Path) -> None:

@@ -7,5 +7,6 @@ Four modules see the four ways in, and what comes out is one folder:
     single     the same folder from one file in the original key naming; header: which model that file is
     fetch      brings all of it or nothing to models/base/NAME; record: base.json, the hash of every file
 
-`check` holds a folder to its record and to `architecture`; `tokenizers` lays CLIP's vocabulary out for sd-scripts.
+`whole` says what a folder of an `architecture` lacks, from configs and headers; `check` also holds every file to the record.
+`tokenizers` lays CLIP's vocabulary out for sd-scripts.
 """

@@ -24,6 +24,7 @@ _SIZES = {
     "text_encoder_2": ("hidden_size", "num_hidden_layers", "vocab_size"),
     "vae": ("block_out_channels", "layers_per_block"),
 }
+_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _TOWERS = {"blip": "a BLIP", "clip": "a CLIP", "dinov2": "a DINOv2"}
 
 
@@ -58,8 +59,10 @@ def recognise(folder: Path) -> Architecture:
         return _autoencoder(alone)
     if alone.get("model_type") in _TOWERS:
         return Architecture("tower", _TOWERS[alone["model_type"]])
-    index = _config(folder, "model_index.json")
-    return Architecture("other", f"a {index['_class_name']}" if "_class_name" in index else "no model in diffusers layout")
+    name = _config(folder, "model_index.json").get("_class_name")
+    if name in _PIPELINES:
+        return Architecture("other", "a Stable Diffusion without unet/config.json")
+    return Architecture("other", f"a {name}" if name else "no model in diffusers layout")
 
 
 def _config(folder: Path, name: str | None = None) -> Config:

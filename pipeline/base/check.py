@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,9 @@ from typing import Any
 from pipeline.base.architecture import Architecture, recognise
 from pipeline.base.header import read_header
 from pipeline.base.record import FILE, hashed, read_record
-from pipeline.base.tokenizers import MERGES, VOCABULARY
+from pipeline.base.whole import Role, faults
 from pipeline.errors import UserError
-from pipeline.guards import PICKLE_SUFFIXES, parsed_json
 
-_TEXT_PARTS = ("tokenizer", "tokenizer_2")
 _PRECISIONS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 
 
@@ -35,14 +33,17 @@ class Report:
     faults: list[str]
 
 
-def check(folder: Path, shown: str) -> Report:
-    """Look at every file of a model. Raises UserError when there is no such folder; `shown` is what the report calls it."""
+def check(folder: Path, shown: str, role: Role | None = None, without: Collection[str] = ()) -> Report:
+    """Look at every file of a model. Raises UserError when there is no such folder; `shown` is what the report calls it.
+
+    `role`: what params.yaml uses it for, if it does; the parts `without` need not be there.
+    """
     if not folder.is_dir():
         raise UserError(f"there is no folder {shown}; bring the model with 'redifine base fetch', or name another folder")
     found = recognise(folder)
     record = read_record(folder)
     files = hashed(folder) if record else {path: {"bytes": size} for path, size in _sizes(folder).items()}
-    faults = [*_missing(folder, found), *_broken(folder), *(_changed(record["files"], files) if record else ())]
+    changed = _changed(record["files"], files) if record else ()
     return Report(
         folder=shown,
         kind=found.kind,
@@ -53,53 +54,13 @@ def check(folder: Path, shown: str) -> Report:
         precision=_precision(folder, found),
         source=record["source"] if record else None,
         licence=record.get("licence") if record else None,
-        faults=faults,
+        faults=[*faults(folder, found, role, without), *changed],
     )
 
 
 def _sizes(folder: Path) -> dict[str, int]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / FILE)
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _missing(folder: Path, found: Architecture) -> Iterator[str]:
-    """What a whole model of this kind has and this one lacks."""
-    if found.kind == "other":
-        yield f"it is {found.what}, and a chain needs Stable Diffusion 1.x or SDXL"
-        return
-    for part in found.parts:
-        place = folder / part
-        if part in _TEXT_PARTS:
-            yield from (f"{part}/{name} is missing" for name in (VOCABULARY, MERGES) if not (place / name).is_file())
-        elif part == "scheduler":
-            if not (place / "scheduler_config.json").is_file():
-                yield "scheduler/scheduler_config.json is missing"
-        else:
-            yield from _missing_weights(place, f"{part}/" if part else "")
-
-
-def _missing_weights(place: Path, prefix: str) -> Iterator[str]:
-    """The config, and safetensors under a plain name: one file, or all shards that their index lists."""
-    if not (place / "config.json").is_file():
-        yield f"{prefix}config.json is missing"
-    for stem in ("diffusion_pytorch_model", "model"):
-        if (place / f"{stem}.safetensors").is_file():
-            return
-        index = place / f"{stem}.safetensors.index.json"
-        if index.is_file():
-            shards = sorted(set(parsed_json(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            yield from (f"{prefix}{name} is missing" for name in shards if not (place / name).is_file())
-            return
-    pickle = any(path.suffix in PICKLE_SUFFIXES for path in place.glob("*"))
-    yield f"{prefix or 'it'} has no weights as safetensors" + (", only as a pickle" if pickle else "")
-
-
-def _broken(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob("*.safetensors")):
-        try:
-            read_header(path)
-        except UserError as error:
-            yield str(error).replace(f"{folder}/", "", 1)
 
 
 def _changed(recorded: dict[str, Any], files: dict[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.base.check import Report
     from pipeline.base.fetch import Fetched
+    from pipeline.base.whole import Role
 
 
 def _root() -> Path:
@@ -112,26 +113,30 @@ def check(model: str | None, json_: bool) -> None:
     from pipeline.base.check import as_json, as_text
     from pipeline.base.check import check as look
     from pipeline.base.names import local_folder
+    from pipeline.base.whole import refuse
 
     root = _root()
-    names = [model] if model else _set_in_params(root)
-    reports: list[Report] = [look(folder := local_folder(name, root), _relative(folder, root)) for name in names]
+    reports: list[Report] = []
+    for name, role, without in [(model, None, ())] if model else _set_in_params(root):
+        folder = local_folder(name, root)
+        reports.append(look(folder, _relative(folder, root), role, without))
     click.echo(as_json(reports) if json_ else "\n".join(as_text(report) for report in reports))
     for report in reports:
-        if report.faults:
-            more = f" and {len(report.faults) - 1} more" if len(report.faults) > 1 else ""
-            raise UserError(f"{report.folder} cannot be used: {report.faults[0]}{more}; fetch it again, or name another")
+        refuse(report.folder, report.faults)
 
 
 def _relative(folder: Path, root: Path) -> str:
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
 
 
-def _set_in_params(root: Path) -> list[str]:
+def _set_in_params(root: Path) -> list[tuple[str, Role | None, tuple[str, ...]]]:
+    """(folder, what for, parts that it need not have) of the model and the VAE of params.yaml."""
     from pipeline import params
 
     values = params.load(root / params.FILE)
-    return [name for name in (values.model, values.vae) if name]
+    if values.vae is None:
+        return [(values.model, "model", ())]
+    return [(values.model, "model", ("vae",)), (values.vae, "vae", ())]
 
 
 @base.command(name="list", short_help="Models by name, and those that are here.")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.base import hub
-from pipeline.base.architecture import Config, published, require_model
+from pipeline.base.architecture import Architecture, Config, published, require_model
 from pipeline.base.choose import is_weights, wanted
 from pipeline.base.header import read_header, single_file_kind
 from pipeline.base.names import FOLDER, Hub, Local, folder_name, understand
 from pipeline.base.record import FILE, read_record, write_record
 from pipeline.base.vocabulary import find_vocabulary
+from pipeline.base.whole import faults, missing_texts
 from pipeline.errors import UserError
 from pipeline.paths import Layout
 from pipeline.storage import free_bytes, read_json, replacing_folder, sha256_file, write_json
@@ -62,6 +63,7 @@ def _from_hub(source: Hub, target: Path, variant: str | None, scratch: Path) -> 
     partial = scratch / f"{target.name}-{remote.commit[:12]}"
     hub.download(remote, [file for file in chosen if not is_weights(file)], partial)
     kind = require_model(partial, source.repository)
+    _refuse_half(missing_texts(partial, kind), source.repository, kind)
     _require_published(source, remote, chosen)
     _require_space(remote, chosen, partial)
     hub.download(remote, chosen, partial)
@@ -69,6 +71,7 @@ def _from_hub(source: Hub, target: Path, variant: str | None, scratch: Path) -> 
     with replacing_folder(target) as folder:
         for file, name in chosen.items():
             _bring(partial / file, folder / name, _link)
+        _refuse_half(faults(folder, kind), source.repository, kind)
         record = _finish(folder, chosen, target.name, kind.kind, wish | {"revision": remote.commit}, remote.licence)
     shutil.rmtree(partial, ignore_errors=True)
     return Fetched(target, record)
@@ -129,6 +132,7 @@ def _from_folder(source: Local, target: Path, variant: str | None) -> Fetched:
     files = [path.relative_to(source.path).as_posix() for path in source.path.rglob("*") if path.is_file()]
     chosen = wanted(files, str(source.path), variant)
     kind = require_model(source.path, str(source.path))
+    _refuse_half(missing_texts(source.path, kind), str(source.path), kind)
     for file in chosen:
         if is_weights(file):
             read_header(source.path / file)
@@ -137,8 +141,15 @@ def _from_folder(source: Local, target: Path, variant: str | None) -> Fetched:
     with replacing_folder(target) as folder:
         for file, name in chosen.items():
             _bring(source.path / file, folder / name, shutil.copyfile)
+        _refuse_half(faults(folder, kind), str(source.path), kind)
         record = _finish(folder, chosen, target.name, kind.kind, wish, None)
     return Fetched(target, record)
+
+
+def _refuse_half(lacks: Sequence[str], name: str, kind: Architecture) -> None:
+    """Raise UserError for the first of the faults of the source `name`, which is not a whole model of its kind."""
+    if lacks:
+        raise UserError(f"{name} is not the whole of {kind.what}: {lacks[0]}; complete it, or name another")
 
 
 def _bring(source: Path, target: Path, how: Callable[[Path, Path], object]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.base.catalogue import CATALOGUE, LOCAL, Entry
 from pipeline.errors import UserError
 from pipeline.guards import is_file_name, no_model
+from pipeline.prepare.absent import no_raw_folder
 
 _SETTINGS = ("model", "vae", "feature_model", "clip_model")
 
@@ -78,9 +79,9 @@ def local_folder(text: str, root: Path) -> Path:
 
 
 def not_here(values: Mapping[str, Any], root: Path) -> list[str]:
-    """A sentence for each model that parameters name and that is no folder below `root`: the command that brings it."""
-    given = {key: values.get(key) for key in _SETTINGS}
-    return [f"{key}: {no_model(value, key)}" for key, value in given.items() if value and not (root / value).exists()]
+    """A sentence for each model, and for raw images, that parameters name and `root` lacks: the command that brings them."""
+    given = {key: value for key in (*_SETTINGS, "folder") if (value := values.get(key)) and not (root / value).exists()}
+    return [f"{key}: {no_raw_folder(Path(value)) if key == 'folder' else no_model(value, key)}" for key, value in given.items()]
 
 
 def fault_of_setting(value: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -21,41 +22,65 @@ _SAVES = 50
 """parts.jsonl is written this often in a run, however many pictures there are."""
 
 
-def ask_models(
+@dataclass(frozen=True)
+class Questions:
+    """The rows that lack a part: of each window BLIP's text, and the tags; with the models that are to say them."""
+
+    texts: list[tuple[Window, list[Parts]]]
+    untagged: list[Parts]
+    blip: Model[Captioner] | None
+    tagger: Model[TagsPictures] | None
+
+
+def plan(
     job: Job,
-    outcome: Outcome,
+    rows: list[Parts],
     blip: Model[Captioner] | None,
     tagger: Model[TagsPictures] | None,
     settled: Collection[str],
     corrections: Mapping[str, Override],
-) -> None:
-    """Fill in the texts and tags that the rule needs, but for pictures whose caption is `settled` or part corrected.
+) -> Questions:
+    """What is to be asked: all that the rule needs, but for pictures whose caption is `settled` or part corrected.
 
-    Raises UserError when one is missing and its model is not given.
+    Forgets what other models than these have said. Raises UserError when a part is missing and its model is not given.
     """
-    _forget_other_models(outcome.rows, blip, tagger)
+    _forget_other_models(rows, blip, tagger)
     own = job.rule.window if "blip" in job.rule.parts else None
-    windows = [*([own] if own else []), *(window for window in job.windows if window != own)]
-    loaded: list[Captioner] = []
-    for window in windows:
-        missing = [
-            row for row in outcome.rows
-            if window.label not in row.blip and not (window == own and (row.name in settled or _has(corrections, row, "blip")))
-        ]  # fmt: skip
-        if missing:
-            model = _needed(blip, "--blip", f"BLIP's text of {window.label}", len(missing))
-            loaded = loaded or [model.load()]
-            _write_texts(job, outcome, missing, window, loaded[0], model.identity)
+    open_rows = [row for row in rows if row.name not in settled]
+    texts = []
+    for window in dict.fromkeys((*([own] if own else []), *job.windows)):
+        wanting = [row for row in open_rows if "blip" not in corrections.get(row.name, {})] if window == own else rows
+        if missing := [row for row in wanting if window.label not in row.blip]:
+            texts.append((window, missing))
+    untagged = []
     if "tags" in job.rule.parts:
-        untagged = [row for row in outcome.rows if row.tags is None and row.name not in settled]
-        untagged = [row for row in untagged if not _has(corrections, row, "tags")]
-        if untagged:
-            found = _needed(tagger, "--tagger", "tags", len(untagged))
-            _write_tags(job, outcome, untagged, found)
+        untagged = [row for row in open_rows if row.tags is None and "tags" not in corrections.get(row.name, {})]
+    lacking = [] if blip else [("--blip", f"BLIP's text of {window.label}", len(missing)) for window, missing in texts]
+    lacking += [("--tagger", "tags", len(untagged))] if untagged and not tagger else []
+    if lacking:
+        raise _without_model(lacking)
+    return Questions(texts, untagged, blip, tagger)
 
 
-def _has(corrections: Mapping[str, Override], row: Parts, column: str) -> bool:
-    return column in corrections.get(row.name, {})
+def _without_model(lacking: list[tuple[str, str, int]]) -> UserError:
+    """`lacking`: option of the model, part, number of pictures."""
+    what = " and ".join(f"{count} pictures have no {part}" for _, part, count in lacking)
+    options = " and ".join(dict.fromkeys(option for option, _, _ in lacking))
+    return UserError(
+        f"{what} yet: name the folder of each model with {options} (docs/datasets.md), or choose other parts with --parts"
+    )
+
+
+def ask(job: Job, outcome: Outcome, questions: Questions) -> None:
+    """Fill in the missing parts. Both models are loaded before either works for hours. Raises UserError for a damaged one."""
+    blip, tagger = questions.blip, questions.tagger
+    captioner = blip.load() if blip and questions.texts else None
+    tags = tagger.load() if tagger and questions.untagged else None
+    if blip and captioner:
+        for window, missing in questions.texts:
+            _write_texts(job, outcome, missing, window, captioner, blip.identity)
+    if tagger and tags:
+        _write_tags(job, outcome, questions.untagged, tags, tagger.identity)
 
 
 def _forget_other_models(rows: list[Parts], blip: Model[Any] | None, tagger: Model[Any] | None) -> None:
@@ -65,15 +90,6 @@ def _forget_other_models(rows: list[Parts], blip: Model[Any] | None, tagger: Mod
             row.blip = {}
         if tagger and row.tags is not None and row.made_by.get("tagger") != tagger.identity:
             row.tags = None
-
-
-def _needed(model: Model[Any] | None, option: str, what: str, count: int) -> Model[Any]:
-    if model is None:
-        raise UserError(
-            f"{count} pictures have no {what} yet: name the model's folder with {option} (docs/datasets.md), "
-            "or choose other parts with --parts"
-        )
-    return model
 
 
 def _write_texts(job: Job, outcome: Outcome, missing: list[Parts], window: Window, blip: Captioner, identity: str) -> None:
@@ -90,13 +106,11 @@ def _write_texts(job: Job, outcome: Outcome, missing: list[Parts], window: Windo
     _in_batches(job, outcome, missing, f"BLIP, {window.label}", put)
 
 
-def _write_tags(job: Job, outcome: Outcome, missing: list[Parts], tagger: Model[TagsPictures]) -> None:
-    model = tagger.load()
-
+def _write_tags(job: Job, outcome: Outcome, missing: list[Parts], tagger: TagsPictures, identity: str) -> None:
     def put(rows: list[Parts], images: list[Image.Image]) -> None:
-        for row, tags in zip(rows, model.tag(images), strict=True):
+        for row, tags in zip(rows, tagger.tag(images), strict=True):
             row.tags = tags
-            row.made_by = row.made_by | {"tagger": tagger.identity}
+            row.made_by = row.made_by | {"tagger": identity}
 
     _in_batches(job, outcome, missing, "WD tagger", put)
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from transformers import BlipForConditionalGeneration, BlipProcessor, LogitsProcessorList
 
 from pipeline.captions.length import LengthWindow, word_tables
 from pipeline.captions.rules import Window
+from pipeline.deterministic import exact
 from pipeline.errors import UserError
 
 PROMPT = "a picture of"
@@ -46,15 +48,16 @@ class Blip:
         length = LengthWindow(window, self._begins, self._continues, end, before)
         # BLIP's own generate drops the last token of what it is given, and puts BOS first.
         start = torch.nn.functional.pad(self._prompt, (0, 1), value=end).repeat(len(images), 1)
-        ids = self._model.generate(
-            pixel_values=pixels,
-            input_ids=start,
-            num_beams=BEAMS,
-            do_sample=False,
-            no_repeat_ngram_size=_NO_REPEAT,
-            max_new_tokens=_TOKENS_PER_WORD * window.most,
-            logits_processor=LogitsProcessorList([length]),
-        )
+        with exact():
+            ids = self._model.generate(
+                pixel_values=pixels,
+                input_ids=start,
+                num_beams=BEAMS,
+                do_sample=False,
+                no_repeat_ngram_size=_NO_REPEAT,
+                max_new_tokens=_TOKENS_PER_WORD * window.most,
+                logits_processor=LogitsProcessorList([length]),
+            )
         return [tidy(text) for text in self._processor.batch_decode(ids[:, before:], skip_special_tokens=True)]
 
 
@@ -65,7 +68,7 @@ def load_blip(folder: Path, device: str) -> Blip:
     try:
         processor = BlipProcessor.from_pretrained(str(folder), local_files_only=True, use_fast=False)
         model = BlipForConditionalGeneration.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(f"cannot load a BLIP from {folder}: {reason}; fetch it again (safetensors)") from error
     return Blip(model, processor, device)

@@ -48,6 +48,12 @@ def with_species(text: str, species: str) -> str:
     return f"a {species} butterfly, {text}"
 
 
+def caption_of(parts: Parts, correction: Mapping[str, str], rule: Rule, thresholds: Thresholds) -> str:
+    """What the rule makes of the parts with the picture's corrections, or the caption that these give, on one line."""
+    caption = correction.get("caption", compose(corrected(parts, correction, rule.window), rule, thresholds))
+    return " ".join(caption.split())
+
+
 def corrected(parts: Parts, correction: Mapping[str, str], window: Window) -> Parts:
     """Parts with the corrections of one picture (captions.overrides); its `caption` is left to the caller."""
     blip = parts.blip | ({window.label: correction["blip"]} if "blip" in correction else {})

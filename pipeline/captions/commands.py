@@ -24,6 +24,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     "--dataset", "name", default="folder", show_default=True, metavar="NAME", help="`redifine dataset list` has them."
 )
 @click.option("--out", type=_FOLDER, help="Folder for pictures, captions and parts.jsonl; default: RAW itself (folder only).")
+@click.option(
+    "--strict", is_flag=True, help="Stop at any problem: of a raw file before anything is written, then of a caption."
+)
 @captioning
 def caption(raw: Path, **options: Any) -> None:
     """Read the raw data set in RAW, caption its pictures, and write the folder that `dataset: folder` takes.
@@ -31,7 +34,7 @@ def caption(raw: Path, **options: Any) -> None:
     What BLIP and the tagger said is kept in parts.jsonl: another --form, --style, --threshold or a stopped run asks no
     model again for what is there.
 
-    Example: redifine caption downloads/leedsbutterfly --dataset butterfly --out raw --blip models/blip
+    Example: redifine caption downloads/leedsbutterfly --dataset butterfly --out raw --blip models/base/blip
     """
     caption_set(raw, options)
 
@@ -54,6 +57,7 @@ def _job(raw: Path, options: dict[str, Any]) -> Job:
     from pipeline.captions.job import Job
     from pipeline.captions.rules import LONG, SHORT, Thresholds, Window
     from pipeline.datasets.catalogue import dataset
+    from pipeline.paths import Layout
 
     known = dataset(options["name"])
     if options["out"] is None and known.name != "folder":
@@ -68,8 +72,10 @@ def _job(raw: Path, options: dict[str, Any]) -> Job:
         thresholds=Thresholds(options["threshold"], options["character_threshold"]),
         windows=further if options["all_forms"] else (),
         size=known.size if options["size"] is None else options["size"] or None,
-        **{key: options[key] for key in ("fit", "seed", "overrides", "strict", "overwrite", "batch")},
+        **{key: options[key] for key in ("fit", "seed", "overrides", "overwrite", "batch")},
+        strict=bool(options["strict"]),
         count=count,
+        log=Layout().log("caption", 0),
     )
 
 
@@ -129,4 +135,5 @@ def _tell(job: Job, outcome: Outcome, sheet: Path) -> None:
         click.echo(line)
     kept = f", {outcome.kept} of them kept as edited by hand" if outcome.kept else ""
     expected = f" (the paper has {job.dataset.images})" if job.dataset.images not in (None, len(outcome.captions)) else ""
-    click.echo(f"{len(outcome.captions)} captions{expected} in {job.out}{kept}; {len(outcome.problems)} problem(s); {sheet}")
+    wrong = f"{len(outcome.problems)} problem(s)" + (f", all in {job.log}" if outcome.problems else "")
+    click.echo(f"{len(outcome.captions)} captions{expected} in {job.out}{kept}; {wrong}; {sheet}")

@@ -58,6 +58,8 @@ class Job:
     overwrite: bool = False
     """Also captions that were edited by hand."""
     batch: int = 8
+    log: Path | None = None
+    """Where all problems are listed."""
 
     @property
     def in_place(self) -> bool:

@@ -33,7 +33,6 @@ _CAPTIONING = (
     click.option("--count", type=click.IntRange(min=1), help="Draw this many pictures; default for celeba: 1000."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw."),
     click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures captioned at a time."),
-    click.option("--strict", is_flag=True, help="Write nothing when any file has a problem."),
     click.option("--overwrite", is_flag=True, help="Also captions that were edited by hand."),
     click.option(
         "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True

@@ -6,34 +6,41 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.datasets.items import Problem
-from pipeline.datasets.layouts.files import read_table
+from pipeline.datasets.layouts.files import Table, open_table
 from pipeline.errors import UserError
 
 COLUMNS = ("name", "caption", "blip", "tags", "add_tags", "remove_tags", "title", "species", "description")
 Override = Mapping[str, str]
 
 
-def load(path: Path, names: Iterable[str]) -> tuple[dict[str, Override], list[Problem]]:
-    """{picture: its cells that are not empty}, and the rows that belong to no picture.
-
-    Raises UserError when the file is missing, or has an unknown column or no `name`.
-    """
+def read(path: Path) -> Table:
+    """The file's table. Raises UserError when the file is missing or no whole table, or has an unknown column or no `name`."""
     if not path.is_file():
         raise UserError(f"there is no file {path}; --overrides names a CSV file with the columns {', '.join(COLUMNS)}")
-    rows = read_table(path)
-    unknown = sorted({key for row in rows for key in row} - set(COLUMNS))
-    if unknown or any("name" not in row for row in rows):
-        raise UserError(
-            f"{path} must have the column name and any of {', '.join(COLUMNS[1:])}, got {', '.join(unknown) or 'no name'}"
-        )
+    table = open_table(path)
+    unknown = sorted(column for column in table.columns if column not in COLUMNS and (column or _is_used(table, column)))
+    if unknown or "name" not in table.columns or len(table.columns) > len(set(table.columns)):
+        got = ", ".join(column or "one without a name" for column in unknown or table.columns)
+        raise UserError(f"{path} must have the column name and any of {', '.join(COLUMNS[1:])}, each once, got {got or 'none'}")
+    return table
+
+
+def _is_used(table: Table, column: str) -> bool:
+    return any(row[column].strip() for row in table.rows)
+
+
+def of_pictures(table: Table, file: str, names: Iterable[str]) -> tuple[dict[str, Override], list[Problem]]:
+    """{picture: its cells that are not empty}, and what is wrong with the rows of `file`: they belong to no picture."""
     known, problems = set(names), []
     found: dict[str, Override] = {}
-    for line, row in enumerate(rows, 2):
+    for line, row in zip(table.lines, table.rows, strict=True):
         name = row["name"].strip()
         if name not in known:
-            problems.append(Problem(f"{path.name}, line {line}", f"names {name!r}, which is no picture of the set"))
+            problems.append(Problem(f"{file}, line {line}", f"names {name!r}, which is no picture of the set"))
         elif name in found:
-            problems.append(Problem(f"{path.name}, line {line}", f"corrects {name} a second time"))
+            problems.append(Problem(f"{file}, line {line}", f"corrects {name} a second time"))
         else:
-            found[name] = {key: value.strip() for key, value in row.items() if key != "name" and value.strip()}
+            found[name] = {key: value.strip() for key, value in row.items() if key not in ("", "name") and value.strip()}
+    if not table.rows:
+        problems.append(Problem(file, "has no rows, so it corrects nothing"))
     return found, problems

@@ -43,6 +43,8 @@ class Parts:
     """Scores from which a general tag and a character's counted when `caption` was made."""
     caption: str = ""
     """What was last written beside the picture."""
+    replaces: str = ""
+    """The caption before that one, while captions are being written: a run that is stopped then has left either."""
 
     def row(self) -> dict[str, Any]:
         tags = None if self.tags is None else [list(tag) for tag in self.tags]
@@ -50,7 +52,7 @@ class Parts:
         return vars(self) | {"attributes": list(self.attributes), "tags": tags, "thresholds": thresholds}
 
 
-_TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description", "caption")
+_TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description", "caption", "replaces")
 
 
 def load(folder: Path) -> dict[str, Parts]:
@@ -58,7 +60,12 @@ def load(folder: Path) -> dict[str, Parts]:
     path = folder / NAME
     if not path.is_file():
         return {}
-    return {row["name"]: _parts(path, row) for row in read_jsonl(path, ("name", "file", "sha256"))}
+    try:
+        rows = read_jsonl(path, ("name", "file", "sha256"))
+    except UserError as error:
+        what = str(error).partition("; ")[0]
+        raise UserError(f"{what}; delete the line (or the file), and 'redifine caption' makes its parts again") from error
+    return {row["name"]: _parts(path, row) for row in rows}
 
 
 def save(folder: Path, rows: Iterable[Parts]) -> None:

@@ -84,8 +84,10 @@ def load_tagger(folder: Path, device: str) -> Tagger:
         raise UserError(
             "the WD tagger needs onnxruntime: pip install onnxruntime (or onnxruntime-gpu), then run again"
         ) from error
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    providers = [name for name in (*wanted, "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+    number = {"device_id": int(device.partition(":")[2] or 0)}
+    wanted = [("CUDAExecutionProvider", number)] if device.startswith("cuda") else []
+    available = onnxruntime.get_available_providers()
+    providers = [one for one in (*wanted, ("CPUExecutionProvider", {})) if one[0] in available]
     state = onnxruntime.capi.onnxruntime_pybind11_state
     damaged = (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NotImplemented)
     try:

@@ -4,6 +4,7 @@
     catalogue   which sets there are, where they come from, which layout reads them
     select      opens every picture: broken files and copies are listed; N of them by a seed
     pictures    one file -> RGB; square by crop, pad or squash
+    texts       the .txt beside a picture -> a caption, or why it is none
     hub, tables a data set of the hub, by id or as a folder -> pictures with captions beside them
     chain       raw folder -> captions, D_0 and P in one go
 

@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.params import Params, View
 from pipeline.paths import Layout
 from pipeline.prepare import stage
+from pipeline.prepare.usable import require_usable
 from pipeline.storage import read_jsonl
 
 
@@ -27,11 +28,13 @@ def into_chain(raw: Path, options: dict[str, Any], tell: Callable[[str], object]
     # Before the hours that captions take, not after them.
     for sentence in not_here({"model": params.model, "vae": params.vae}, Path()):
         raise UserError(sentence)
+    require_usable(params.model, params.vae)
     chosen = with_defaults(options, params)
     caption_set(raw, chosen)
     folder = chosen["out"] or raw
-    values = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
-    values["strict"] = options["strict"]
+    values: dict[str, Any] = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
+    if options["strict"] is not None:
+        values["strict"] = options["strict"]
     for line in presets.told(presets.assign(values)):
         tell(line)
     layout = Layout()

@@ -37,17 +37,18 @@ def list_(json_: bool) -> None:
 @click.argument("folder", type=_FOLDER)
 @click.option("--strict", is_flag=True, help="End with an error when there is any problem.")
 def check(name: str, folder: Path, strict: bool) -> None:
-    """Read the raw data set NAME in FOLDER, open every picture and list all that is wrong; nothing is written.
+    """Read the raw data set NAME in FOLDER, open every picture and caption and list all that is wrong; nothing is written.
 
     Example: redifine dataset check butterfly downloads/leedsbutterfly
     """
-    from pipeline.datasets import catalogue, items, select
+    from pipeline.datasets import catalogue, items, select, texts
     from pipeline.progress import Progress
 
     known = catalogue.dataset(name)
     found = known.read(folder)
     with Progress("pictures", len(found.items)) as progress:
         chosen, problems = select.choose(found, seen=progress.advance)
+    problems += texts.wrong(one.item.path for one in chosen)
     for line in (*found.notes, *(str(problem) for problem in sorted(problems))):
         click.echo(line)
     expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
@@ -60,13 +61,16 @@ def check(name: str, folder: Path, strict: bool) -> None:
 @click.argument("name")
 @click.argument("raw", type=_FOLDER)
 @click.option("--out", type=_FOLDER, help="Folder for pictures, captions and parts.jsonl; default: raw/NAME.")
+@click.option(
+    "--strict/--no-strict", default=None, help="Stop at any problem, or at none; also the chain's `strict`, which else stays."
+)
 @captioning
 def prepare(raw: Path, **options: Any) -> None:
     """From the raw data set NAME in RAW to D_0 and P: caption it, point params.yaml at it, run the stage prepare.
 
     NAME is one of `redifine dataset list`; for `folder`, RAW itself is captioned and its pictures stay as they are.
 
-    Example: redifine dataset prepare butterfly downloads/leedsbutterfly --blip models/blip
+    Example: redifine dataset prepare butterfly downloads/leedsbutterfly --blip models/base/blip
     """
     from pipeline.datasets.chain import into_chain
 

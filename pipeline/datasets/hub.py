@@ -98,6 +98,9 @@ def write_pictures(rows: Iterable[Row], folder: Path, with_captions: bool = True
     problems: list[Problem] = []
     count = 0
     for row in rows:
+        if row.fault:
+            problems.append(Problem(row.label, row.fault))
+            continue
         path = folder / f"{count:05d}{_suffix(row.content)}"
         write_bytes(path, row.content)
         try:

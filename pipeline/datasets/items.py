@@ -45,10 +45,10 @@ class Found:
     """What was left out on purpose."""
 
 
-def refuse(problems: Iterable[Problem], where: Path) -> None:
-    """Raise UserError with the list when there is any problem."""
+def refuse(problems: Iterable[Problem], where: Path, log: Path | None = None) -> None:
+    """Raise UserError with the list, shortened, when there is any problem; `log` is the file that has all of it."""
     listed = sorted(problems)
     if listed:
-        more = f"; and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+        more = f"; and {len(listed) - _SHOWN} more{f' (all are in {log})' if log else ''}" if len(listed) > _SHOWN else ""
         shown = "; ".join(str(problem) for problem in listed[:_SHOWN])
         raise UserError(f"{where} has {len(listed)} problem(s), mend them or leave out --strict: {shown}{more}")

@@ -33,6 +33,8 @@ def open_picture(path: Path) -> Image.Image:
         if path.stat().st_size == 0:
             raise BrokenPicture("is empty (0 bytes)")
         with warnings.catch_warnings():
+            # Of EXIF data that is damaged, for one, while the picture is whole.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as opened:
                 _refuse_animation(opened)

@@ -9,8 +9,13 @@ import numpy as np
 
 from pipeline.datasets.items import Found, Item, Problem
 from pipeline.datasets.pictures import BrokenPicture, open_picture
+from pipeline.errors import printable
+from pipeline.guards import fault_of_text
 from pipeline.randomness import derive_seed
 from pipeline.storage import sha256_file
+
+_LONGEST_NAME = 200
+"""Bytes: what is written beside a picture has a longer name, and 255 is all that a disk takes."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,13 @@ def choose(
     """`count` readable, different pictures in the layout's order (all without `count`), and the problems met on the way.
 
     With a `count` they are drawn at random by `seed`; a smaller draw is part of a larger one, and a broken file is made
-    up for by the next. `known` are hashes of files that were opened before. `seen` is called with 1 for each file.
+    up for by the next. `known` are hashes of files that were opened before. `seen` is called with 1 as often as `expected`
+    says, for each file but those that another one makes up for.
     """
     order = list(range(len(found.items)))
     if count is not None:
         np.random.default_rng(derive_seed("subset", seed)).shuffle(order)
+    spare = len(order) - expected(found, count)
     opened, problems = set(known), list(found.problems)
     first: dict[str, str] = {}
     good: dict[int, Chosen] = {}
@@ -43,15 +50,17 @@ def choose(
         if len(good) == count:
             break
         item = found.items[place]
-        seen(1)
         try:
             digest = _examine(item, opened)
+            _refuse_copy(digest, first)
         except BrokenPicture as reason:
             problems.append(Problem(item.path.name, str(reason)))
+            if spare > 0:
+                spare -= 1
+            else:
+                seen(1)
             continue
-        if digest in first:
-            problems.append(Problem(item.path.name, f"is a copy of {first[digest]}"))
-            continue
+        seen(1)
         first[digest] = item.path.name
         good[place] = Chosen(item, digest)
     if count is not None and len(good) < count:
@@ -59,8 +68,20 @@ def choose(
     return [good[place] for place in sorted(good)], problems
 
 
+def expected(found: Found, count: int | None) -> int:
+    """How many pictures `choose` comes to, if none is wrong."""
+    return len(found.items) if count is None else min(count, len(found.items))
+
+
+def _refuse_copy(digest: str, first: dict[str, str]) -> None:
+    if digest in first:
+        raise BrokenPicture(f"is a copy of {printable(first[digest])}")
+
+
 def _examine(item: Item, opened: set[str]) -> str:
-    """Hash of the file. Raises BrokenPicture when it is no picture."""
+    """Hash of the file. Raises BrokenPicture when it is no picture, or has a name that cannot be kept."""
+    if fault := _fault_of_name(item):
+        raise BrokenPicture(f"has a name that {fault}; rename it")
     try:
         digest = sha256_file(item.path)
     except OSError as error:
@@ -68,3 +89,17 @@ def _examine(item: Item, opened: set[str]) -> str:
     if digest not in opened:
         open_picture(item.path)
     return digest
+
+
+def _fault_of_name(item: Item) -> str | None:
+    """Why lists, captions and files of the set could not have a picture's name, which its folders may be part of."""
+    for name in (item.path.name, item.name):
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            return "is not UTF-8"
+        if fault := fault_of_text(name):
+            return f"holds {fault}"
+        if "\\" in name:
+            return "holds a backslash"
+        if len(name.encode()) > _LONGEST_NAME:
+            return f"is longer than {_LONGEST_NAME} bytes"
+    return None

@@ -22,6 +22,8 @@ _IMAGE_NAMES = ("image", "img", "picture")
 _CAPTION_NAMES = ("text", "caption", "prompt", "description", "en_text")
 _METADATA = ("metadata.jsonl", "metadata.csv")
 _SPLITS = ("train", "validation", "valid", "val", "dev", "test")
+_UNSAID = "train"
+"""The split of a data set that names none, as on the hub."""
 _BATCH = 64
 READ_SUFFIXES = (".parquet", *sorted(SUFFIXES), ".jsonl", ".csv", ".txt")
 
@@ -33,6 +35,8 @@ class Row:
     label: str
     content: bytes
     caption: str
+    fault: str = ""
+    """Why it is left out, where that is known without opening it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[Row]:
         return (row for table in tables for row in _table_rows(table, table.relative_to(folder).as_posix(), columns))
     listed = [path for name in _METADATA for path in sorted(folder.rglob(name))]
     if listed:
-        return (row for path in of_split(listed, folder, split) for row in _listed_rows(path, columns))
+        return _listed_rows(folder, listed, split, columns)
     pictures = of_split(sorted(path for path in folder.rglob("*") if is_picture(path)), folder, split)
     if not pictures:
         raise UserError(
@@ -60,15 +64,15 @@ def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[Row]:
 
 
 def of_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
-    """Those of `paths` whose name or folder says `split`, or all when none says any. Raises UserError for another split."""
+    """Those of `paths` whose name or folder says `split`; all of them are the split train when none says any.
+
+    Raises UserError for another split than there is.
+    """
     said = {path: _split_of(path.relative_to(folder).as_posix(), (split, *_SPLITS)) for path in paths}
-    if paths and not any(said.values()):
-        return list(paths)
-    chosen = [path for path in paths if said[path] == split]
-    if paths and not chosen:
-        known = ", ".join(sorted({name for name in said.values() if name}))
-        raise UserError(f"{folder} has no split {split!r}; it has {known}: name one with --split")
-    return chosen
+    known = sorted({name for name in said.values() if name}) or [_UNSAID]
+    if paths and split not in known:
+        raise UserError(f"{folder} has no split {split!r}; it has {', '.join(known)}: name one with --split")
+    return [path for path in paths if said[path] == split] if any(said.values()) else list(paths)
 
 
 def _split_of(path: str, names: Iterable[str]) -> str | None:
@@ -137,18 +141,33 @@ def _first_text(value: Any) -> str:
     return str(first or "")
 
 
-def _listed_rows(path: Path, columns: Columns) -> Iterator[Row]:
-    """Rows of metadata.jsonl or metadata.csv: file_name, relative to it, and a caption. Raises UserError for another form."""
-    rows = _json_rows(path) if path.suffix == ".jsonl" else read_table(path)
-    for number, row in enumerate(rows):
+def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[Row]:
+    """Rows of the split in metadata.jsonl and metadata.csv, then the pictures that no row of theirs names.
+
+    Raises UserError for a table of another form, or without the split.
+    """
+    listed = [pair for path in tables for pair in _metadata(path, columns)]
+    places = set(of_split(list(dict.fromkeys(picture.parent for picture, _ in listed)), folder, split))
+    for picture, row in listed:
+        if picture.parent in places:
+            yield Row(row.label, picture.read_bytes() if picture.is_file() else b"", row.caption)
+    named = {picture for picture, _ in listed}
+    for path in sorted(folder.rglob("*")):
+        label = path.relative_to(folder)
+        if is_picture(path) and path not in named and _split_of(label.parent.as_posix(), _SPLITS) in (split, None):
+            yield Row(label.as_posix(), b"", "", "has no row in the metadata")
+
+
+def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, Row]]:
+    """Each picture that a table names by file_name, relative to it, and its row without the picture's bytes."""
+    for number, row in enumerate(_json_rows(path) if path.suffix == ".jsonl" else read_table(path)):
         name = str(row.get("file_name", ""))
         if not is_inner_path(name):
             raise UserError(f"{path}, row {number} must have file_name, a path below its folder, got {name!r}")
         column = _pick(row, _CAPTION_NAMES) if columns.caption is None else columns.caption
         if column is None or (column and column not in row):
             raise UserError(f"{path} has no column of captions among {', '.join(row)}; name one with --caption, or '' for none")
-        picture = path.parent / name
-        yield Row(name, picture.read_bytes() if picture.is_file() else b"", _first_text(row[column]) if column else "")
+        yield path.parent / name, Row(name, b"", _first_text(row[column]) if column else "")
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:

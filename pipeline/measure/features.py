@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
+from pipeline.deterministic import exact
 from pipeline.errors import UserError
 from pipeline.guards import refuse_pickles
 from pipeline.text import tokenize
@@ -45,7 +46,8 @@ class Clip:
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """[H,W,3] uint8 each -> [N, hidden_size] float32."""
         pixels = self._processor(images=list(images), return_tensors="pt", input_data_format="channels_last").pixel_values
-        return self._model.vision_model(pixels.to(self._model.device)).pooler_output.cpu().numpy()
+        with exact():
+            return self._model.vision_model(pixels.to(self._model.device)).pooler_output.cpu().numpy()
 
     @torch.inference_mode()
     def project(self, pooled: np.ndarray) -> np.ndarray:
@@ -79,7 +81,8 @@ class Dinov2:
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """[H,W,3] uint8 each -> [N, hidden_size] float32."""
         pixels = torch.from_numpy(np.stack([_for_dinov2(image) for image in images]))
-        return self._model(pixels.to(self._model.device)).last_hidden_state[:, 0].cpu().numpy()
+        with exact():
+            return self._model(pixels.to(self._model.device)).last_hidden_state[:, 0].cpu().numpy()
 
 
 def load_extractor(kind: str, model: str, device: str = "cpu") -> Clip | Dinov2:

@@ -10,7 +10,7 @@ from pipeline.base.record import FILE as RECORD
 from pipeline.base.record import origin
 from pipeline.errors import UserError
 from pipeline.guards import no_model, refuse_pickles
-from pipeline.storage import sha256_bytes, sha256_file
+from pipeline.storage import read_json, sha256_bytes, sha256_file
 
 PARTS = ("tokenizer", "text_encoder", "vae", "unet")
 SECOND_PARTS = ("tokenizer_2", "text_encoder_2")
@@ -33,11 +33,14 @@ def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, st
     missing = [part for part in parts if not any(name.startswith(f"{part}/") for name in found)]
     if found and missing:
         raise UserError(f"{model} has no files in {', '.join(missing)}, so it is no whole Stable Diffusion; fetch it again")
-    return found | _replacement(Path(vae)) if vae else found
+    return found | vae_files(Path(vae)) if vae else found
 
 
-def _replacement(vae: Path) -> dict[str, str]:
-    """The files of another VAE, under the names that they have in the model."""
+def vae_files(vae: Path) -> dict[str, str]:
+    """{path in the model: sha256} of the files of another VAE, which stands in for the model's own.
+
+    Raises UserError when there are none, and for pickles.
+    """
     refuse_pickles(vae)
     # Not the record of a fetched VAE: it names the source, and the same weights must be the same M_0.
     found = {f"vae/{name}": digest for name, digest in _hashes(vae).items() if name != RECORD}
@@ -66,3 +69,33 @@ def origins(model: str | Path, vae: str | Path | None, files: Mapping[str, str])
 def base_hash(files: dict[str, str]) -> str:
     """One hash for M_0 from the hashes of its files."""
     return sha256_bytes("\n".join(f"{name} {digest}" for name, digest in sorted(files.items())).encode())
+
+
+def require_recorded(record: Path, model: str | Path, vae: str | Path | None = None) -> str:
+    """M_0's hash, as `record` (models/M_0/base.json) has it.
+
+    Raises UserError that names the folder whose files are no longer those that M_0 was recorded from.
+    """
+    recorded: dict[str, Any] = read_json(record, {"sha256": str})
+    files = base_files(model, vae)
+    if files and base_hash(files) != recorded["sha256"]:
+        if vae and _without_vae(files) == _without_vae(recorded.get("files", {})):
+            raise another_vae(vae, record)
+        advice = "restore its files, or run 'dvc repro' to start from the new ones"
+        raise UserError(f"{model} is not the model that {record} records; {advice}")
+    return str(recorded["sha256"])
+
+
+def _without_vae(files: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in files.items() if not name.startswith("vae/")}
+
+
+def another_vae(vae: str | Path, record: Path) -> UserError:
+    """Why a chain cannot go on with other files in the folder `vae`.
+
+    DVC does not run `prepare` again for them: a dependency in dvc.yaml must be a path, and the setting may be null.
+    """
+    return UserError(
+        f"{vae} is not the VAE that {record} records; restore its files, "
+        "or run 'dvc repro --force prepare' to go on from the new ones"
+    )

@@ -16,6 +16,7 @@ from pipeline.captions.prompt_sets import captions_of
 from pipeline.datasets.pictures import SUFFIXES
 from pipeline.errors import UserError, printable
 from pipeline.guards import fault_of_text
+from pipeline.prepare.absent import no_raw_folder
 from pipeline.prepare.pictures import BadFile, read_pixels
 from pipeline.progress import Progress
 from pipeline.storage import sha256_bytes
@@ -67,7 +68,7 @@ def read_folder(
     Raises UserError when fewer than 2 or than `limit` are usable, and when `strict` for any problem, listing all.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
+        raise no_raw_folder(folder)
     captions = None if form == "full" else captions_of(folder, form)
     pairs, problems = _pair_up(folder, from_files=captions is None)
     found, digests, held = RawSet(left_out=problems), [], 0
@@ -76,8 +77,9 @@ def read_folder(
             if len(found.images) == limit:
                 break
             try:
-                text = _read_caption(caption) if captions is None else _said(captions, image, form)
+                # Before its caption: of a broken picture there may be none.
                 pixels = read_pixels(image, resolution, fit)
+                text = _read_caption(caption) if captions is None else _said(captions, image, form)
                 held += pixels.nbytes
                 keep = partial(np.asarray, pixels) if held <= _HELD_BYTES else partial(read_pixels, image, resolution, fit)
                 found.images.append(RawImage(image.stem, keep, text))

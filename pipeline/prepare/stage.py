@@ -15,6 +15,7 @@ from pipeline.params import View
 from pipeline.paths import Layout, image_name
 from pipeline.prepare.base import base_files, base_hash, origins
 from pipeline.prepare.folder import RawImage, RawSet, listed, read_folder
+from pipeline.prepare.usable import require_usable
 from pipeline.randomness import derive_seed
 from pipeline.sets import write_set
 from pipeline.shards import LOOSE, Sharding
@@ -24,12 +25,12 @@ DEFAULT_CREATURES = 100
 
 
 def run(params: View, layout: Layout) -> None:
-    """Write D_0, the prompts, the empty T_0 and models/M_0/base.json."""
+    """Write D_0, the prompts, the empty T_0 and models/M_0/base.json.
+
+    Raises UserError when the model cannot be used, and as `read_raw_set` does.
+    """
+    require_usable(params.model, params.vae)
     files = base_files(params.model, params.vae)
-    if not files:
-        raise UserError(
-            f"{params.model} holds no Stable Diffusion in diffusers layout (unet/, vae/, ...); set model in params.yaml"
-        )
     found = read_raw_set(params)
     raw = found.images
     write_real_set(layout, raw, params.seed, params.real_noise, Sharding(params.shard_above, params.shard_size))

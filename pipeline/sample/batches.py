@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.deterministic import exact
 from pipeline.errors import UserError
 from pipeline.models import StableDiffusion
 from pipeline.progress import Progress
@@ -20,7 +21,7 @@ from pipeline.sample.memory import images_at_a_time
 from pipeline.sample.pieces import Pieces
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import KEY, Lineage, format_parameters
-from pipeline.sample.sampler import Drawn, encode_prompts, exact
+from pipeline.sample.sampler import Drawn, encode_prompts
 from pipeline.storage import encode_png, free_bytes, replacing_folder, save_tensors, write_bytes
 
 

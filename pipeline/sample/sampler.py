@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from pipeline import lora
 from pipeline.compiled import is_compiled
+from pipeline.deterministic import exact
 from pipeline.models import StableDiffusion, check_precision, load_base
 from pipeline.randomness import onto
 from pipeline.sample import solver
@@ -90,11 +91,6 @@ def encode_prompts(model: StableDiffusion, prompts: Sequence[str], settings: Set
     """Prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
     ids = model.tokenize(prompts, settings.max_token_length)
     return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(ENCODE_BATCH)])
-
-
-def exact() -> AbstractContextManager[None]:
-    """Convolutions in TF32 have 10 bits of mantissa: float32 must mean float32. Deterministic: equal settings, equal bytes."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def draw(

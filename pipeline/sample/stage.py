@@ -10,7 +10,7 @@ from pipeline import lora
 from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout, image_name
-from pipeline.prepare.base import base_files, base_hash
+from pipeline.prepare.base import require_recorded
 from pipeline.randomness import image_seed
 from pipeline.sample.finished import collect, collect_traces, discard
 from pipeline.sample.plan import Job, Plan
@@ -19,7 +19,7 @@ from pipeline.sample.processes import Source, draw_all
 from pipeline.sample.sampler import Settings
 from pipeline.sample.schedule import Schedule, make_schedule
 from pipeline.shards import Sharding
-from pipeline.storage import read_json, read_jsonl, replacing_folder, sha256_bytes, sha256_file, write_jsonl
+from pipeline.storage import read_jsonl, replacing_folder, sha256_bytes, sha256_file, write_jsonl
 from pipeline.surroundings import surroundings
 
 
@@ -71,15 +71,8 @@ def _prompts(layout: Layout) -> list[dict[str, Any]]:
 
 
 def _checked_base(params: View, layout: Layout) -> str:
-    """M_0's hash as recorded. Raises UserError when the model's files have changed since."""
-    recorded: str = read_json(layout.base_record(), {"sha256": str})["sha256"]
-    files = base_files(params.model, params.vae)
-    if files and base_hash(files) != recorded:
-        raise UserError(
-            f"{params.model} is not the model that {layout.base_record()} records; "
-            "restore its files, or run 'dvc repro' to start from the new ones"
-        )
-    return recorded
+    """M_0's hash as recorded. Raises UserError when the files of the model or its VAE have changed since."""
+    return require_recorded(layout.base_record(), params.model, params.vae)
 
 
 def _jobs(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: int) -> list[Job]:

@@ -18,21 +18,26 @@ def status(as_json: bool) -> None:
     """
     from pipeline import params as parameters
     from pipeline.paths import project_root
+    from pipeline.prepare.vae import changed_vae
     from pipeline.status import chain, times, words
     from pipeline.status.interrupted import leftovers
 
     root = project_root(Path().resolve())
     # DVC takes any value, and shows a state that no stage could reach.
-    parameters.load(Path(os.path.relpath(root / parameters.FILE)))
+    params = parameters.load(Path(os.path.relpath(root / parameters.FILE)))
     stages = chain.read_chain(root)
     fids = chain.read_fids(root, stages)
     rest = times.rest([stage.name for stage in stages if stage.state not in chain.SETTLED], times.read_times(root))
     left = leftovers(root)
+    vae = changed_vae(params.model, params.vae, root)
     if as_json:
         told = words.as_json(stages, fids, rest) | {"killed_experiment": "; ".join(left) if left else None}
+        told["changed_vae"] = str(vae) if vae else None
         click.echo(json.dumps(told, indent=2, sort_keys=True))
         return
     if left:
         click.echo("; ".join(left))
+    if vae:
+        click.echo(str(vae))
     for line in (*words.table(stages, fids), *words.reasons(stages), words.how_long(rest)):
         click.echo(line)

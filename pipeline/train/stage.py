@@ -12,6 +12,7 @@ from pipeline import lora
 from pipeline.errors import UserError
 from pipeline.params import View
 from pipeline.paths import Layout
+from pipeline.prepare.base import require_recorded
 from pipeline.process import devices_of
 from pipeline.storage import replacing_folder, sha256_bytes, sha256_file, write_json, write_text
 from pipeline.surroundings import made_on, surroundings
@@ -52,7 +53,7 @@ class Run:
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
     """Train M_k. Its folder appears whole or not at all; a killed builtin training goes on at its last checkpoint.
 
-    Raises UserError when the training fails.
+    Raises UserError when M_0's files have changed since they were recorded, and when the training fails.
     """
     from pipeline.train.checkpoint import Keeper
 
@@ -63,6 +64,7 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
     if params.trainer == "kohya":
         launch.find_sd_scripts(layout.root)
     job = read_job(params, k, layout)
+    require_recorded(layout.base_record(), layout.root / job.model, layout.root / job.vae if job.vae else None)
     if device == "cpu" and params.precision == "bf16" and params.trainer == "kohya" and not job.sdxl:
         raise UserError("sd-scripts trains no Stable Diffusion 1.x in bf16 on a CPU; set precision: fp32 or trainer: builtin")
     copy_tokenizer(job, layout)
@@ -101,8 +103,11 @@ def dry_run(params: View, k: int, layout: Layout, device: str) -> tuple[str, str
 
 
 def check_device(params: View, device: str) -> None:
-    """Raise UserError for what works on a GPU only."""
+    """Raise UserError for what works on a GPU only, and for what this GPU does not."""
     if device != "cpu":
+        from pipeline.models import check_precision
+
+        check_precision(params.precision, device)
         return
     for name, value, allowed in (
         ("precision", params.precision, ("fp32", "bf16")),

@@ -11,6 +11,7 @@ from base.hub_stand_in import HubStandIn
 from base.repositories import autoencoder, stable_diffusion, weights
 from click.testing import CliRunner
 
+from pipeline import presets
 from pipeline.base.check import check
 from pipeline.base.commands import base
 from pipeline.base.fetch import fetch
@@ -74,6 +75,13 @@ def test_a_model_that_was_not_fetched_is_checked_for_its_parts(root: Path) -> No
     }
 
 
+def test_an_index_of_shards_that_is_none_is_named(model: Path) -> None:
+    (model / UNET).unlink()
+    (model / f"{UNET}.index.json").write_text('{"weight_map": 3}')
+    with pytest.raises(UserError, match="safetensors.index.json is no index of shards"):
+        check(model, "m")
+
+
 def test_shards_that_are_missing_are_named(model: Path) -> None:
     (model / UNET).rename(model / "unet/diffusion_pytorch_model-00001-of-00002.safetensors")
     shards = {"weight_map": {f"w{i}": f"diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)}}
@@ -97,6 +105,21 @@ def test_without_a_name_the_model_and_vae_of_params_yaml_are_checked(hub: HubSta
     assert [line.split(":")[0] for line in run("check").splitlines() if not line.startswith(" ")] == [
         "models/base/a-model", "models/base/vae"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("vae", "sentence"),
+    [
+        ("models/base/a-model", "models/base/a-model cannot be used: it is Stable Diffusion 1.x, not a VAE"),
+        ("models/base/odd", "models/base/odd cannot be used: it is a VAE of 16 latent channels, not a VAE"),
+    ],
+)
+def test_what_params_yaml_names_as_its_vae_must_be_one(model: Path, root: Path, vae: str, sentence: str) -> None:
+    for name, content in autoencoder(channels=16).items():
+        write_bytes(root / "models/base/odd" / name, content)
+    (root / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    presets.assign({"model": "models/base/a-model", "vae": vae}, root / "params.yaml")
+    assert sentence in refused("check")
 
 
 def test_a_model_is_no_vae(hub: HubStandIn, model: Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from base.hub_stand_in import HubStandIn
-from base.repositories import autoencoder, flux, stable_diffusion, weights
+from base.repositories import as_bytes, autoencoder, flux, stable_diffusion, weights
 
 from pipeline.base import catalogue, fetch, names
 from pipeline.base import hub as hub_module
 from pipeline.errors import UserError
+from pipeline.storage import write_bytes
 
 REPOSITORY = "someone/a-model"
 PARTS = {"model_index.json", "scheduler", "text_encoder", "tokenizer", "unet", "vae"}
@@ -180,6 +181,43 @@ def test_another_kind_of_model_is_refused_before_its_weights_come(
     hub.files[REPOSITORY] = repository
     assert sentence in refused(root)
     assert not [path for path in hub.downloads() if path.endswith((".safetensors", ".bin"))]
+
+
+HALF: dict[str, tuple[str, str]] = {
+    "no tokenizer": ("tokenizer/", "tokenizer/vocab.json is missing"),
+    "no merges": ("tokenizer/merges.txt", "tokenizer/merges.txt is missing"),
+    "no scheduler": ("scheduler/", "scheduler/scheduler_config.json is missing"),
+    "no VAE": ("vae/", "vae/config.json is missing"),
+}
+
+
+@pytest.mark.parametrize(("start", "sentence"), HALF.values(), ids=list(HALF))
+def test_a_model_that_lacks_a_part_is_refused_before_its_weights_come(
+    hub: HubStandIn, root: Path, start: str, sentence: str
+) -> None:
+    hub.files[REPOSITORY] = {name: content for name, content in stable_diffusion().items() if not name.startswith(start)}
+    assert f"{REPOSITORY} is not the whole of Stable Diffusion 1.x: {sentence}" in refused(root)
+    assert not [path for path in hub.downloads() if path.endswith(".safetensors")]
+
+
+@pytest.mark.parametrize(("start", "sentence"), HALF.values(), ids=list(HALF))
+def test_a_folder_of_ones_own_that_lacks_a_part_is_refused_and_nothing_left(
+    root: Path, tmp_path: Path, start: str, sentence: str
+) -> None:
+    for name, content in stable_diffusion().items():
+        if not name.startswith(start):
+            write_bytes(tmp_path / "own" / name, content)
+    assert f"own is not the whole of Stable Diffusion 1.x: {sentence}" in refused(root, str(tmp_path / "own"))
+
+
+def test_shards_that_do_not_all_come_are_refused(hub: HubStandIn, root: Path) -> None:
+    name = "unet/diffusion_pytorch_model"
+    index = {"weight_map": {f"w{i}": f"diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)}}
+    hub.files[REPOSITORY] = {path: content for path, content in stable_diffusion().items() if not path.startswith(name)} | {
+        f"{name}.safetensors.index.json": as_bytes(index),
+        f"{name}-00001-of-00002.safetensors": weights(),
+    }
+    assert f"{name}-00002-of-00002.safetensors is missing" in refused(root)
 
 
 def test_a_gated_repository_names_the_page_and_the_command(hub: HubStandIn, root: Path) -> None:

@@ -12,8 +12,10 @@ from pipeline import params
 from pipeline.base.catalogue import CATALOGUE
 from pipeline.base.names import Hub, Local, fault_of_setting, folder_name, local_folder, not_here, understand
 from pipeline.cli import main
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.errors import UserError
 from pipeline.experiments import check_settings
+from pipeline.prepare.absent import PAPER_SETS
 from project import ROOT
 
 
@@ -93,6 +95,24 @@ def test_models_that_are_not_here_are_told_with_their_commands(root: Path) -> No
     assert second.startswith("clip_model: ") and "'redifine base fetch own/clip'" in second
 
 
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("raw/pokemon", "folder: raw/pokemon is not a folder; run 'redifine dataset prepare pokemon DOWNLOADED'"),
+        ("raw/mine", "folder: raw/mine is not a folder; put the images and their .txt captions there"),
+    ],
+)
+def test_raw_images_that_are_not_here_are_told_with_what_to_do(root: Path, folder: str, sentence: str) -> None:
+    (found,) = not_here({"folder": folder}, root)
+    assert found.startswith(sentence)
+    (root / folder).mkdir(parents=True)
+    assert not_here({"folder": folder}, root) == []
+
+
+def test_the_sets_that_are_told_by_name_are_those_that_the_command_knows() -> None:
+    assert {*PAPER_SETS, "folder"} == DATASETS.keys()
+
+
 @pytest.mark.parametrize("setting", ["model=models/base/sd15", "vae=someone/vae", "model=sd15"])
 def test_an_experiment_with_a_model_that_is_not_here_is_refused(setting: str) -> None:
     with pytest.raises(UserError, match="redifine base fetch"):
@@ -106,3 +126,4 @@ def test_a_preset_says_which_of_its_models_are_not_here(root: Path) -> None:
     assert [line.partition(":")[0] for line in lines if "redifine base fetch" in line] == [
         "model", "vae", "feature_model", "clip_model"
     ]  # fmt: skip
+    assert [line for line in lines if "redifine dataset prepare pokemon" in line][0].startswith("folder: raw/pokemon is not")

@@ -48,7 +48,8 @@ def test_one_command_goes_from_raw_folder_to_captions_and_page(tmp_path: Path, m
     command = [str(raw), "--dataset", "butterfly", "--out", "out", "--parts", "description", "--size", "16"]
     done = CliRunner().invoke(caption, command, catch_exceptions=False)
     assert "0030002.png cannot be read" in done.output
-    assert "2 captions (the paper has 832) in out; 1 problem(s); captions/index.html" in done.output
+    assert "2 captions (the paper has 832) in out; 1 problem(s), all in logs/caption_0.log; captions/index.html" in done.output
+    assert (tmp_path / "logs/caption_0.log").read_text().startswith("0030002.png cannot be read")
     assert (tmp_path / "out/0040001.txt").read_text() == "wings scalloped\n"
     assert "wings scalloped" in (tmp_path / "captions/index.html").read_text()
 

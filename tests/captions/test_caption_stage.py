@@ -8,36 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import raw_sets
+from captions.jobs import job, says, tags, texts, tree
 from PIL import Image
 from raw_sets import SaysNumbers, TagsAlike
 
 from pipeline.captions import parts, stage
-from pipeline.captions.job import Captioner, Job, Model, TagsPictures
 from pipeline.captions.length import count_words
 from pipeline.captions.rules import LONG, MIDDLE, RULES, SHORT, prompt_set
-from pipeline.datasets.catalogue import dataset
 from pipeline.errors import UserError
 from pipeline.prepare import folder
-
-
-def job(name: str, raw: Path, out: Path, **changes: object) -> Job:
-    return replace(Job(dataset(name), raw, out, RULES[name], size=32, batch=2), **changes)  # type: ignore[arg-type]
-
-
-def says(model: SaysNumbers, identity: str = "blip") -> Model[Captioner]:
-    return Model(identity, lambda: model)
-
-
-def tags(model: TagsPictures | None = None) -> Model[TagsPictures]:
-    return Model("tagger", lambda: model or TagsAlike())
-
-
-def texts(folder: Path) -> dict[str, str]:
-    return {path.stem: path.read_text().strip() for path in sorted(folder.glob("*.txt"))}
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +99,22 @@ def test_broken_files_are_listed_and_do_not_stop_the_rest_but_with_strict(tmp_pa
     outcome = stage.run(job("butterfly", raw, out), says(SaysNumbers()), None)
     assert sorted(problem.file for problem in outcome.problems) == ["0030002.png", "descriptions/004.txt"]
     assert texts(out).keys() == {"0030001", "0040001"}
+
+
+def test_corrections_are_read_before_any_picture_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = raw_sets.kumapi(tmp_path / "raw")
+    monkeypatch.setattr(stage, "choose", lambda *_: pytest.fail("a picture was opened"))
+    with pytest.raises(UserError, match="there is no file .*fix.csv"):
+        stage.run(job("kumapi", raw, tmp_path / "out", overrides=tmp_path / "fix.csv"), None, None)
+
+
+def test_both_missing_models_are_told_at_once_before_anything_is_written(tmp_path: Path) -> None:
+    raw, out, model = raw_sets.pokemon(tmp_path / "raw"), tmp_path / "out", SaysNumbers()
+    with pytest.raises(UserError, match="BLIP's text of 50-75 words and 3 pictures have no tags yet.*--blip and --tagger"):
+        stage.run(job("pokemon", raw, out), None, None)
+    with pytest.raises(UserError, match="3 pictures have no tags yet: .*--tagger"):
+        stage.run(job("pokemon", raw, out), says(model), None)
+    assert model.seen == 0 and not out.exists()
 
 
 def test_a_caption_edited_by_hand_stays_until_overwrite(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def table(folder: Path, text: str) -> Path:
 
 def test_corrections_by_hand_change_the_parts_that_they_name(tmp_path: Path) -> None:
     path = table(tmp_path, 'name,tags,add_tags,remove_tags,title\n0001,,"cute yellow figure, tiny hands","Smile, solo",\n')
-    cells = overrides.load(path, ["0001"])[0]["0001"]
+    cells = overrides.of_pictures(overrides.read(path), path.name, ["0001"])[0]["0001"]
     corrected = combine.corrected(row(), cells, LONG)
     kept = kept_tags(corrected, RULES["kumapi"], Thresholds())
     assert kept[:2] == ["open mouth", "simple background"] and kept[-2:] == ["cute yellow figure", "tiny hands"]
@@ -103,7 +103,8 @@ def test_corrections_by_hand_change_the_parts_that_they_name(tmp_path: Path) -> 
 
 
 def test_rows_of_corrections_for_no_picture_or_twice_are_listed(tmp_path: Path) -> None:
-    found, problems = overrides.load(table(tmp_path, "name,title\n0001,A\n0009,B\n0001,C\n"), ["0001"])
+    path = table(tmp_path, "name,title\n0001,A\n0009,B\n0001,C\n")
+    found, problems = overrides.of_pictures(overrides.read(path), path.name, ["0001"])
     assert found == {"0001": {"title": "A"}}
     assert [str(problem) for problem in problems] == [
         "corrections.csv, line 3 names '0009', which is no picture of the set",
@@ -113,12 +114,42 @@ def test_rows_of_corrections_for_no_picture_or_twice_are_listed(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("name,colour\n1,red\n", "got colour"), ("title\nA\n", "column name and any of")],
-    ids=["unknown", "no name"],
+    [
+        ("name,colour\n1,red\n", "got colour"),
+        ("title\nA\n", "column name and any of"),
+        ("", "got none"),
+        ("name,tags,tags\n1,a,b\n", "each once"),
+        ("name,tags,\n1,a,b\n", "got one without a name"),
+    ],
+    ids=["unknown", "no name", "empty", "twice", "without a name"],
 )
 def test_a_table_of_corrections_with_other_columns_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        overrides.load(table(tmp_path, text), [])
+        overrides.read(table(tmp_path, text))
+
+
+def test_a_comma_or_quote_that_would_lose_text_is_refused_with_its_line(tmp_path: Path) -> None:
+    comma = 'name,caption\n0001,"one, two"\n0002,one,two, three\n0003,four\n'
+    with pytest.raises(
+        UserError, match=r"more cells than its 2 columns in line 3; put \"quotes\" around text that holds a comma"
+    ):
+        overrides.read(table(tmp_path, comma))
+    with pytest.raises(UserError, match="cannot be read as CSV: unexpected end of data; check its quotes"):
+        overrides.read(table(tmp_path, 'name,caption\n0001,"one\n0002,two\n'))
+
+
+def test_cells_that_hold_nothing_lose_nothing(tmp_path: Path) -> None:
+    path = table(tmp_path, "name,caption,\n0001,one,,\n0002\n")
+    assert overrides.of_pictures(overrides.read(path), path.name, ["0001", "0002"]) == (
+        {"0001": {"caption": "one"}, "0002": {}}, [],
+    )  # fmt: skip
+
+
+def test_a_table_without_rows_is_said(tmp_path: Path) -> None:
+    path = table(tmp_path, "name,caption\n")
+    assert [str(problem) for problem in overrides.of_pictures(overrides.read(path), path.name, [])[1]] == [
+        "corrections.csv has no rows, so it corrects nothing"
+    ]
 
 
 def test_windows_parts_and_forms_that_are_none_are_refused_by_name() -> None:
@@ -148,6 +179,15 @@ def test_a_damaged_row_of_parts_is_named(tmp_path: Path, damage: str) -> None:
     (tmp_path / parts.NAME).write_text('{"name": "0001", "file": "0001.png", "sha256": "x", ' + damage + "}\n")
     with pytest.raises(UserError, match="damaged row for '0001'|line 1 must have name, file"):
         parts.load(tmp_path)
+
+
+def test_lines_of_parts_that_cannot_be_read_are_named_with_what_makes_them_again(tmp_path: Path) -> None:
+    (tmp_path / parts.NAME).write_text('{"name": "0001"\n')
+    with pytest.raises(
+        UserError, match="parts.jsonl, line 1 is not valid JSON .*; delete the line.*'redifine caption' makes"
+    ) as found:
+        parts.load(tmp_path)
+    assert "dvc checkout" not in str(found.value)
 
 
 def test_prompt_sets_come_from_parts_without_a_model_or_say_what_to_run(tmp_path: Path) -> None:

@@ -146,6 +146,18 @@ def test_a_field_guides_entry_loses_size_underside_and_abbreviations(entry: str,
     assert plain_description(entry) == expected
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1", "2"])
+def test_the_leeds_set_is_found_in_the_folder_of_any_version(tmp_path: Path, version: str) -> None:
+    raw_sets.butterfly(tmp_path / f"raw/leedsbutterfly_dataset_v{version}")
+    assert [item.name for item in read("butterfly", tmp_path / "raw").items] == ["0030001", "0030002", "0040001"]
+
+
+def test_a_pokemon_that_the_table_of_names_lacks_is_listed(tmp_path: Path) -> None:
+    raw_sets.pokemon(tmp_path)
+    (tmp_path / "pokemon.csv").write_text("id,identifier,species_id\n1,bulbasaur,1\n10,caterpie,10\n")
+    assert "2.png has no row in the table of names" in reasons(read("pokemon", tmp_path))
+
+
 def test_a_folder_of_ones_own_is_flat_and_pairs_of_one_name_are_listed(tmp_path: Path) -> None:
     raw_sets.picture(tmp_path / "a.png", 1)
     raw_sets.picture(tmp_path / "a.jpg", 2)

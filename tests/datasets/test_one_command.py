@@ -103,6 +103,14 @@ def test_a_base_model_that_is_missing_is_told_before_the_captions_are_made(
     assert not (place / "raw/butterfly").exists() and params.load(place / "params.yaml").dataset == "creatures"
 
 
+def test_a_base_model_that_no_chain_can_use_is_told_before_the_captions_are_made(place: Path, tmp_path: Path) -> None:
+    presets.assign({"model": "models/base"}, place / "params.yaml")
+    (place / "models/base/unet/config.json").unlink()
+    done = run("kumapi", raw_sets.kumapi(tmp_path / "raw"), "--parts", "style")
+    assert done.exit_code == 2 and "models/base cannot be used" in done.output
+    assert not (place / "raw/kumapi").exists()
+
+
 def spoil(folder: Path, pattern: str) -> dict[str, str]:
     """Broken files of each kind under names that belong to the set -> {name: reason}."""
     whole = next(path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".jpg"))
@@ -141,14 +149,46 @@ def test_each_kind_of_broken_file_is_listed_with_its_reason_and_none_stops_the_r
     refused = run(name, raw, *by_hand, "--strict")
     assert refused.exit_code == 2 and "problem(s), mend them or leave out --strict" in refused.output
     assert params.load(place / "params.yaml").dataset == "creatures"
-    done = run(name, raw, *by_hand)
+    # A folder of one's own keeps its broken files, and the chain is strict.
+    done = run(name, raw, *by_hand, *(["--no-strict"] if name == "folder" else []))
     assert done.exit_code == 0, done.output
+    assert params.load(place / "params.yaml").strict == (name != "folder")
     assert prompts(place) == {n: f"caption of {n}" for n in names}
+    assert all(f"{file} {reason}" in (place / "logs/caption_0.log").read_text() for file, reason in expected.items())
     listed = [line for line in done.output.splitlines() if line.split(" ")[0] in expected]
     assert len(listed) >= len(expected)
     for file, reason in expected.items():
         assert any(line.startswith(f"{file} {reason}") for line in listed), (file, reason, listed)
         assert file.split(".")[0] in refused.output
+
+
+@pytest.mark.parametrize(("option", "expected"), [([], "as it was"), (["--strict"], True), (["--no-strict"], False)])
+@pytest.mark.parametrize("before", [True, False])
+def test_the_chains_strict_stays_but_for_the_option(
+    place: Path, tmp_path: Path, option: list[str], expected: bool | str, before: bool
+) -> None:
+    presets.assign({"strict": before}, place / "params.yaml")
+    raw = raw_sets.kumapi(tmp_path / "raw")
+    (tmp_path / "fix.csv").write_text("name,tags\n" + "".join(f"illustrations-{n},hands\n" for n in (1, 2, 10)))
+    done = run("kumapi", raw, "--overrides", str(tmp_path / "fix.csv"), *option)
+    assert done.exit_code == 0, done.output
+    assert params.load(place / "params.yaml").strict == (before if expected == "as it was" else expected)
+
+
+def test_of_an_earlier_prompt_set_nothing_gets_into_p_and_the_page_shows_what_d_0_has(place: Path, tmp_path: Path) -> None:
+    raw, (first, second, third) = raw_sets.kumapi(tmp_path / "raw"), SETS["kumapi"][2]
+    (tmp_path / "short.csv").write_text("name,blip\n" + "".join(f"{n},a picture called {n}\n" for n in (first, second, third)))
+    assert run("kumapi", raw, "--form", "short", "--overrides", str(tmp_path / "short.csv")).exit_code == 0
+    assert prompts(place).keys() == {first, second, third}
+    (tmp_path / "tags.csv").write_text(f'name,tags\n{first},"one, two"\n{second},three\n{third},","\n')
+    done = run("kumapi", raw, "--form", "tags", "--overrides", str(tmp_path / "tags.csv"))
+    assert done.exit_code == 0, done.output
+    assert prompts(place) == {first: "one, two", second: "three"} and "2 images in data/D_0" in done.output
+    assert f"{third}.txt is empty: no part of its rule says anything; the picture is left out" in done.output
+    page = (place / "captions/index.html").read_text()
+    assert page.count("data:image/jpeg") == 2 and "a picture called" not in page
+    again = run("kumapi", raw, "--form", "short", "--overrides", str(tmp_path / "short.csv"))
+    assert again.exit_code == 0 and prompts(place)[third] == f"a picture called {third}" and len(prompts(place)) == 3
 
 
 def test_forms_that_were_asked_for_once_need_no_captioning_in_the_chain(place: Path, tmp_path: Path, models: list[str]) -> None:

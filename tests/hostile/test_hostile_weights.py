@@ -33,13 +33,21 @@ CONVERT = "m.ckpt is a pickle, which can run any code when it is opened; convert
 ONE_FILE = "m.safetensors is one file, and a chain needs a folder in diffusers layout; run 'redifine base fetch m.safetensors'"
 UNET, ENCODER = "unet/diffusion_pytorch_model.bin", "text_encoder/pytorch_model.bin"
 
+
+def pickled(path: Path) -> None:
+    """A part of a model that has its weights only as a pickle."""
+    for weights in path.parent.glob("*.safetensors"):
+        weights.unlink()
+    saved(path)
+
+
 BASES: dict[str, tuple[str, Make, str]] = {
     "one pickled file": ("m.ckpt", lambda root: saved(root / "m.ckpt"), CONVERT),
     "an older pickle": ("m.pt", lambda root: saved(root / "m.pt", zipped=False), "convert it with 'redifine convert m.pt'"),
     "a name to be quoted": ("m y;.ckpt", lambda root: saved(root / "m y;.ckpt"), "'redifine convert 'm y;.ckpt''"),
     "one safetensors file": ("m.safetensors", lambda root: save_tensors(root / "m.safetensors", WEIGHTS), ONE_FILE),
-    "a pickled U-Net": ("models/base", lambda root: saved(root / "models/base" / UNET), f"models/base/{UNET} is a pickle"),
-    "a pickled text encoder": ("models/base", lambda root: saved(root / "models/base" / ENCODER), f"{ENCODER} is a pickle"),
+    "a pickled U-Net": ("models/base", lambda root: pickled(root / "models/base" / UNET), f"models/base/{UNET} is a pickle"),
+    "a pickled text encoder": ("models/base", lambda root: pickled(root / "models/base" / ENCODER), f"{ENCODER} is a pickle"),
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from base.repositories import stable_diffusion
 from click.testing import CliRunner
 from PIL import Image
 
@@ -84,8 +85,9 @@ def write_workplace(root: Path) -> Workplace:
     for name in ("a", "b"):
         picture(name).save(place.raw / f"{name}.png")
         write_text(place.raw / f"{name}.txt", f"creature {name}")
-    for part in ("tokenizer", "text_encoder", "vae", "unet"):
-        write_text(root / f"models/base/{part}/config.json", "{}")
+    for name, content in stable_diffusion().items():
+        if "/" in name and not name.endswith(".bin"):
+            write_bytes(root / "models/base" / name, content)
     write_done(root)
     return place
 

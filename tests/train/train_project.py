@@ -11,6 +11,7 @@ import pytest
 from pipeline import paths
 from pipeline.params import Params, View, check
 from pipeline.paths import Layout
+from pipeline.prepare.base import base_files, base_hash
 from pipeline.storage import encode_png, sha256_file, write_bytes, write_json, write_jsonl
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: in
         rows.append(row)
     write_jsonl(layout.training_set(k), rows)
     write_jsonl(layout.prompts, [{"index": i, "name": str(i), "prompt": caption} for i, caption in enumerate(captions)])
-    write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": "0" * 64, "files": {}})
+    files = base_files(model) if model.is_dir() else {}
+    write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": base_hash(files), "files": files})
     return layout
 
 

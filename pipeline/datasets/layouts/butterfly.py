@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.datasets.items import Found, Item, Problem
 from pipeline.datasets.layouts.files import home, pictures
 
-_PLACES = ("leedsbutterfly/images", "leedsbutterfly_dataset_v1.0/leedsbutterfly/images",
+_PLACES = ("leedsbutterfly/images", "leedsbutterfly_dataset_v*/leedsbutterfly/images",
            "butterfly-dataset/leedsbutterfly/images", "images", "")  # fmt: skip
 _NAME = re.compile(r"([0-9]{3})[0-9]{4}$")
 _SIZE = re.compile(r"^[\d\s/.\-\u2013\u00bc\u00bd\u00be]+[\"\u201d]\s*\([^)]*mm\)\.?\s*")

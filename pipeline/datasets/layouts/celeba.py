@@ -41,7 +41,8 @@ def _attributes(table: Path) -> dict[str, tuple[str, ...]]:
     if table.suffix == ".csv":
         rows = read_table(table)
         return {
-            Path(row.get("image_id", "")).stem: tuple(_words(k) for k, v in row.items() if v.strip() == "1") for row in rows
+            Path(row.get("image_id", "")).stem: tuple(_words(k) for k, v in row.items() if k and v.strip() == "1")
+            for row in rows
         }
     lines = _lines(table)
     names = [_words(name) for name in lines[1].split()]

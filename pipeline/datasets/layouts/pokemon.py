@@ -48,6 +48,8 @@ def read(folder: Path) -> Found:
         found.problems += [Problem(o.name, f"has the number of {path.name}") for o in others if _plain(o) and _plain(path)]
         later += _LAST < number < _FIRST_FORM
         if number <= _LAST:
+            if names and number not in names:
+                found.problems.append(Problem(path.name, "has no row in the table of names: its caption lacks the name"))
             found.items.append(Item(f"{number:04d}", path, names.get(number, _title(rest))))
     if forms:
         found.notes.append(f"{forms} picture(s) of other forms left out: the set has one picture for each number")
