@@ -122,7 +122,9 @@ def _is_whole(path: Path, repo: Repo) -> bool:
         Lockfile(repo, str(path.resolve())).load()
     except DvcException:
         return False
-    return True
+    # Torn in the middle of a line it may be YAML all the same, with a value that DVC cannot use (hash: m). Torn at the end of
+    # one it lacks some entries, and DVC looks those stages up in its run cache.
+    return path.read_bytes().endswith(b"\n")
 
 
 def _mend_process_list(root: Path, repo: Repo) -> list[str]:

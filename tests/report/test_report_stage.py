@@ -20,17 +20,17 @@ def test_the_summary_is_the_last_iteration(chain: Layout) -> None:
 
 
 def test_plots_have_a_row_for_each_iteration_and_the_mean_loss(chain: Layout) -> None:
-    rows = read_json(chain.plot("metrics"))
+    rows = read_json(chain.plots / "metrics.json")
     assert [row["k"] for row in rows] == [1, 2, 3]
     assert all({"precision", "generalisation_score", "entropy", "saturation"} <= row.keys() for row in rows)
     assert rows[1]["saturation"] == pytest.approx(read_json(chain.metrics(2))["saturation"], abs=1e-3)
-    losses = [row for row in read_json(chain.plot("loss")) if row["k"] == 2]
+    losses = [row for row in read_json(chain.plots / "loss.json") if row["k"] == 2]
     raw = [float(line.split(",")[1]) for line in chain.losses(2).read_text().splitlines()[1:]]
     assert sum(row["loss"] for row in losses) / len(losses) == pytest.approx(sum(raw) / len(raw), rel=0.05)
 
 
 def test_another_run_writes_the_same_bytes(chain: Layout, params: Params) -> None:
-    outputs = [chain.report, chain.summary, chain.plot("metrics"), chain.plot("loss")]
+    outputs = [chain.report, chain.summary, chain.plots / "metrics.json", chain.plots / "loss.json"]
     before = [path.read_bytes() for path in outputs]
     stage.run(View(params, "report"), chain)
     assert [path.read_bytes() for path in outputs] == before

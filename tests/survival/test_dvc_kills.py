@@ -85,7 +85,7 @@ def test_many_kills_of_dvc_in_its_own_writing(fresh: Path, tmp_path: Path) -> No
     assert len(repro_with_kills(fresh, tmp_path, KILLS, random.Random(SEED))) >= KILLS
 
 
-@pytest.mark.parametrize(("end", "committed"), [("half", True), ("not UTF-8", False)])
+@pytest.mark.parametrize(("end", "committed"), [("half", True), ("a value", True), ("a line", True), ("not UTF-8", False)])
 def test_a_torn_dvc_lock_is_mended_and_nothing_runs_again(finished: Path, tmp_path: Path, end: str, committed: bool) -> None:
     project = copied(finished, tmp_path / "world")
     lock = project / "dvc.lock"
@@ -93,11 +93,15 @@ def test_a_torn_dvc_lock_is_mended_and_nothing_runs_again(finished: Path, tmp_pa
     if not committed:
         git(project, "rm", "--quiet", "--cached", "dvc.lock")
         git(project, "commit", "--quiet", "-m", "as if it never had been")
-    torn = {"half": whole[: len(whole) // 2 + 7], "not UTF-8": whole + b"\xff"}
+    middle = whole.index(b"hash: md5", len(whole) // 2)
+    torn = {
+        "half": whole[: len(whole) // 2 + 7], "a value": whole[: middle + len("hash: m")],
+        "a line": whole[: middle + len("hash: md5\n")], "not UTF-8": whole + b"\xff",
+    }  # fmt: skip
     lock.write_bytes(torn[end])
     sentences = mend(project)
     assert all("dvc.lock was torn" in sentence for sentence in sentences)
-    assert sentences or end == "half", "half a file may be whole YAML"
+    assert bool(sentences) == (end != "a line"), "what ends with a line is YAML that DVC can use"
     dvc(project, "repro")
     assert (lock.read_bytes(), seen(project), len(ran(project))) == (whole, outputs, count)
     assert mend(project) == []
