@@ -37,10 +37,14 @@ _UNFINISHED = re.compile(r"\.[\w-]{22}\.tmp$")
 def repro(arguments: tuple[str, ...]) -> None:
     """`dvc repro ...`, after mending what a DVC that was killed while it wrote has left torn.
 
+    Without arguments it makes nothing again that a remote has and `redifine get` did not bring: it says how to go on.
     A stage's exit status 2 (it said in one sentence what to mend) or 130 (Ctrl-C) is this command's; DVC's own would be 255.
 
     Example: redifine repro report
     """
+    if {"-h", "--help"} & set(arguments):
+        click.echo(f"{click.get_current_context().get_help()}\n\nDVC's own options:\n")
+        sys.exit(run_dvc(["repro", "--help"]))
     if parameters.FILE.is_file():
         params = parameters.load()
         check_folder(params)
@@ -50,6 +54,8 @@ def repro(arguments: tuple[str, ...]) -> None:
             check_vae(params.model, params.vae, Path())
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
+    if not arguments:
+        check_fetched(Path())
     with warm.begun(Path()):
         code = run_dvc(["repro", *arguments])
     sys.exit(code)
@@ -71,6 +77,23 @@ def check_folder(params: Params) -> None:
     if broken:
         names = ", ".join(map(printable, broken[:5])) + (", ..." if len(broken) > 5 else "")
         raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or mend them and run again")
+
+
+def check_fetched(root: Path) -> None:
+    """Raise UserError where a remote is set, and iterations that were made are not here: DVC would make them again."""
+    from dvc.repo import Repo
+
+    from pipeline.verify.fetched import made_elsewhere
+    from pipeline.verify.locked import read_lock
+
+    with Repo(str(root)) as repo:
+        remote, cache = repo.config["core"].get("remote"), Path(repo.cache.local.path)
+    ks = made_elsewhere(root, read_lock(root), cache) if remote else []
+    if ks:
+        raise UserError(
+            f"D_k or M_k of k = {', '.join(map(str, ks))} were made and are not here; 'redifine repro --pull --allow-missing "
+            f"measure analyse' goes on without them, 'dvc pull' fetches them from {remote}, plain 'dvc repro' makes them again"
+        )
 
 
 def _is_forced(arguments: Sequence[str]) -> bool:

@@ -48,7 +48,8 @@ def refuse(shown: str, found: Sequence[str]) -> None:
     """Raise UserError that names the first of the faults of the folder `shown`, if there are any."""
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        raise UserError(f"{shown} cannot be used: {found[0]}{more}; fetch it again, or name another")
+        fault = found[0].removesuffix("; fetch it again")
+        raise UserError(f"{shown} cannot be used: {fault}{more}; fetch it again, or name another")
 
 
 def _prefix(part: str) -> str:

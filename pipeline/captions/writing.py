@@ -35,10 +35,9 @@ def make_captions(job: Job, outcome: Outcome, texts: Texts, corrections: Mapping
                 made[row.name] = outcome.captions[row.name] = caption
                 continue
             outcome.problems.append(Problem(f"{row.name}.txt", fault if owned else f"{fault}; the picture is left out"))
-        if owned is not None:
+        if owned is not None and not owned.fault:
             outcome.kept += 1
-            if not owned.fault:
-                outcome.captions[row.name] = owned.text
+            outcome.captions[row.name] = owned.text
     return made
 
 

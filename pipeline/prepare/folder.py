@@ -19,7 +19,7 @@ from pipeline.guards import fault_of_text
 from pipeline.prepare.absent import no_raw_folder
 from pipeline.prepare.pictures import BadFile, read_pixels
 from pipeline.progress import Progress
-from pipeline.storage import sha256_bytes
+from pipeline.storage import sha256_bytes, write_text
 
 _IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", "source.json", ".gitignore", ".ds_store", "thumbs.db"})
 _SHOWN_PROBLEMS = 20
@@ -60,12 +60,18 @@ class RawSet:
 
 
 def read_folder(
-    folder: Path, resolution: int, limit: int | None = None, fit: str = "crop", form: str = "full", strict: bool = False
+    folder: Path,
+    resolution: int,
+    limit: int | None = None,
+    fit: str = "crop",
+    form: str = "full",
+    strict: bool = False,
+    log: Path | None = None,
 ) -> RawSet:
     """Read the first `limit` usable images by name, as squares by `fit`, with their captions.
 
     Captions are the .txt files for the prompt set `form` full, and come from parts.jsonl for tags, short and long.
-    Raises UserError when fewer than 2 or than `limit` are usable, and when `strict` for any problem, listing all.
+    Raises UserError when fewer than 2 or than `limit` are usable, and when `strict` for any problem, with all of them in `log`.
     """
     if not folder.is_dir():
         raise no_raw_folder(folder)
@@ -90,6 +96,9 @@ def read_folder(
     problems.sort()
     if strict and problems:
         advice = "mend the files, or set strict to false to leave them out"
+        if log is not None:
+            write_text(log, "".join(f"{problem}\n" for problem in problems))
+            advice += f" (all are in {log})"
         raise UserError(f"{folder} has {len(problems)} problem(s); {advice}: {listed(problems)}")
     _check_count(folder, found, limit)
     found.copies = _copies([image.name for image in found.images], digests)

@@ -31,7 +31,8 @@ def run(params: View, layout: Layout) -> None:
     """
     require_usable(params.model, params.vae)
     files = base_files(params.model, params.vae)
-    found = read_raw_set(params)
+    log = layout.log("prepare", 0)
+    found = read_raw_set(params, log)
     raw = found.images
     write_real_set(layout, raw, params.seed, params.real_noise, Sharding(params.shard_above, params.shard_size))
     write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
@@ -42,7 +43,7 @@ def run(params: View, layout: Layout) -> None:
         if sources := origins(params.model, params.vae, files):
             record["sources"] = sources
         write_json(folder / layout.base_record().name, record)
-    tell(found, params.folder, layout.log("prepare", 0))
+    tell(found, params.folder, log)
 
 
 def tell(found: RawSet, folder: str | None, log: Path) -> None:
@@ -58,11 +59,11 @@ def tell(found: RawSet, folder: str | None, log: Path) -> None:
         log.unlink(missing_ok=True)
 
 
-def read_raw_set(params: View) -> RawSet:
-    """The real images and captions, from the drawn creatures or from the user's folder."""
+def read_raw_set(params: View, log: Path | None = None) -> RawSet:
+    """The real images and captions, from the drawn creatures or from the user's folder, whose problems are listed in `log`."""
     if params.dataset == "folder":
         folder = Path(params.folder)
-        return read_folder(folder, params.resolution, params.prompts, params.fit, params.prompt_form, params.strict)
+        return read_folder(folder, params.resolution, params.prompts, params.fit, params.prompt_form, params.strict, log)
     if params.resolution != SIZE:
         raise UserError(
             f"dataset creatures is drawn at {SIZE}x{SIZE}; set resolution to {SIZE} in params.yaml, got {params.resolution}"

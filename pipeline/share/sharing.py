@@ -112,7 +112,7 @@ def _how_to_go_on(root: Path, record: Record, k: int) -> list[str]:
     after = max([k, *record.iterations]) + 1
     add = "" if after <= _last_of_params(root) else f"add iteration {after} to params.yaml and "
     return [
-        f"to go on from here, {add}run: dvc repro --pull --allow-missing measure analyse",
+        f"to go on from here, {add}run: redifine repro --pull --allow-missing measure analyse",
         "the report needs every D_j: 'dvc pull' fetches them",
     ]
 

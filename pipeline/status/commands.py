@@ -39,5 +39,7 @@ def status(as_json: bool) -> None:
         click.echo("; ".join(left))
     if vae:
         click.echo(str(vae))
-    for line in (*words.table(stages, fids), *words.reasons(stages), words.how_long(rest)):
+    absent = any(stage.state == "absent" for stage in stages)
+    left_to_do = [] if vae and not rest.counts else [words.how_long(rest, absent)]
+    for line in (*words.table(stages, fids), *words.reasons(stages), *left_to_do):
         click.echo(line)

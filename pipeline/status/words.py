@@ -41,10 +41,10 @@ def reasons(stages: Sequence[StageState]) -> list[str]:
     ]
 
 
-def how_long(rest: Rest) -> str:
-    """ "about 4 min left (2 x train, ...)", and what of it was never timed."""
+def how_long(rest: Rest, absent: bool = False) -> str:
+    """ "about 4 min left (2 x train, ...)", and what of it was never timed. `absent`: some of the record is not here."""
     if not rest.counts:
-        return "nothing left to do"
+        return "nothing left to do, once what is absent is fetched" if absent else "nothing left to do"
     stages = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in rest.counts.items())
     if len(rest.unknown) == len(rest.counts):
         return f"left: {stages}; how long that takes is not known, no such stage has ended here yet ({FILE})"

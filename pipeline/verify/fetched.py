@@ -46,6 +46,12 @@ def read_absent(root: Path, stages: Mapping[str, Stage], base: Mapping[str, Any]
     return Absent(frozenset(absent), frozenset(path for path in started if path not in in_git and not (root / path).exists()))
 
 
+def made_elsewhere(root: Path, stages: Mapping[str, Stage], cache: Path) -> list[int]:
+    """Iterations k of which dvc.lock records a D_k or M_k that is not whole here, nor in the `cache`."""
+    sets = (item for item, _ in writers(stages) if item.path.startswith(("data/D_", "models/M_")))
+    return iterations(f"{item.path}/" for item in sets if any(_absent(root, item, cache)))
+
+
 def _absent(root: Path, item: Item, cache: Path) -> Iterator[str]:
     """The output itself when all of it is neither here nor in the cache; of a set fetched in part, such files."""
     here = _is_here(root / item.path)

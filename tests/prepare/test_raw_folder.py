@@ -66,6 +66,15 @@ def test_strict_stops_with_the_same_list(raw: Path) -> None:
     assert all(line in str(error.value) for line in left_out)
 
 
+def test_strict_keeps_the_whole_list_where_a_sentence_is_too_short_for_it(raw: Path, tmp_path: Path) -> None:
+    for number in range(30):
+        (raw / f"empty{number:02}.png").write_bytes(b"")
+    log = tmp_path / "logs/prepare_0.log"
+    with pytest.raises(UserError, match=r"problem\(s\); .*\(all are in .*prepare_0\.log\): .*and \d+ more"):
+        read_folder(raw, 64, strict=True, log=log)
+    assert {f"empty{number:02}.png" for number in range(30)} <= {line.split()[0] for line in log.read_text().splitlines()}
+
+
 def test_a_broken_image_is_made_up_for_by_the_next_until_there_are_too_few(raw: Path) -> None:
     (raw / "b.png").write_bytes(b"?")
     assert [image.name for image in read_folder(raw, 64, limit=3).images] == ["a", "c", "d"]

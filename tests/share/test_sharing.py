@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.repro import check_fetched
 from pipeline.share.record import read_record
 from pipeline.sweep import worktree
 from share.share_project import clone, commit, dvc, git, ran, redifine, set_iterations, tree
@@ -116,6 +117,19 @@ def test_a_pull_that_broke_off_goes_on_where_it_was(project: Path) -> None:
     redifine(b, "get", "2")
     assert {path: path.stat().st_ino for path in before} == before
     assert tree(b / "data/D_2") == tree(project / "data/D_2")
+
+
+def test_what_was_made_elsewhere_is_not_made_again_without_a_word(project: Path) -> None:
+    redifine(project, "share")
+    b = clone(project, "b")
+    redifine(b, "get", "3")
+    with pytest.raises(UserError, match=r"k = 0, 1, 2 were made and are not here; 'redifine repro --pull --allow-missing"):
+        check_fetched(b)
+    check_fetched(project)
+    dvc(b, "pull", "--allow-missing")
+    check_fetched(b)
+    shutil.rmtree(b / "data/D_2")
+    check_fetched(b)  # DVC has it in its cache
 
 
 def test_a_file_that_is_nowhere_else_is_named_and_kept(project: Path) -> None:
@@ -247,7 +261,7 @@ def test_an_iteration_is_complete_when_every_output_that_it_recorded_is_there(pr
 
 def test_an_iteration_that_params_yaml_has_already_is_not_to_be_added(project: Path) -> None:
     redifine(project, "share")
-    told = "run: dvc repro --pull --allow-missing measure analyse"
+    told = "run: redifine repro --pull --allow-missing measure analyse"
     assert f"add iteration 4 to params.yaml and {told}" in redifine(project, "get", "2")
     set_iterations(project, 5)
     assert f"to go on from here, {told}" in redifine(project, "get", "2")
