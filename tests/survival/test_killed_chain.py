@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -98,7 +98,8 @@ def chain_with_kills(tmp_path: Path, model: Path, iterations: int, **params: obj
             continue
         assert started.process.returncode == 0, said
         assert visible(project) == whole
-        # The chain has ended before the kills have: once more from the start.
+        # The chain has ended before the kills have: once more from the start, and sooner.
+        waiting[0] = replace(strike, seconds=strike.seconds / 2)
         shutil.rmtree(project)
         shutil.copytree(fresh, project)
     done = start(project, tmp_path / "repro.log", "pipeline", "repro")
