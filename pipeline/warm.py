@@ -181,8 +181,19 @@ def _watch(pid: int, connection: socket.socket, client_ended: bool, running: dic
 def main() -> None:
     die_with_parent()
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # so that importing leaves CUDA alone: it does not survive a fork
-    if (request := serve(sys.argv[1])) is None:
-        return
+    server = os.getpid()
+    try:
+        if (request := serve(sys.argv[1])) is not None:
+            _become(request)
+            _run_and_exit()
+    except KeyboardInterrupt:
+        if os.getpid() == server:
+            raise
+        os._exit(INTERRUPTED)  # a fork that had not begun yet
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Take the client's place: its folder, environment, descriptors and arguments."""
     die_with_parent()  # the fork's parent is the server
     os.chdir(request["folder"])
     os.environ.clear()
@@ -191,7 +202,6 @@ def main() -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     sys.argv = [str(Path(_HERE, "__main__.py")), *request["arguments"]]
-    _run_and_exit()
 
 
 def _run_and_exit() -> NoReturn:
@@ -201,6 +211,8 @@ def _run_and_exit() -> NoReturn:
         importlib.import_module("pipeline.cli").main()
     except SystemExit as ended:
         code = ended.code
+    except KeyboardInterrupt:  # before the command line heeds it
+        code = INTERRUPTED
     except BaseException:  # whatever it is, a process of its own would print it and end with 1
         traceback.print_exc()
     if isinstance(code, str):

@@ -121,6 +121,30 @@ def test_a_sweep_warms_up_where_there_is_no_gpu(
         worker.close()
 
 
+EARLY = """
+from pipeline import warm
+def interrupted(request):
+    raise KeyboardInterrupt
+warm._MODULES, warm._become = (), interrupted
+warm.main()
+"""
+
+
+def test_ctrl_c_before_a_fork_has_begun_is_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    process = subprocess.Popen([sys.executable, "-c", EARLY, str(path)], cwd=ROOT)
+    try:
+        while not path.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        stopped = command(["curate", "--help"], tmp_path, path)
+        assert (stopped.stdout, stopped.stderr, stopped.returncode) == ("", "", 130)
+        assert process.poll() is None, "the server serves on"
+    finally:
+        process.kill()
+        process.wait()
+
+
 BEGIN = """
 import subprocess, sys
 from pathlib import Path
