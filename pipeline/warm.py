@@ -53,6 +53,8 @@ def run_warm(arguments: list[str]) -> int | None:
                 return None
         except OSError:
             return None
+        except KeyboardInterrupt:  # what the server has begun ends with this connection
+            return INTERRUPTED
         try:
             status = answer.readline()
         except KeyboardInterrupt:  # the fork, in a group of its own, has not heard of it
