@@ -54,8 +54,8 @@ def repro(arguments: tuple[str, ...]) -> None:
             check_vae(params.model, params.vae, Path())
     for sentence in mend(Path()):
         click.echo(sentence, err=True)
-    if not arguments:
-        check_fetched(Path())
+    if not arguments and parameters.FILE.is_file():
+        check_fetched(Path(), parameters.load().last)
     with warm.begun(Path()):
         code = run_dvc(["repro", *arguments])
     sys.exit(code)
@@ -79,8 +79,8 @@ def check_folder(params: Params) -> None:
         raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or mend them and run again")
 
 
-def check_fetched(root: Path) -> None:
-    """Raise UserError where a remote is set, and iterations that were made are not here: DVC would make them again."""
+def check_fetched(root: Path, last: int) -> None:
+    """Raise UserError where a remote is set, and some of 0 to `last` that were made are not here: DVC would make them again."""
     from dvc.repo import Repo
 
     from pipeline.verify.fetched import made_elsewhere
@@ -88,7 +88,7 @@ def check_fetched(root: Path) -> None:
 
     with Repo(str(root)) as repo:
         remote, cache = repo.config["core"].get("remote"), Path(repo.cache.local.path)
-    ks = made_elsewhere(root, read_lock(root), cache) if remote else []
+    ks = [k for k in made_elsewhere(root, read_lock(root), cache) if k <= last] if remote else []
     if ks:
         raise UserError(
             f"D_k or M_k of k = {', '.join(map(str, ks))} were made and are not here; 'redifine repro --pull --allow-missing "

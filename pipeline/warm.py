@@ -58,6 +58,7 @@ def run_warm(arguments: list[str]) -> int | None:
         try:
             status = answer.readline()
         except KeyboardInterrupt:  # the fork, in a group of its own, has not heard of it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one must not end this wait in a traceback
             with suppress(ProcessLookupError):
                 os.killpg(int(fork), signal.SIGINT)
             connection.settimeout(_GRACE_SECONDS)

@@ -124,12 +124,14 @@ def test_what_was_made_elsewhere_is_not_made_again_without_a_word(project: Path)
     b = clone(project, "b")
     redifine(b, "get", "3")
     with pytest.raises(UserError, match=r"k = 0, 1, 2 were made and are not here; 'redifine repro --pull --allow-missing"):
-        check_fetched(b)
-    check_fetched(project)
+        check_fetched(b, last=3)
+    check_fetched(project, last=3)
+    with pytest.raises(UserError, match=r"k = 0 were made"):
+        check_fetched(b, last=0)
     dvc(b, "pull", "--allow-missing")
-    check_fetched(b)
+    check_fetched(b, last=3)
     shutil.rmtree(b / "data/D_2")
-    check_fetched(b)  # DVC has it in its cache
+    check_fetched(b, last=3)  # DVC has it in its cache
 
 
 def test_a_file_that_is_nowhere_else_is_named_and_kept(project: Path) -> None:

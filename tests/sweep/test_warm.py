@@ -145,6 +145,19 @@ def test_ctrl_c_before_a_fork_has_begun_is_no_traceback(tmp_path: Path) -> None:
         process.wait()
 
 
+def test_ctrl_c_twice_is_as_once(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
+    with blocked(server, tmp_path) as (client, fork):
+        time.sleep(3.0)  # until it waits for the fork
+        fork.suspend()
+        for _ in range(3):
+            client.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        fork.resume()
+        assert client.wait(60) == 130
+        psutil.wait_procs([fork], timeout=20)
+        assert not fork.is_running()
+
+
 BEGIN = """
 import subprocess, sys
 from pathlib import Path
