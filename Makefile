@@ -92,7 +92,7 @@ results: env
 	$(BIN)/redifine sweep run sweeps/results.yaml
 	$(BIN)/redifine sweep collect sweeps/default.yaml
 	$(BIN)/redifine sweep collect sweeps/results.yaml
-	$(BIN)/redifine results
+	$(BIN)/python -m docs.writers
 
 # Where iterations are shared: make remote URL=/mnt/share | s3://BUCKET/PATH | gs://... | ssh://HOST/PATH | https://... (read only).
 # Options of DVC's: SET="endpointurl=http://localhost:9000 secret_access_key=..."; secrets go to .dvc/config.local alone.
@@ -124,7 +124,7 @@ docker-check: env
 docker-rehearse:
 	docker/rehearse.sh $(REHEARSAL)
 
-# Slurm and munge from Debian's packages, and nothing started: tests/sweep/test_slurm.py starts and ends its own daemons.
+# Slurm and munge from Debian's packages, and nothing started: tests/studies/sweep/test_slurm.py starts and ends its own daemons.
 .PHONY: slurm
 slurm:
 	apt-get update -qq

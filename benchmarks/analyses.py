@@ -26,11 +26,13 @@ from pipeline.analyse.fingerprint import residual_power
 from pipeline.analyse.images import default_workers
 from pipeline.analyse.latents import distribution
 from pipeline.analyse.spectrum import standard_spectrum
-from pipeline.measure.power import high_frequency_power, saturation
-from pipeline.params import View, check
-from pipeline.paths import Layout, image_name
-from pipeline.sets import load_checked
-from pipeline.storage import encode_png, sha256_bytes, write_bytes, write_jsonl
+from pipeline.chain.params import View, check
+from pipeline.chain.paths import Layout, image_name
+from pipeline.chain.sets import load_checked
+from pipeline.core.files import sha256_bytes, write_bytes
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_jsonl
+from pipeline.methods.measures.power import high_frequency_power, saturation
 
 IMAGES, SIDE, STEPS, PICTURES, REPEATS = 1000, 512, 30, 16, 20
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.linalg
 
-from pipeline.measure.frechet import frechet_distance
+from pipeline.methods.measures.frechet import frechet_distance
 
 IMAGES, WIDTH, REPEATS = 1000, 1024, 3
 

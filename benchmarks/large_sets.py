@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.params import Params, View, check
-from pipeline.paths import Layout, image_name
+from pipeline.chain.params import Params, View, check
+from pipeline.chain.paths import Layout, image_name
 
 SIDE, TILES, PICKS = 32, 100, 1000
 GRAPH = """
@@ -62,9 +62,11 @@ def parameters() -> Params:
 
 def write(case: Case) -> None:
     """D_0 and D_1 as shards (or files), features, traces and a model: what the stages would have left."""
-    from pipeline.sets import write_set
-    from pipeline.shards import LOOSE, Sharding
-    from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl, write_text
+    from pipeline.chain.sets import write_set
+    from pipeline.chain.shards import LOOSE, Sharding
+    from pipeline.core.files import write_bytes, write_text
+    from pipeline.core.images import encode_png
+    from pipeline.core.json_files import write_json, write_jsonl
 
     rng = np.random.default_rng(0)
     tiles = rng.integers(0, 256, (TILES, SIDE // 8, SIDE // 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
@@ -93,7 +95,7 @@ def invent(case: Case) -> None:
     """Traces of D_1, with latents of the size of these images."""
     import torch
 
-    from pipeline.storage import save_tensors
+    from pipeline.core.tensors import save_tensors
 
     noise = torch.Generator().manual_seed(0)
     latents = torch.randn(case.images, 4, SIDE // 8, SIDE // 8, generator=noise)
@@ -111,8 +113,8 @@ def curate(case: Case) -> None:
 
 def measure(case: Case) -> None:
     """Both sets' metrics from given features: FID with its floor, recall, scores, entropies."""
+    from pipeline.chain.sets import read_manifest
     from pipeline.measure.stage import MeasuredImages, measure_generated, measure_real
-    from pipeline.sets import read_manifest
 
     feature = {"name": "invented", "dimension": case.width, "preprocessing": "none"}
     params = View(parameters(), "measure")
@@ -128,8 +130,8 @@ def measure(case: Case) -> None:
 
 def select(case: Case) -> None:
     """The first picks of the greedy rule, from both sets together."""
+    from pipeline.chain.sets import features_of
     from pipeline.curate.selection import greedy
-    from pipeline.sets import features_of
 
     rows = [{"k": k, "prompt_index": i, "image_index": 0} for k in range(2) for i in range(case.images)]
     greedy(features_of(case.layout, rows), min(PICKS, case.images), np.random.default_rng(0))
@@ -172,19 +174,19 @@ def commit(case: Case) -> None:
 
 
 def push(case: Case) -> None:
-    from pipeline.share.sharing import share
+    from pipeline.provenance.share.sharing import share
 
     share(case.root, [], None, False, None, "origin")
 
 
 def pull(case: Case) -> None:
-    from pipeline.share import transfer
+    from pipeline.provenance.share import transfer
 
     transfer.pull(case.clone, [], None, False)
 
 
 def verify(case: Case) -> None:
-    from pipeline.verify.audit import audit
+    from pipeline.provenance.verify.audit import audit
 
     if found := audit(case.clone).findings:
         raise SystemExit(f"the clone is not sound: {found[0]}")
@@ -199,7 +201,7 @@ class Step:
 
 
 STEPS = {
-    "write D_0, D_1": Step(write, ("pipeline.sets",)),
+    "write D_0, D_1": Step(write, ("pipeline.chain.sets",)),
     "traces": Step(invent, ("torch",)),
     "curate": Step(curate, ("pipeline.curate.stage",)),
     "measure, given features": Step(measure, ("pipeline.measure.stage",)),
@@ -207,9 +209,9 @@ STEPS = {
     "spectra": Step(analyse, ("pipeline.analyse.stage",)),
     "report": Step(report, ("pipeline.report.stage", "sklearn.manifold")),
     "dvc commit": Step(commit, ("dvc.repo",)),
-    "push": Step(push, ("pipeline.share.sharing", "dvc.repo")),
-    "pull": Step(pull, ("pipeline.share.transfer", "dvc.repo")),
-    "verify --all": Step(verify, ("pipeline.verify.audit",)),
+    "push": Step(push, ("pipeline.provenance.share.sharing", "dvc.repo")),
+    "pull": Step(pull, ("pipeline.provenance.share.transfer", "dvc.repo")),
+    "verify --all": Step(verify, ("pipeline.provenance.verify.audit",)),
 }
 
 

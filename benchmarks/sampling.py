@@ -8,7 +8,7 @@ python -m benchmarks.sampling [--model models/miniature] [--batch 50] [--steps 3
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import copy
 import statistics
@@ -23,11 +23,11 @@ import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from pipeline import lora
-from pipeline.models import BETA_END, BETA_START, LATENT_SCALE, StableDiffusion, load_base
-from pipeline.randomness import generator
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, StableDiffusion, load_base
+from pipeline.methods.schedules import Constant
 from pipeline.sample.sampler import Settings, draw, encode_prompts
-from pipeline.sample.schedule import Constant
 
 CFG = 7.5
 LOADED, FUSED = "diffusers, LoRA loaded", "diffusers, LoRA fused"

@@ -25,8 +25,8 @@ from unittest.mock import patch
 
 import click
 
-from pipeline.sweep import launch, plan, worktree
-from pipeline.sweep.running import ChainRun
+from pipeline.studies.sweep import launch, plan, worktree
+from pipeline.studies.sweep.running import ChainRun
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = Path("sweeps/s.yaml")

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.params import View, check
-from pipeline.paths import Layout, project_root
-from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl, write_text
+from pipeline.chain.params import View, check
+from pipeline.chain.paths import Layout, project_root
+from pipeline.core.files import write_bytes, write_text
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.draws import Draw, Draws, RandomDraws

@@ -22,9 +22,10 @@ import click
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from pipeline.errors import UserError
-from pipeline.paths import Layout, image_name
-from pipeline.storage import free_bytes, read_jsonl, sha256_bytes, write_bytes, write_json, write_jsonl
+from pipeline.chain.paths import Layout, image_name
+from pipeline.core.errors import UserError
+from pipeline.core.files import free_bytes, sha256_bytes, write_bytes
+from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 
 SIZE, PICTURES, BLOCK = 512, 8, 2**20
 

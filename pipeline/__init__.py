@@ -8,14 +8,20 @@
     analyse   D_k, traces                -> analysis/k.json, analysis/k.safetensors
     report    everything                 -> report/index.html, report/summary.json
 
-Stage = command = folder of this package. Below the command line no stage reads params.yaml or picks a device: it is given
-values. Beside the chain stand
+Stage = command = folder. A folder imports only itself and folders below it here (import-linter checks, `make lint`):
 
-    datasets/, captions/   raw sets as people get them -> images with captions, for `dataset: folder`
-    compare/, sweep/       runs side by side; many chains
-    verify/, lineage/      is everything what was recorded, and where does it come from
-    share/                 iterations through a DVC remote
-    doctor/, status/       what this machine lacks; where the chain is
-    theory/                section 4's model
-    miniature/             the built-in Stable Diffusion
+    cli          the commands; alone reads params.yaml and picks the device
+    studies      compare chains, sweep over settings, fit section 4's model
+    run          repro, status, doctor
+    provenance   verify, lineage, share
+    miniature    how the built-in Stable Diffusion was made
+    the seven stages, none of which imports another
+    versioning   Git, DVC and dvc.lock
+    inputs       base models, raw data sets, captions, drawn creatures
+    theory       section 4's mathematics
+    chain        parameters, presets, paths, image sets
+    methods      guidance schedules, training-set policies, measures: one file each
+    diffusion    the model: loading, prompts, LoRA, precision
+    charts       drawings and statistics
+    core         files, errors, guards, randomness, the machine
 """

@@ -6,16 +6,16 @@ import os
 import sys
 
 try:
-    from pipeline.process import die_with_parent
+    from pipeline.core.process import die_with_parent
 
     if "DVC_STAGE" in os.environ:
         die_with_parent()  # first of all: a DVC that is killed while this imports must not leave it behind
 
-    from pipeline.warm import run_warm
+    from pipeline.run.fork_client import run_in_fork
 
-    if (status := run_warm(sys.argv[1:])) is not None:
+    if (status := run_in_fork(sys.argv[1:])) is not None:
         sys.exit(status)
-    from pipeline.cli import main
+    from pipeline.cli.application import main
 except KeyboardInterrupt:
     sys.exit(130)
 except ModuleNotFoundError as error:

@@ -9,19 +9,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from pipeline.miniature.creatures import caption, distinct_creatures, draw
-from pipeline.params import Params, View, check
-from pipeline.paths import Layout, image_name
-from pipeline.storage import (
-    encode_png,
-    read_jsonl,
-    save_tensors,
-    sha256_bytes,
-    write_bytes,
-    write_json,
-    write_jsonl,
-    write_text,
-)
+from pipeline.chain.params import Params, View, check
+from pipeline.chain.paths import Layout, image_name
+from pipeline.core.files import sha256_bytes, write_bytes, write_text
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
+from pipeline.core.tensors import save_tensors
+from pipeline.inputs.creatures import caption, distinct_creatures, draw
 
 STEPS = 12
 

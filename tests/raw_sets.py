@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.captions.parts import Tag
-from pipeline.captions.rules import Window
+from pipeline.inputs.captions.parts import Tag
+from pipeline.inputs.captions.rules import Window
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = (20, 24), mode: str = "RGB") -> Path:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.storage import read_json, sha256_file
+from pipeline.core.files import sha256_file
+from pipeline.core.json_files import read_json
 from project import ROOT
 
 SMALL = {"prompts": 8, "epochs": 1, "steps": 3, "sample_batch": 4, "neighbours": 3, "trainer": "builtin", "rank": 2}

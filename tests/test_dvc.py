@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params import STAGE_PARAMS
+from pipeline.chain.params import STAGE_PARAMS
 from project import ROOT
 
-FRAME = {"cli", "errors", "guards", "params", "paths", "process", "progress", "surroundings", "__init__", "__main__"}
+FRAME = {
+    "__main__.py", "core/errors.py", "core/guards.py", "core/process.py", "core/progress.py", "chain/params.py",
+    "chain/paths.py", "chain/run_environment.py", "chain/model_names.py",
+}  # fmt: skip
 """Modules that pass values on but decide no image, weight or measure, so that they are no dependency."""
 
 STAGES = {"prepare": "prepare", "reference": "measure", "reference_analysis": "analyse", "measure": "measure",
@@ -50,7 +53,7 @@ def closure(package: str) -> set[Path]:
     seen: set[Path] = set()
     while waiting:
         file = waiting.pop()
-        if file in seen or (file.parent == ROOT / "pipeline" and file.stem in FRAME):
+        if file in seen or file.relative_to(ROOT / "pipeline").as_posix() in FRAME:
             continue
         seen.add(file)
         waiting |= imported(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, XL_LATENT_SCALE
 from pipeline.miniature import towers, unet
 from pipeline.miniature.build import MODEL_INDEX
 from pipeline.miniature.tokenizer import train_tokenizer
-from pipeline.models import BETA_END, BETA_START, LATENT_SCALE, XL_LATENT_SCALE
 
 CAPTIONS = ["a round red creature with two blue eyes", "a tall green creature, striped", "horns and a curly tail"]
 

@@ -8,7 +8,7 @@ same --out add to one file, and the last one prints all of the aims.
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import os
 import platform
@@ -24,9 +24,9 @@ import torch
 from benchmarks.paper_scale import attention, floors, iteration, memory, numerics, sampling, training
 from benchmarks.paper_scale.models import random_sd15, write_sd15
 from benchmarks.paper_scale.scale import Keep, Scale, scale_of
-from pipeline.paths import project_root
+from pipeline.chain.paths import project_root
+from pipeline.core.json_files import read_json, write_json
 from pipeline.sample.sampler import dtype_of
-from pipeline.storage import read_json, write_json
 from pipeline.train.kohya.launch import find_sd_scripts
 
 PARTS = ("memory", "sampling", "training", "iteration", "numerics", "attention")

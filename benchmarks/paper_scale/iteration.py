@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before transformers)
+import pipeline.core.compat  # noqa: F401  (before transformers)
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,10 +14,10 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Config, Dinov2
 
 from benchmarks.paper_scale.floors import IMAGES, UPDATES
 from benchmarks.paper_scale.scale import Scale, seconds_of
+from pipeline.core.images import decode_image, encode_png
 from pipeline.measure.features import _for_dinov2
-from pipeline.measure.frechet import frechet_distance
-from pipeline.measure.power import high_frequency_power, saturation
-from pipeline.storage import decode_image, encode_png
+from pipeline.methods.measures.frechet import frechet_distance
+from pipeline.methods.measures.power import high_frequency_power, saturation
 
 _BATCH = 32
 _DINOV2_L = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 518, "patch_size": 14}

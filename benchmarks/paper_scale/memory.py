@@ -6,17 +6,17 @@ workspaces, the GPU's context (0.3 to 0.6 GB) and fragments: `ALLOWANCE` stands 
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import torch
 
 from benchmarks.paper_scale.counting import LiveBytes, fused_attention, parameter_bytes
 from benchmarks.paper_scale.models import new_parts, new_tokenizer
-from pipeline import lora
-from pipeline.models import StableDiffusion
-from pipeline.randomness import generator
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion
+from pipeline.diffusion.text import CHUNK, WINDOW
 from pipeline.sample.sampler import DECODE_PIXELS
-from pipeline.text import CHUNK, WINDOW
 from pipeline.train.low_rank import attached, initial
 
 ALLOWANCE = 1.2e9

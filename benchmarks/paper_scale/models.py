@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DCond
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from pipeline.core.randomness import generator
+from pipeline.diffusion.models import BETA_END, BETA_START, StableDiffusion
 from pipeline.miniature.build import MODEL_INDEX
 from pipeline.miniature.tokenizer import train_tokenizer
-from pipeline.models import BETA_END, BETA_START, StableDiffusion
-from pipeline.randomness import generator
 
 CAPTION = "a round red creature with two blue eyes, a curly tail and wings, ultra-detailed"
 

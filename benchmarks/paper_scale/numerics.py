@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 
 from benchmarks.paper_scale.scale import Scale, compiling
 from benchmarks.paper_scale.training import write_project
-from pipeline.paths import Layout
+from pipeline.chain.paths import Layout
+from pipeline.methods.schedules import Constant, Exponential
 from pipeline.sample.sampler import Settings, draw, encode_prompts, load_merged
-from pipeline.sample.schedule import Constant, Exponential
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import copy
 import io
@@ -15,13 +15,13 @@ from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 
 from benchmarks.paper_scale.models import CAPTION
 from benchmarks.paper_scale.scale import Scale, compiling, interleaved
-from pipeline.compiled import is_compiled, release_memory, restore
-from pipeline.errors import UserError
-from pipeline.models import BETA_END, BETA_START, StableDiffusion
+from pipeline.core.errors import UserError
+from pipeline.diffusion.compiled import is_compiled, release_memory, restore
+from pipeline.diffusion.models import BETA_END, BETA_START, StableDiffusion
+from pipeline.methods.schedules import Constant
 from pipeline.sample.batches import Job, Plan, generate
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings
-from pipeline.sample.schedule import Constant
 
 CFG = 7.5
 WAYS = ("plain", "compiled")

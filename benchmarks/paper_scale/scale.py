@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from pipeline.compiled import SWITCH
+from pipeline.diffusion.compiled import SWITCH
 
 Keep = Callable[[str, float], None]
 

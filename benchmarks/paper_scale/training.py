@@ -13,10 +13,12 @@ import numpy as np
 
 from benchmarks.paper_scale.models import CAPTION
 from benchmarks.paper_scale.scale import Scale, compiling, synchronize
-from pipeline.compiled import release_memory
-from pipeline.params import View, check
-from pipeline.paths import Layout
-from pipeline.storage import encode_png, write_bytes, write_json, write_jsonl, write_text
+from pipeline.chain.params import View, check
+from pipeline.chain.paths import Layout
+from pipeline.core.files import write_bytes, write_text
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_json, write_jsonl
+from pipeline.diffusion.compiled import release_memory
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.draws import Draw, Draws, RandomDraws

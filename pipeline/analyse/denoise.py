@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pywt
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
 WAVELET, LEVELS = "db2", 3
 LEAST_NOISE = 1 / 255

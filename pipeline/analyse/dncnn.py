@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.analyse.denoise import Denoiser
-from pipeline.errors import UserError
-from pipeline.storage import load_tensors
+from pipeline.core.errors import UserError
+from pipeline.core.tensors import load_tensors
 
 
-def load_dncnn(path: Path) -> Denoiser:
+def load_dncnn(path: Path) -> DnCNN:
     """A safetensors file -> DnCNN of any depth (17 or 20 as published), on the CPU.
 
     The file holds the 3x3 convolutions `model.0`, `model.2`, ... (`.weight` and `.bias`) with a ReLU between two of
@@ -32,11 +31,11 @@ def load_dncnn(path: Path) -> Denoiser:
         )
     network = _network(depth, width)
     network.load_state_dict({name.removeprefix("model."): tensor.float() for name, tensor in tensors.items()})
-    return _Residual(network.eval())
+    return DnCNN(network.eval())
 
 
-class _Residual:
-    """The network predicts the noise; the denoised image is the rest."""
+class DnCNN:
+    """The denoiser: the network predicts the noise, and the denoised image is the rest."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network

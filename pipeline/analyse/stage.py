@@ -17,12 +17,13 @@ from pipeline.analyse.fingerprint import Fingerprint, fingerprint
 from pipeline.analyse.images import Observation, default_workers, mean_observation, observe
 from pipeline.analyse.latents import distribution
 from pipeline.analyse.spectrum import densities
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.progress import Progress
-from pipeline.sets import load_checked, read_manifest
-from pipeline.storage import write_bytes, write_json
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import load_checked, read_manifest
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_bytes
+from pipeline.core.json_files import write_json
+from pipeline.core.progress import Progress
 
 _ROWS = 64
 

@@ -6,15 +6,15 @@ import sys
 
 import numpy as np
 
-from pipeline.curate.policies import TrainingImage
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import features_of, identity
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_jsonl
+from pipeline.core.randomness import derive_seed
 from pipeline.curate.records import training_images
 from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.randomness import derive_seed
-from pipeline.sets import features_of, identity
-from pipeline.storage import read_jsonl
+from pipeline.methods.policies import TrainingImage
 
 
 def select(params: View, k: int, layout: Layout) -> list[TrainingImage]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.curate.policies import TrainingImage
-from pipeline.paths import Layout
-from pipeline.sets import read_manifest
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import read_manifest
+from pipeline.methods.policies import TrainingImage
 
 
 def training_images(layout: Layout, k: int) -> list[TrainingImage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.distances import BLOCK, CentredPoints, lower, nearest_of, neighbour_distances
+from pipeline.core.distances import BLOCK, CentredPoints, lower, nearest_of, neighbour_distances
 
 _TAKEN = -1.0
 """Stands for the distance of a point that has been taken: below every distance."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.curate.policies import accumulate, mix, replace
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.core.randomness import derive_seed
 from pipeline.curate.pools import select
 from pipeline.curate.records import training_images
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.randomness import derive_seed
-from pipeline.storage import read_jsonl, write_jsonl
+from pipeline.methods.policies import accumulate, mix, replace
 
 
 def run(params: View, k: int, layout: Layout) -> None:

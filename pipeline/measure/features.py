@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before transformers)
+import pipeline.core.compat  # noqa: F401  (before transformers)
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
-from pipeline.deterministic import exact
-from pipeline.errors import UserError
-from pipeline.guards import refuse_pickles
-from pipeline.text import tokenize
+from pipeline.core.errors import UserError
+from pipeline.core.guards import refuse_pickles
+from pipeline.diffusion.deterministic import exact
+from pipeline.diffusion.text import tokenize
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.randomness import derive_seed
+from pipeline.core.randomness import derive_seed
 
 
 def drawn_rows(count: int, most: int) -> np.ndarray:

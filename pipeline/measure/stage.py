@@ -7,22 +7,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
-from pipeline.measure.clip_score import clip_score
-from pipeline.measure.collapse import collapse_rate
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import batches, read_features, read_manifest
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_json, write_json
+from pipeline.core.progress import Progress
+from pipeline.core.tensors import read_array, save_tensors
 from pipeline.measure.features import Clip, load_extractor
-from pipeline.measure.frechet import frechet_distance, real_floor
-from pipeline.measure.memorisation import copy_distance, entropy, generalisation_score
-from pipeline.measure.neighbours import precision_recall
-from pipeline.measure.power import high_frequency_power, saturation
 from pipeline.measure.sampled import drawn_rows, of_prompts
-from pipeline.measure.sfd import sfd
 from pipeline.measure.training import training_features
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.progress import Progress
-from pipeline.sets import batches, read_features, read_manifest
-from pipeline.storage import read_array, read_json, save_tensors, write_json
+from pipeline.methods.measures.clip_score import clip_score
+from pipeline.methods.measures.collapse import collapse_rate
+from pipeline.methods.measures.frechet import frechet_distance, real_floor
+from pipeline.methods.measures.memorisation import copy_distance, entropy, generalisation_score
+from pipeline.methods.measures.neighbours import precision_recall
+from pipeline.methods.measures.power import high_frequency_power, saturation
+from pipeline.methods.measures.sfd import sfd
 
 _NUMBER = int | float
 _OF_REAL = {"fid_floor": _NUMBER, "power": _NUMBER, "copy_distance": _NUMBER}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.paths import Layout
-from pipeline.sets import features_of
-from pipeline.storage import read_jsonl
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import features_of
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_jsonl
 
 
 def training_features(layout: Layout, k: int, width: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import json
 from collections.abc import Sequence
@@ -13,15 +13,16 @@ from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DCond
 from safetensors.torch import load_file
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from pipeline.core.json_files import read_json, write_json
+from pipeline.core.tensors import save_tensors
+from pipeline.diffusion.models import BETA_END, BETA_START
+from pipeline.inputs.creatures import CAPTION_FORMS, NARROW_STYLE, caption, distinct_creatures
 from pipeline.miniature import towers
 from pipeline.miniature.classifier import Classifier, train_classifier
-from pipeline.miniature.creatures import CAPTION_FORMS, NARROW_STYLE, caption, distinct_creatures
 from pipeline.miniature.data import Drawings, make_drawings
 from pipeline.miniature.tokenizer import train_tokenizer
 from pipeline.miniature.unet import train_unet
 from pipeline.miniature.vae import train_vae
-from pipeline.models import BETA_END, BETA_START
-from pipeline.storage import read_json, save_tensors, write_json
 
 PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")
 SEED = 0

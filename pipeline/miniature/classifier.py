@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from pipeline.miniature.creatures import ATTRIBUTES, SIZE
+from pipeline.inputs.creatures import ATTRIBUTES, SIZE
 from pipeline.miniature.data import Drawings, to_unit_range
 from pipeline.miniature.loop import fit
 

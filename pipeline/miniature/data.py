@@ -8,16 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.miniature.creatures import (
-    ATTRIBUTES,
-    CAPTION_FORMS,
-    NARROW_STYLE,
-    SIZE,
-    Creature,
-    caption,
-    draw,
-    random_creature,
-)
+from pipeline.inputs.creatures import ATTRIBUTES, CAPTION_FORMS, NARROW_STYLE, SIZE, Creature, caption, draw, random_creature
 
 CAPTION_FORM_SHARES = (0.6, 0.15, 0.1, 0.15)
 """How often each of `CAPTION_FORMS` describes a pretraining drawing; held-out captions are always full."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,20 @@ import torch
 from PIL import Image
 from transformers import CLIPModel
 
-from pipeline.errors import UserError
-from pipeline.measure.frechet import frechet_distance
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_bytes
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_json
+from pipeline.core.randomness import image_seed
+from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.inputs.creatures import ATTRIBUTES
+from pipeline.methods.measures.frechet import frechet_distance
+from pipeline.methods.schedules import Constant
 from pipeline.miniature.build import load_classifier, parameter_count
 from pipeline.miniature.classifier import accuracies
-from pipeline.miniature.creatures import ATTRIBUTES
 from pipeline.miniature.data import Drawings, make_drawings, to_unit_range
 from pipeline.miniature.vae import decode, encode, psnr
-from pipeline.models import StableDiffusion, load_base
-from pipeline.randomness import image_seed
 from pipeline.sample.sampler import Settings, draw, encode_prompts
-from pipeline.sample.schedule import Constant
-from pipeline.storage import encode_png, write_bytes, write_json
 
 HELD_OUT_SEED = 1_000_003
 SCALES = (1.0, 2.5, 7.5)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from pipeline.progress import Progress
+from pipeline.core.progress import Progress
 
 
 def cosine_with_warmup(step: int, steps: int, warmup: int) -> float:

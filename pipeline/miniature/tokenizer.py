@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before transformers)
+import pipeline.core.compat  # noqa: F401  (before transformers)
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from pipeline.storage import write_text
+from pipeline.core.files import write_text
 
 END_OF_WORD = "</w>"
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before transformers)
+import pipeline.core.compat  # noqa: F401  (before transformers)
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from pipeline.miniature.creatures import ATTRIBUTES, SIZE
+from pipeline.inputs.creatures import ATTRIBUTES, SIZE
 from pipeline.miniature.data import Drawings, to_unit_range
 from pipeline.miniature.loop import fit
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pipeline import text
+from pipeline.diffusion import text
+from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, TRAIN_STEPS
 from pipeline.miniature.data import Drawings, to_unit_range
 from pipeline.miniature.loop import fit
-from pipeline.models import BETA_END, BETA_START, LATENT_SCALE, TRAIN_STEPS
 
 WIDTHS = (64, 96, 96, 96)
 CAPTION_DROPOUT = 0.12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import torch
 from diffusers import AutoencoderKL

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.miniature.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures, draw
-from pipeline.params import View
-from pipeline.paths import Layout, image_name
-from pipeline.prepare.base import base_files, base_hash, origins
-from pipeline.prepare.folder import RawImage, RawSet, listed, read_folder
-from pipeline.prepare.usable import require_usable
-from pipeline.randomness import derive_seed
-from pipeline.sets import write_set
-from pipeline.shards import LOOSE, Sharding
-from pipeline.storage import encode_png, replacing_folder, write_json, write_jsonl, write_text
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout, image_name
+from pipeline.chain.sets import write_set
+from pipeline.chain.shards import LOOSE, Sharding
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing_folder, write_text
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_json, write_jsonl
+from pipeline.core.randomness import derive_seed
+from pipeline.inputs.base_models.identity import base_files, base_hash, origins
+from pipeline.inputs.base_models.usable import require_usable
+from pipeline.inputs.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures, draw
+from pipeline.inputs.raw_folder import RawImage, RawSet, listed, read_folder
 
 DEFAULT_CREATURES = 100
 

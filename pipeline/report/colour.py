@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.chart import Series
+from pipeline.charts.lines import Series
+from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, Figure, against_k, level
 from pipeline.report.record import FinishedChain
-from pipeline.report.words import short
 
 _CHANNELS = (("red", "var(--red)"), ("green", "var(--green)"), ("blue", "var(--blue)"))
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.charts.numbers import short
 from pipeline.report.reading import StoredFeatures
-from pipeline.report.words import short
 
 WIDTH, HEIGHT, MARGIN = 132, 34, 3
 """A path's drawing, in its own units."""

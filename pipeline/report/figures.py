@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.report.chart import Band, Chart, Series, legend, render
+from pipeline.charts.lines import Band, Chart, Series, legend, render
 from pipeline.report.record import LOSS_POINTS, FinishedChain, Iteration
 
 ACCENT, QUIET = "var(--accent)", "var(--quiet)"
@@ -31,13 +31,6 @@ class Figure:
     key: Markup = Markup("")
     paper: str = ""
     kind: str = ""
-
-
-def palette(last: int, dark: bool) -> list[str]:
-    """CSS colours of k = 1..`last`: violet over red to amber, in equal steps of lightness; lighter on a dark page."""
-    low, high = (0.56, 0.87) if dark else (0.36, 0.77)
-    shares = [i / max(last - 1, 1) for i in range(last)]
-    return [f"oklch({low + (high - low) * t:.3f} 0.16 {(290 + 145 * t) % 360:.1f})" for t in shares]
 
 
 def over_k(record: FinishedChain) -> list[Figure]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report.chart import Band, Series
+from pipeline.charts.lines import Band, Series
+from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k
-from pipeline.report.words import short
 from pipeline.theory.forecast import Forecast, forecast_power, score
 from pipeline.theory.observations import FEWEST_ITERATIONS
 

@@ -11,9 +11,9 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline.charts.numbers import short
 from pipeline.report.figures import Figure
 from pipeline.report.record import FinishedChain
-from pipeline.report.words import short
 
 SHADES = 256
 _CLIPPED, _CLIPPED_CORRELATION = 0.5, 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from pipeline.report.chart import Chart, Series, render
+from pipeline.charts.lines import Chart, Series, render
 from pipeline.report.figures import ACCENT, Figure, Points, level
 from pipeline.report.record import FinishedChain, Iteration
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.report.chart import Series
+from pipeline.charts.lines import Series
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric
 from pipeline.report.record import FinishedChain
 

@@ -10,10 +10,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.params import View
+from pipeline.chain.params import View
+from pipeline.charts.colours import palette
+from pipeline.charts.numbers import short
 from pipeline.report.colour import colour
 from pipeline.report.families import Families, drawings, typical_line
-from pipeline.report.figures import Figure, over_k, palette, within_k
+from pipeline.report.figures import Figure, over_k, within_k
 from pipeline.report.heatmaps import fingerprints
 from pipeline.report.latents import latents
 from pipeline.report.memory import memorisation
@@ -21,7 +23,7 @@ from pipeline.report.pictures import Row
 from pipeline.report.record import FinishedChain
 from pipeline.report.scatter import similarity_map
 from pipeline.report.spectra import spectra
-from pipeline.report.words import short, what_happened, what_was_run
+from pipeline.report.words import what_happened, what_was_run
 
 _HERE = Path(__file__).parent
 SHOWN_ROWS = 24

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.paths import Layout
-from pipeline.sets import checked_bytes, load_checked
-from pipeline.storage import decode_image
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import checked_bytes, load_checked
+from pipeline.core.images import decode_image
 
 SMALL_SIDE = 96
 """Up to this many pixels a side an image goes into the page as it is stored."""

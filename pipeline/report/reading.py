@@ -8,11 +8,11 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import UserError
-from pipeline.guards import fault_of_text, shown
-from pipeline.paths import Layout
-from pipeline.sets import read_features
-from pipeline.storage import read_json
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import read_features
+from pipeline.core.errors import UserError
+from pipeline.core.guards import fault_of_text, shown
+from pipeline.core.json_files import read_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import UserError
-from pipeline.paths import Layout
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import read_manifest
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_file
+from pipeline.core.json_files import read_json
+from pipeline.core.tensors import read_array
 from pipeline.report.reading import StoredFeatures, read_keys
-from pipeline.sets import read_manifest
-from pipeline.storage import read_array, read_json, sha256_file
 
 LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""

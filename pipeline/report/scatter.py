@@ -20,7 +20,7 @@ WIDTH, HEIGHT, MARGIN = 720, 660, 14
 
 def similarity_map(record: FinishedChain) -> Figure:
     """t-SNE of one image per prompt and k, in the colours of the iterations; page.js tells the family under the pointer."""
-    from pipeline.analyse.embedding import tsne
+    from pipeline.charts.embedding import tsne
 
     rows = family_rows(record.manifests, MOST_POINTS)
     sets = [record.features[k][chosen] for k, chosen in enumerate(rows)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report.chart import Band, Series
+from pipeline.charts.lines import Band, Series
+from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
 from pipeline.report.forecast import forecast_figures
 from pipeline.report.record import FinishedChain
-from pipeline.report.words import short
 from pipeline.theory.fit import PowerFit, fit_power
 from pipeline.theory.observations import FEWEST_ITERATIONS
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.params import View
-from pipeline.paths import Layout
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.core.files import replacing_folder, write_text
+from pipeline.core.json_files import write_json
 from pipeline.report.families import read_families
 from pipeline.report.page import SHOWN_ROWS, page
 from pipeline.report.pictures import grid
 from pipeline.report.record import FinishedChain, read_record
-from pipeline.storage import replacing_folder, write_json, write_text
 
 
 def run(params: View, layout: Layout) -> None:

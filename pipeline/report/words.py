@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
-from pipeline.params import View
+from pipeline.chain.params import View
+from pipeline.charts.numbers import short
 
 _SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
@@ -17,16 +16,6 @@ def number(count: int) -> str:
 def counted(count: int, noun: str) -> str:
     """1, "prompt" -> "one prompt"; 2, "prompt" -> "two prompts"."""
     return f"{number(count)} {noun}" + ("" if count == 1 else "s")
-
-
-def short(value: float | None) -> str:
-    """Three significant digits without an exponent for everyday sizes: 339, 48.2, 0.0312; a dash for None."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.2e}".replace("-", "−")
-    digits = 2 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}".replace("-", "−")
 
 
 def what_was_run(params: View, prompts: int) -> list[str]:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import torch
 
-from pipeline.deterministic import exact
-from pipeline.errors import UserError
-from pipeline.models import StableDiffusion
-from pipeline.progress import Progress
+from pipeline.core.errors import UserError
+from pipeline.core.files import free_bytes, replacing_folder, write_bytes
+from pipeline.core.images import encode_png
+from pipeline.core.progress import Progress
+from pipeline.core.tensors import save_tensors
+from pipeline.diffusion.deterministic import exact
+from pipeline.diffusion.models import StableDiffusion
 from pipeline.sample.compiled import compile_if_worth_it
 from pipeline.sample.conditions import Conditions
 from pipeline.sample.finished import TRACE, pack
@@ -22,7 +25,6 @@ from pipeline.sample.pieces import Pieces
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import KEY, Lineage, format_parameters
 from pipeline.sample.sampler import Drawn, encode_prompts
-from pipeline.storage import encode_png, free_bytes, replacing_folder, save_tensors, write_bytes
 
 
 def generate(model: StableDiffusion, plan: Plan) -> None:

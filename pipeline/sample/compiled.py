@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.compiled import compile_checked, wanted
-from pipeline.models import StableDiffusion
+from pipeline.diffusion.compiled import compile_checked, wanted
+from pipeline.diffusion.models import StableDiffusion
 
 if TYPE_CHECKING:
     from pipeline.sample.sampler import Settings

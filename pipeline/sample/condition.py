@@ -6,7 +6,7 @@ steps: for a small latent they cost more than the queries. And one batch has one
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from pipeline.models import StableDiffusion
+from pipeline.diffusion.models import StableDiffusion
 from pipeline.sample.sampler import ENCODE_BATCH, Settings, encode_prompts
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
+from pipeline.chain.shards import shard_name, write_shard
+from pipeline.core.errors import UserError
+from pipeline.core.files import remove_folder, sha256_bytes, sha256_file, whole_file
+from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.core.tensors import Shape, layout, raw, read_array
 from pipeline.sample.plan import Job, Plan
-from pipeline.shards import shard_name, write_shard
-from pipeline.storage import read_array, read_jsonl, remove_folder, sha256_bytes, sha256_file, whole_file, write_jsonl
-from pipeline.tensors import Shape, layout, raw
 
 TRACE = "trace.safetensors"
 """What the sampler recorded of a batch, beside its images."""

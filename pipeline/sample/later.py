@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.compiled import is_compiled
-from pipeline.models import StableDiffusion
+from pipeline.diffusion.compiled import is_compiled
+from pipeline.diffusion.models import StableDiffusion
 from pipeline.sample.pieces import Pieces
 from pipeline.sample.sampler import Drawn, Settings, decode, draw_latents
 

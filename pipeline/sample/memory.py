@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.models import StableDiffusion
+from pipeline.diffusion.models import StableDiffusion
 from pipeline.sample.sampler import DECODE_PIXELS, Settings
 
 _UNET_WIDTHS = 32

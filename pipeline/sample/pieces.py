@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.compiled import release_memory
-from pipeline.errors import UserError, is_out_of_memory
+from pipeline.core.errors import UserError, is_out_of_memory
+from pipeline.diffusion.compiled import release_memory
 
 Result = TypeVar("Result")
 

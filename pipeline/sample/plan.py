@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.chain.shards import LOOSE, Sharding
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings
-from pipeline.shards import LOOSE, Sharding
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.lora import LoraFile
+    from pipeline.diffusion.lora import LoraFile
     from pipeline.sample.sampler import Settings
 
 KEY = "parameters"

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.errors import UserError
-from pipeline.process import devices_of, die_with_parent
-from pipeline.progress import Progress
+from pipeline.core.errors import UserError
+from pipeline.core.process import devices_of, die_with_parent
+from pipeline.core.progress import Progress
 from pipeline.sample.batches import draw_batches, generate
 from pipeline.sample.finished import pack
 from pipeline.sample.plan import Plan

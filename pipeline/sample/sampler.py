@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline import lora
-from pipeline.compiled import is_compiled
-from pipeline.deterministic import exact
-from pipeline.models import StableDiffusion, check_precision, load_base
-from pipeline.randomness import onto
+from pipeline.core.randomness import onto
+from pipeline.diffusion import lora
+from pipeline.diffusion.compiled import is_compiled
+from pipeline.diffusion.deterministic import exact
+from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
+from pipeline.methods.schedules import Schedule
 from pipeline.sample import solver
 from pipeline.sample.condition import fixed_condition
 from pipeline.sample.cpu import arranged_for_cpu
 from pipeline.sample.guidance import GuidedNoise
-from pipeline.sample.schedule import Schedule
 
 ENCODE_BATCH = 64
 DECODE_PIXELS = 4 * 512 * 512

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from pipeline.models import BETA_END, BETA_START, TRAIN_STEPS
-from pipeline.randomness import generator, onto
+from pipeline.core.randomness import generator, onto
+from pipeline.diffusion.models import BETA_END, BETA_START, TRAIN_STEPS
 
 PredictNoise = Callable[[torch.Tensor, int], torch.Tensor]
 """(x = x_0 + sigma_t eps, t) -> the prediction of eps, of x's shape, in float32."""

@@ -6,21 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.paths import Layout, image_name
-from pipeline.prepare.base import require_recorded
-from pipeline.randomness import image_seed
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout, image_name
+from pipeline.chain.run_environment import surroundings
+from pipeline.chain.shards import Sharding
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing_folder, sha256_bytes, sha256_file
+from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.core.randomness import image_seed
+from pipeline.diffusion import lora
+from pipeline.inputs.base_models.identity import require_recorded
+from pipeline.methods.schedules import Schedule, make_schedule
 from pipeline.sample.finished import collect, collect_traces, discard
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
 from pipeline.sample.processes import Source, draw_all
 from pipeline.sample.sampler import Settings
-from pipeline.sample.schedule import Schedule, make_schedule
-from pipeline.shards import Sharding
-from pipeline.storage import read_jsonl, replacing_folder, sha256_bytes, sha256_file, write_jsonl
-from pipeline.surroundings import surroundings
 
 
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:

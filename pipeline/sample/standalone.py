@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.lora import identify
-from pipeline.models import Outline, outline
-from pipeline.params import Params
-from pipeline.paths import image_name
-from pipeline.prepare.base import base_files, base_hash
-from pipeline.randomness import image_seed
+from pipeline.chain.params import Params
+from pipeline.chain.paths import image_name
+from pipeline.chain.run_environment import surroundings
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_text, sha256_bytes
+from pipeline.core.json_files import write_jsonl
+from pipeline.core.randomness import image_seed
+from pipeline.diffusion.lora import identify
+from pipeline.diffusion.models import Outline, outline
+from pipeline.inputs.base_models.identity import base_files, base_hash
+from pipeline.methods.schedules import make_schedule
 from pipeline.sample.finished import collect, discard
 from pipeline.sample.plan import Job, Plan
 from pipeline.sample.png import Lineage
 from pipeline.sample.processes import Source, draw_all
 from pipeline.sample.sampler import Settings
-from pipeline.sample.schedule import make_schedule
-from pipeline.storage import read_text, sha256_bytes, write_jsonl
-from pipeline.surroundings import surroundings
 
 
 def read_prompts(path: Path) -> list[str]:

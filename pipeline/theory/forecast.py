@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 from pipeline.theory.fit import PowerFit, describe, optimise
 from pipeline.theory.problem import PLAIN, Variant, derivative, pose
 from pipeline.theory.uncertainty import bands

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 from pipeline.theory import asymptotics, settings
 from pipeline.theory.observations import PowerTable, observe
 from pipeline.theory.recursion import Trait, trajectory

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline import lora
-from pipeline.deterministic import deterministic
-from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, load_base
-from pipeline.progress import Progress
-from pipeline.randomness import derive_seed, generator, onto
+from pipeline.core.errors import UserError
+from pipeline.core.progress import Progress
+from pipeline.core.randomness import derive_seed, generator, onto
+from pipeline.diffusion import lora
+from pipeline.diffusion.deterministic import deterministic
+from pipeline.diffusion.models import StableDiffusion, load_base
 from pipeline.train.checkpoint import Keeper, State
 from pipeline.train.compiled import compile_if_worth_it
 from pipeline.train.condition_drop import drop_conditions

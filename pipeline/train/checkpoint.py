@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.errors import UserError
-from pipeline.storage import load_tensors, save_tensors
+from pipeline.core.errors import UserError
+from pipeline.core.tensors import load_tensors, save_tensors
 
 _EVERY_SECONDS = 30.0
 _SHARE = 50

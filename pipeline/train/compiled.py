@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from pipeline.compiled import compile_checked, wanted
-from pipeline.models import StableDiffusion
-from pipeline.randomness import generator
+from pipeline.core.randomness import generator
+from pipeline.diffusion.compiled import compile_checked, wanted
+from pipeline.diffusion.models import StableDiffusion
 from pipeline.train.low_rank import Network
 
 _LOSS_SCALE = 1024.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.randomness import derive_seed, generator, onto
+from pipeline.core.randomness import derive_seed, generator, onto
 
 if TYPE_CHECKING:
     import torch

@@ -10,10 +10,10 @@ from typing import Any
 
 import toml
 
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.randomness import derive_seed
-from pipeline.text import CHUNK
+from pipeline.chain.params import View
+from pipeline.core.errors import UserError
+from pipeline.core.randomness import derive_seed
+from pipeline.diffusion.text import CHUNK
 from pipeline.train.job import Job
 
 _MIXED_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}

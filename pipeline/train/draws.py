@@ -7,8 +7,8 @@ from typing import Protocol
 
 import torch
 
-from pipeline.models import TRAIN_STEPS
-from pipeline.randomness import derive_seed, generator, onto
+from pipeline.core.randomness import derive_seed, generator, onto
+from pipeline.diffusion.models import TRAIN_STEPS
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.base.tokenizers import laid_out, lay_out
-from pipeline.errors import UserError
-from pipeline.guards import image_errors
-from pipeline.models import is_xl
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.sets import Images
-from pipeline.storage import read_json, read_jsonl, sha256_bytes
-from pipeline.text import check_clip_skip_xl
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import Images
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_bytes
+from pipeline.core.guards import image_errors
+from pipeline.core.json_files import read_json, read_jsonl
+from pipeline.diffusion.models import is_xl
+from pipeline.diffusion.text import check_clip_skip_xl
+from pipeline.inputs.base_models.tokenizers import laid_out, lay_out
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import UserError, is_out_of_memory
+from pipeline.core.errors import UserError, is_out_of_memory
 
 LESS_MEMORY = (
     "set gradient_checkpointing: true (the same result, slower), precision: fp16 or bf16, cache_latents: true (kohya: no VAE "

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pipeline.lora import LowRank
+from pipeline.diffusion.lora import LowRank
 
 _NARROW = 8
 """A layer is narrow when W has at most this many times as many entries as down and up together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
-from pipeline.errors import UserError
-from pipeline.models import LATENT_SCALE
-from pipeline.storage import load_image
+from pipeline.core.errors import UserError
+from pipeline.core.images import load_image
+from pipeline.diffusion.models import LATENT_SCALE
 
 _BATCH, _PIXELS = 16, 4 * 512 * 512
 """How many images are encoded at a time, and how many pixels at most: its first layers hold 640 numbers a pixel."""

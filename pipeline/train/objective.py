@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.models import BETA_END, BETA_START, TRAIN_STEPS
+from pipeline.diffusion.models import BETA_END, BETA_START, TRAIN_STEPS
 
 
 def alphas_cumprod() -> torch.Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pipeline
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 
 NODES = "REDIFINE_NODES"
 """Environment variable: of how many nodes of a Slurm job the processes are (docs/sweeps.md)."""

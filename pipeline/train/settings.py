@@ -8,10 +8,10 @@ from typing import Any
 
 import toml
 
-from pipeline.errors import UserError
-from pipeline.lora import TrainParts
-from pipeline.storage import read_json
-from pipeline.text import CHUNK
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_json
+from pipeline.diffusion.lora import TrainParts
+from pipeline.diffusion.text import CHUNK
 from pipeline.train.job import Example
 
 

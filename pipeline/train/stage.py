@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.prepare.base import require_recorded
-from pipeline.process import devices_of
-from pipeline.storage import replacing_folder, sha256_bytes, sha256_file, write_json, write_text
-from pipeline.surroundings import made_on, surroundings
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.chain.run_environment import made_on, surroundings
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing_folder, sha256_bytes, sha256_file, write_text
+from pipeline.core.json_files import write_json
+from pipeline.core.process import devices_of
+from pipeline.diffusion import lora
+from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.train import config
 from pipeline.train.job import Job, copy_tokenizer, read_job
 from pipeline.train.kohya import launch
@@ -105,7 +106,7 @@ def dry_run(params: View, k: int, layout: Layout, device: str) -> tuple[str, str
 def check_device(params: View, device: str) -> None:
     """Raise UserError for what works on a GPU only, and for what this GPU does not."""
     if device != "cpu":
-        from pipeline.models import check_precision
+        from pipeline.diffusion.models import check_precision
 
         check_precision(params.precision, device)
         return

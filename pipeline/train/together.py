@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import io
 import json
@@ -14,10 +14,11 @@ from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.process import devices_of, die_with_parent, tied
-from pipeline.storage import read_json, write_json, write_text
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.json_files import read_json, write_json
+from pipeline.core.process import devices_of, die_with_parent, tied
+from pipeline.diffusion import lora
 from pipeline.train.builtin import Result, train
 from pipeline.train.processes import environment, launcher
 from pipeline.train.settings import read_settings

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.sets import Images
-from pipeline.storage import remove_folder, replacing_folder
+from pipeline.chain.sets import Images
+from pipeline.core.files import remove_folder, replacing_folder
 
 
 @contextmanager

@@ -6,10 +6,13 @@ import pytest
 from chains import STEPS, parameters, write_chain
 
 from pipeline.analyse import stage
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.storage import encode_png, load_image, load_tensors, read_json, read_jsonl, sha256_bytes, write_jsonl
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_bytes
+from pipeline.core.images import encode_png, load_image
+from pipeline.core.json_files import read_json, read_jsonl, write_jsonl
+from pipeline.core.tensors import load_tensors
 
 PARAMS = View(parameters(2), "analyse")
 

@@ -7,8 +7,8 @@ import torch
 from analyse.pictures import smooth
 
 from pipeline.analyse.denoise import Denoiser, load_denoiser
-from pipeline.errors import UserError
-from pipeline.storage import save_tensors
+from pipeline.core.errors import UserError
+from pipeline.core.tensors import save_tensors
 
 
 def error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -76,7 +76,7 @@ def test_dncnn_takes_away_what_its_network_predicts(box_weights: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["model.2.bias", "model.0.weight"])
 def test_other_weights_are_refused(box_weights: Path, missing: str) -> None:
-    from pipeline.storage import load_tensors
+    from pipeline.core.tensors import load_tensors
 
     tensors = load_tensors(box_weights)[0]
     save_tensors(box_weights, {name: tensor for name, tensor in tensors.items() if name != missing})

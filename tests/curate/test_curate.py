@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import params
-from pipeline.curate import policies, stage
-from pipeline.params import View
-from pipeline.paths import Layout, image_name
-from pipeline.storage import read_jsonl, write_jsonl
+from pipeline.chain import params
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout, image_name
+from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.curate import stage
+from pipeline.methods import policies
 from project import ROOT
 
 

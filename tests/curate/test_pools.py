@@ -11,11 +11,12 @@ import pytest
 import torch
 from chains import parameters
 
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout, image_name
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.core.tensors import save_tensors
 from pipeline.curate import stage
-from pipeline.errors import UserError
-from pipeline.params import View
-from pipeline.paths import Layout, image_name
-from pipeline.storage import read_jsonl, save_tensors, write_jsonl
 
 PROMPTS = 6
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist
 
-from pipeline import distances
+from pipeline.core import distances
 from pipeline.curate import selection
 from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
 

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from hostile.workplace import Workplace
 from PIL import Image
 
-from pipeline.captions import parts
-from pipeline.cli import main
-from pipeline.datasets.catalogue import dataset
-from pipeline.datasets.pictures import open_picture
-from pipeline.datasets.select import choose, expected
+from pipeline.cli.application import main
+from pipeline.inputs.captions import parts
+from pipeline.inputs.datasets.catalogue import dataset
+from pipeline.inputs.datasets.pictures import open_picture
+from pipeline.inputs.datasets.select import choose, expected
 
 STYLE_ALONE = ("--parts", "style", "--size", "64")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hostile.workplace import Workplace
 
-from pipeline.storage import read_jsonl
+from pipeline.core.json_files import read_jsonl
 
 TOO_LONG = "a.txt is longer than the 5,000 characters that a caption may have"
 REFUSED = {

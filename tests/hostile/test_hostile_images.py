@@ -13,8 +13,8 @@ import pytest
 from hostile.workplace import Make, Workplace, picture, surrogate_name
 from PIL import Image, PngImagePlugin
 
-from pipeline.prepare.folder import read_folder
-from pipeline.storage import read_jsonl
+from pipeline.core.json_files import read_jsonl
+from pipeline.inputs.raw_folder import read_folder
 
 
 def bad(content: bytes, name: str = "bad.png") -> Make:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hostile.workplace import Workplace, write_set
 
-from pipeline.storage import write_json, write_text
+from pipeline.core.files import write_text
+from pipeline.core.json_files import write_json
 
 ROWS: dict[str, dict[str, Any]] = {
     "another folder's file": {"file": "../../params.yaml"},

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from chains import measure_and_analyse, parameters, write_chain, write_images
-from compare import shelf
+from studies.compare import shelf
 
-from pipeline.compare.groups import settings_of
-from pipeline.compare.page import compare, page
-from pipeline.compare.runs import read_run
-from pipeline.miniature.creatures import distinct_creatures, draw
-from pipeline.params import View
+from pipeline.chain.params import View
+from pipeline.core.json_files import read_json, write_json
+from pipeline.inputs.creatures import distinct_creatures, draw
 from pipeline.report import stage
-from pipeline.storage import read_json, write_json
+from pipeline.studies.compare.groups import settings_of
+from pipeline.studies.compare.page import compare, page
+from pipeline.studies.compare.runs import read_run
 from report.reported import Page
 
 ATTACKS = (

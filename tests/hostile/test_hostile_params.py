@@ -12,8 +12,8 @@ from hostile.workplace import SETTINGS, Workplace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
-from pipeline.params import Params, View, check
+from pipeline.chain.params import Params, View, check
+from pipeline.core.errors import UserError
 from pipeline.train import config
 from pipeline.train.job import Example, Job
 

@@ -15,9 +15,9 @@ from hostile.test_hostile_params import job_of
 from hostile.workplace import SETTINGS
 from ruamel.yaml import YAML
 
-from pipeline import paths
-from pipeline.params import View, check
-from pipeline.storage import write_text
+from pipeline.chain import paths
+from pipeline.chain.params import View, check
+from pipeline.core.files import write_text
 from pipeline.train import config
 from pipeline.train.job import Example, Job
 from project import ROOT

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hostile.workplace import Make, Workplace
 
-from pipeline.storage import load_tensors, save_tensors
+from pipeline.core.tensors import load_tensors, save_tensors
 
 WEIGHTS = {"lora_unet_a.lora_down.weight": torch.arange(4.0).reshape(2, 2), "lora_unet_a.alpha": torch.tensor(2.0)}
 

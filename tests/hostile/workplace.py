@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from base.repositories import stable_diffusion
 from click.testing import CliRunner
+from inputs.base_models.repositories import stable_diffusion
 from PIL import Image
 
-from pipeline.cli import main
-from pipeline.params import Params, check
-from pipeline.storage import encode_png, sha256_bytes, write_bytes, write_json, write_jsonl, write_text
+from pipeline.chain.params import Params, check
+from pipeline.cli.application import main
+from pipeline.core.files import sha256_bytes, write_bytes, write_text
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_json, write_jsonl
 
 Make = Callable[[Path], object]
 """Puts something bad into a folder."""

@@ -11,9 +11,9 @@ import pytest
 from chains import parameters
 from click.testing import CliRunner
 
-from pipeline.cli import main
-from pipeline.paths import Layout
-from pipeline.storage import write_json
+from pipeline.chain.paths import Layout
+from pipeline.cli.application import main
+from pipeline.core.json_files import write_json
 
 SMALL = {"prompts": 6, "epochs": 1, "updates": 2, "batch_size": 2, "steps": 2, "rank": 2, "sample_batch": 3, "cfg": 3.0,
          "neighbours": 3}  # fmt: skip

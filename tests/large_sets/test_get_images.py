@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from provenance.share.share_project import commit, git, identify
 
-from pipeline.cli import main
-from pipeline.errors import UserError
-from pipeline.paths import Layout, image_name
-from pipeline.sets import load_checked, read_manifest, write_set
-from pipeline.shards import LOOSE, Sharding
-from pipeline.share import sharing
-from pipeline.storage import encode_png, write_text
-from share.share_project import commit, git, identify
+from pipeline.chain.paths import Layout, image_name
+from pipeline.chain.sets import load_checked, read_manifest, write_set
+from pipeline.chain.shards import LOOSE, Sharding
+from pipeline.cli.application import main
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.images import encode_png
+from pipeline.provenance.share import sharing
 
 IMAGES = 7
 GRAPH = """

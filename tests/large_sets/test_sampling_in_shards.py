@@ -9,8 +9,8 @@ import pytest
 from chains import parameters
 from large_sets.conftest import SHARDS, SMALL
 
-from pipeline.params import View
-from pipeline.paths import Layout
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
 from pipeline.sample import batches, stage
 from pipeline.sample.later import begin
 

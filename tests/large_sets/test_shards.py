@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.paths import Layout
-from pipeline.sets import load_checked, read_manifest, write_set
-from pipeline.shards import LOOSE, Sharding, read_stored, write_shard
-from pipeline.storage import encode_png, sha256_bytes, write_jsonl
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import load_checked, read_manifest, write_set
+from pipeline.chain.shards import LOOSE, Sharding, read_stored, write_shard
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_bytes
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_jsonl
 
 ROWS = [
     {"file": f"{i:05d}.png", "prompt_index": i, "image_index": 0, "prompt": f"ünïcode {i}", "seed": 7 * i} for i in range(5)

@@ -9,9 +9,9 @@ import toml
 from chains import parameters
 from large_sets.conftest import SMALL
 
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.storage import write_bytes
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.core.files import write_bytes
 from pipeline.train import config
 from pipeline.train.job import read_job
 from pipeline.train.unpacked import image_files

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline.paths import Layout, image_name
-from pipeline.sets import read_manifest, write_set
-from pipeline.shards import Sharding
-from pipeline.storage import encode_png
-from pipeline.verify.audit import audit
-from pipeline.verify.commands import verify
-from pipeline.verify.difference import Tolerance
-from pipeline.verify.pair import Pair
+from pipeline.chain.paths import Layout, image_name
+from pipeline.chain.sets import read_manifest, write_set
+from pipeline.chain.shards import Sharding
+from pipeline.cli.verify import verify
+from pipeline.core.images import encode_png
+from pipeline.provenance.verify.audit import audit
+from pipeline.provenance.verify.difference import Tolerance
+from pipeline.provenance.verify.pair import Pair
 
 
 def rewrite(path: Path, content: bytes) -> None:

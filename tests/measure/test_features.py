@@ -1,4 +1,4 @@
-import pipeline.compat  # noqa: F401  (before torchvision)
+import pipeline.core.compat  # noqa: F401  (before torchvision)
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision import transforms
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
+from pipeline.inputs.creatures import distinct_creatures, draw
 from pipeline.measure.features import Clip, Dinov2, load_extractor
-from pipeline.miniature.creatures import distinct_creatures, draw
 
 
 @pytest.fixture(scope="module")

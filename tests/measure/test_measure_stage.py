@@ -5,13 +5,14 @@ import pytest
 import torch
 from chains import parameters, write_chain
 
-from pipeline.errors import UserError
+from pipeline.chain.params import Params, View
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_json, write_json
+from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.measure import stage
-from pipeline.measure.clip_score import clip_score
-from pipeline.measure.frechet import frechet_distance
-from pipeline.params import Params, View
-from pipeline.paths import Layout
-from pipeline.storage import load_tensors, read_json, save_tensors, write_json
+from pipeline.methods.measures.clip_score import clip_score
+from pipeline.methods.measures.frechet import frechet_distance
 
 
 @pytest.fixture(scope="module")

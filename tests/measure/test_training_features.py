@@ -5,10 +5,11 @@ import pytest
 import torch
 from chains import write_chain
 
-from pipeline.errors import UserError
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.core.tensors import save_tensors
 from pipeline.measure.training import training_features
-from pipeline.paths import Layout
-from pipeline.storage import read_jsonl, save_tensors, write_jsonl
 
 
 @pytest.fixture

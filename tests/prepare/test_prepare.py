@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import params
-from pipeline.errors import UserError
-from pipeline.miniature.creatures import NARROW_STYLE, distinct_creatures, write_folder
-from pipeline.params import View
-from pipeline.paths import Layout
+from pipeline.chain import params
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_file
+from pipeline.core.json_files import read_jsonl
+from pipeline.inputs.base_models.identity import base_files, base_hash
+from pipeline.inputs.creatures import NARROW_STYLE, distinct_creatures, write_folder
+from pipeline.inputs.raw_folder import read_folder
 from pipeline.prepare import stage
-from pipeline.prepare.base import base_files, base_hash
-from pipeline.prepare.folder import read_folder
-from pipeline.storage import read_jsonl, sha256_file
 from project import ROOT
 
 

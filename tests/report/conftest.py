@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from chains import measure_and_analyse, parameters, write_chain, write_images
 
-from pipeline.miniature.creatures import distinct_creatures, draw
-from pipeline.params import Params, View
-from pipeline.paths import Layout
+from pipeline.chain.params import Params, View
+from pipeline.chain.paths import Layout
+from pipeline.inputs.creatures import distinct_creatures, draw
 from pipeline.report import stage
 from report.reported import HOSTILE, Page
 

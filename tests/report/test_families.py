@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.measure.sfd import sfd
+from pipeline.methods.measures.sfd import sfd
 from pipeline.report.families import Families, drawings, read_families
 from report.drawings import parsed, points
 

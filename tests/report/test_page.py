@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from pipeline.paths import Layout
-from pipeline.storage import read_json, sha256_file
+from pipeline.chain.paths import Layout
+from pipeline.core.files import sha256_file
+from pipeline.core.json_files import read_json
 from report.reported import HOSTILE, Page, gridded
 
 

@@ -6,9 +6,9 @@ import pytest
 from chains import write_chain
 from PIL import Image
 
-from pipeline.paths import Layout
+from pipeline.chain.paths import Layout
+from pipeline.chain.sets import read_manifest
 from pipeline.report.pictures import Picture, Row, grid
-from pipeline.sets import read_manifest
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 from chains import parameters
 
-from pipeline.errors import UserError
-from pipeline.params import Params, View
-from pipeline.paths import Layout
+from pipeline.chain.params import Params, View
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.json_files import read_json
+from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.report import stage
-from pipeline.storage import load_tensors, read_json, save_tensors, write_text
 from report.reported import Page, gridded
 
 

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 from chains import parameters
 
-from pipeline.params import View
-from pipeline.report.words import counted, short, what_happened, what_was_run
+from pipeline.chain.params import View
+from pipeline.charts.numbers import short
+from pipeline.report.words import counted, what_happened, what_was_run
 
 
 def told(iterations: int = 6, prompts: int = 100, **changes: Any) -> str:

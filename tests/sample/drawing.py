@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
 
-from pipeline import lora
-from pipeline.models import StableDiffusion, load_base
-from pipeline.randomness import generator
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.methods.schedules import Constant
 from pipeline.sample.sampler import Drawn, Settings, draw, encode_prompts
-from pipeline.sample.schedule import Constant
 
 PROMPTS = ["a round red creature with two blue eyes", "a tall green creature (striped), horns", "", "curly tail", "two eyes"]
 STEPS = 4

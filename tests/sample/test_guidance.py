@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.models import load_base
+from pipeline.diffusion.models import load_base
 from pipeline.sample.condition import fixed_condition
 from pipeline.sample.cpu import arranged_for_cpu, rows_per_piece
 from pipeline.sample.guidance import GuidedNoise

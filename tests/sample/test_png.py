@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.lora import LoraFile
+from pipeline.core.images import encode_png
+from pipeline.diffusion.lora import LoraFile
+from pipeline.methods.schedules import Exponential
 from pipeline.sample.png import KEY, Lineage, format_parameters, parse_parameters
 from pipeline.sample.sampler import Settings
-from pipeline.sample.schedule import Exponential
-from pipeline.storage import encode_png
 
 LINEAGE = Lineage(
     "miniature", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, Settings(Exponential(7.5, 2.0), 30, 64, 96), k=3

@@ -19,16 +19,18 @@ from drawing import PROMPTS, write_random_lora
 from PIL import Image
 from safetensors import safe_open
 
-from pipeline.errors import UserError
-from pipeline.models import load_base
-from pipeline.params import View, check
-from pipeline.paths import Layout
-from pipeline.prepare.base import base_files, base_hash
-from pipeline.randomness import image_seed
+from pipeline.chain.params import View, check
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_file
+from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
+from pipeline.core.randomness import image_seed
+from pipeline.core.tensors import load_tensors, save_tensors
+from pipeline.diffusion.models import load_base
+from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.sample import batches, finished, stage, standalone
 from pipeline.sample.later import begin
 from pipeline.sample.png import parse_parameters
-from pipeline.storage import load_tensors, read_jsonl, save_tensors, sha256_file, write_json, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from drawing import PROMPTS, STEPS, diffusers_pipeline, draw_prompts, pipeline_arguments, settings, write_random_lora
 
-from pipeline import lora
-from pipeline.models import load_base
-from pipeline.randomness import generator
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import load_base
+from pipeline.methods.schedules import Constant, Cosine, Exponential, Interval, Linear, diffusers_arguments
 from pipeline.sample import sampler
 from pipeline.sample.sampler import encode_prompts, to_uint8
-from pipeline.sample.schedule import Constant, Cosine, Exponential, Interval, Linear, diffusers_arguments
 
 SEEDS = [11, 22, 33, 44, 55]
 

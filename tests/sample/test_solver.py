@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import numpy as np
 import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
-from pipeline.models import BETA_END, BETA_START
+from pipeline.diffusion.models import BETA_END, BETA_START
 from pipeline.sample.solver import ancestral_split, euler_ancestral, image_noise, noise_levels, timesteps
 
 MEAN, STD = 2.0, 0.7

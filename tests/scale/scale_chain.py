@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from pipeline import lora
-from pipeline.models import load_base
-from pipeline.params import View, check
-from pipeline.paths import Layout
-from pipeline.prepare.base import base_files, base_hash
-from pipeline.randomness import generator
-from pipeline.storage import write_json, write_jsonl
+from pipeline.chain.params import View, check
+from pipeline.chain.paths import Layout
+from pipeline.core.json_files import write_json, write_jsonl
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import load_base
+from pipeline.inputs.base_models.identity import base_files, base_hash
 
 PROMPTS = ["a round red creature", "a tall green creature (striped)", "", "curly tail", "two eyes"]
 

@@ -9,14 +9,14 @@ import torch
 from scale_chain import PROMPTS, sampling_chain
 from torch import nn
 
-from pipeline import compiled, lora
-from pipeline.compiled import compile_checked, copy_weights, is_compiled, restore, wanted
-from pipeline.models import load_base
+from pipeline.core.files import write_text
+from pipeline.diffusion import compiled, lora
+from pipeline.diffusion.compiled import compile_checked, copy_weights, is_compiled, restore, wanted
+from pipeline.diffusion.models import load_base
+from pipeline.methods.schedules import Exponential
 from pipeline.sample.compiled import compile_if_worth_it
 from pipeline.sample.later import begin
 from pipeline.sample.sampler import Settings, draw, encode_prompts
-from pipeline.sample.schedule import Exponential
-from pipeline.storage import write_text
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.job import read_job

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, check_precision, load_base
-from pipeline.randomness import generator
+from pipeline.core.errors import UserError
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
+from pipeline.methods.schedules import Exponential
 from pipeline.sample.sampler import Settings, decode, draw_latents, encode_prompts
-from pipeline.sample.schedule import Exponential
 from pipeline.train import builtin, stage
 from pipeline.train import compiled as compiled_training
 from pipeline.train.draws import RandomDraws

@@ -9,12 +9,12 @@ import pytest
 import torch
 from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 
-from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, load_base
+from pipeline.core.errors import UserError
+from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.methods.schedules import Constant
 from pipeline.sample import batches, later, stage
 from pipeline.sample.later import begin, joined
 from pipeline.sample.sampler import Settings, draw, encode_prompts
-from pipeline.sample.schedule import Constant
 
 SETTINGS = Settings(Constant(7.5), 3, 64, 64)
 

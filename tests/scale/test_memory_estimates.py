@@ -7,10 +7,10 @@ import torch
 
 from benchmarks.paper_scale import memory as counted
 from benchmarks.paper_scale.counting import LiveBytes, fused_attention
-from pipeline.models import StableDiffusion
+from pipeline.diffusion.models import StableDiffusion
+from pipeline.methods.schedules import Constant
 from pipeline.sample import memory
 from pipeline.sample.sampler import DECODE_PIXELS, Settings
-from pipeline.sample.schedule import Constant
 
 SETTINGS = Settings(Constant(7.5), 30, 512, 512)
 GB = 10**9

@@ -10,10 +10,10 @@ import pytest
 import toml
 import torch
 
-from pipeline import paths
-from pipeline.errors import UserError
-from pipeline.paths import Layout
-from pipeline.storage import write_text
+from pipeline.chain import paths
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
 from pipeline.train import builtin, config, stage
 from pipeline.train.job import read_job
 from pipeline.train.kohya import launch
@@ -105,7 +105,7 @@ def test_gradient_checkpointing_and_the_fused_optimizer_change_no_bit_of_the_bui
 
 
 def test_gradient_checkpointing_keeps_fewer_tensors_for_the_gradients(project: Layout, tiny_model: Path) -> None:
-    from pipeline.models import load_base
+    from pipeline.diffusion.models import load_base
 
     def kept(checkpointing: bool) -> int:
         model = load_base(tiny_model)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import params, presets
-from pipeline.datasets.catalogue import DATASETS
+from pipeline.chain import params, presets
+from pipeline.inputs.datasets.catalogue import DATASETS
 from project import ROOT
 
 SETS = ("pokemon", "celeba", "kumapi", "butterfly")

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from benchmarks.paper_scale import __main__ as command
 from benchmarks.paper_scale import floors, iteration, numerics, sampling, training
 from benchmarks.paper_scale.scale import Scale, interleaved, scale_of
-from pipeline.models import load_base
-from pipeline.paths import Layout
-from pipeline.storage import read_json
+from pipeline.chain.paths import Layout
+from pipeline.core.json_files import read_json
+from pipeline.diffusion.models import load_base
 from train.train_project import needs_sd_scripts
 
 SMALL = Scale("cpu", 64, "fp32", 2, (1, 2), 2, 1, 4, 1, 75, 1)

@@ -10,12 +10,12 @@ import torch
 from click.testing import CliRunner
 from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 
-from pipeline.cli import main
-from pipeline.errors import UserError
-from pipeline.process import devices_of
+from pipeline.cli.application import main
+from pipeline.core.errors import UserError
+from pipeline.core.process import devices_of
+from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.sample import processes, stage
 from pipeline.sample.plan import Plan
-from pipeline.storage import load_tensors, save_tensors
 
 
 def test_two_processes_draw_the_bytes_of_one(tiny_model: Path, tmp_path: Path) -> None:

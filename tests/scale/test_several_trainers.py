@@ -8,12 +8,14 @@ import pytest
 import toml
 import torch
 
-from pipeline import lora, paths
-from pipeline.errors import UserError
-from pipeline.models import load_base
-from pipeline.paths import Layout
-from pipeline.randomness import generator
-from pipeline.storage import read_json, write_text
+from pipeline.chain import paths
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.json_files import read_json
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import load_base
 from pipeline.train import builtin, config, stage
 from pipeline.train.draws import RandomDraws
 from pipeline.train.job import read_job
@@ -104,7 +106,7 @@ def test_the_words_of_a_process_are_found_below_those_of_its_launcher() -> None:
     log = "\n".join(
         [
             "[rank1]: Traceback (most recent call last):",
-            "[rank1]: pipeline.errors.UserError: the loss is nan at step 3; lower unet_lr",
+            "[rank1]: pipeline.core.errors.UserError: the loss is nan at step 3; lower unet_lr",
             "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: ",
             "============",
             "  exitcode  : 1 (pid: 11251)",

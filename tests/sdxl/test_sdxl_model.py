@@ -10,9 +10,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, StableDiffusionXL, load_base
+from pipeline.core.errors import UserError
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion, StableDiffusionXL, load_base
 from pipeline.train import stage
 from pipeline.train.condition_drop import drop_conditions, dropped
 from pipeline.train.kohya.sizes import adapt_xl_unet

@@ -10,11 +10,11 @@ import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
 
-from pipeline import lora
-from pipeline.models import StableDiffusion, load_base
-from pipeline.randomness import generator
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.methods.schedules import Constant, Exponential, diffusers_arguments
 from pipeline.sample.sampler import load_merged
-from pipeline.sample.schedule import Constant, Exponential, diffusers_arguments
 from sample.drawing import PROMPTS, STEPS, draw_prompts, settings, write_random_lora
 
 SEEDS = [11, 22, 33, 44, 55]

@@ -18,15 +18,16 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-from pipeline import lora, paths
+from pipeline.chain import paths
+from pipeline.chain.params import View, check
+from pipeline.chain.paths import Layout
+from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.curate import stage as curate
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion, StableDiffusionXL
 from pipeline.measure import stage as measure
-from pipeline.models import StableDiffusion, StableDiffusionXL
-from pipeline.params import View, check
-from pipeline.paths import Layout
 from pipeline.prepare import stage as prepare
 from pipeline.sample import stage as sample
-from pipeline.storage import read_json, read_jsonl
 from pipeline.train import stage as train
 from project import ROOT
 from sdxl.true_size import PARAMETERS, write_true_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before diffusers)
+import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 import gc
 import json
@@ -18,7 +18,7 @@ from pipeline.miniature.tokenizer import train_tokenizer
 from project import ROOT
 from tiny import CAPTIONS
 
-CONFIGS = ROOT / "pipeline/base"
+CONFIGS = ROOT / "pipeline/inputs/base_models"
 PARAMETERS = {"sd1": 1_066_235_307, "sdxl": 3_468_837_867}
 
 

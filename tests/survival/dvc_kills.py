@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.storage import sha256_file
+from pipeline.core.files import sha256_file
 from project import ROOT
 from survival.preload import Action, Faults, Kind, Where
 

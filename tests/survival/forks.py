@@ -12,8 +12,8 @@ import os
 import sys
 from typing import Any
 
-from pipeline import warm
-from pipeline.process import die_with_parent
+from pipeline.cli import fork_server
+from pipeline.core.process import die_with_parent
 
 
 def answer(request: dict[str, Any]) -> int:
@@ -26,13 +26,13 @@ def answer(request: dict[str, Any]) -> int:
         os.dup2(output, descriptor)
     os.chdir(request["folder"])
     sys.argv = ["redifine", *request["arguments"]]
-    importlib.import_module("pipeline.cli").main()
+    importlib.import_module("pipeline.cli.application").main()
     raise AssertionError("click exits")
 
 
 def main() -> None:
     die_with_parent()
-    for module in warm._MODULES:
+    for module in fork_server._MODULES:
         importlib.import_module(f"pipeline.{module}")
     for line in sys.stdin:
         print(answer(json.loads(line)), flush=True)

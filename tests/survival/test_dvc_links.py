@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dvc_objects.fs import system
 
-from pipeline.dvc_links import link_whole_files
+from pipeline.versioning.dvc_links import link_whole_files
 
 
 @pytest.fixture

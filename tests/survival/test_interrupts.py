@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.process import lock_holder
-from pipeline.storage import write_json
+from pipeline.core.json_files import write_json
+from pipeline.core.process import lock_holder
 from project import ROOT
 from survival.running import Started, start
 from test_chain import dvc, environment, git, new_project, set_params
@@ -50,7 +50,7 @@ def test_a_process_whose_parent_is_gone_already_ends_at_once(tmp_path: Path) -> 
 @_LINUX
 @pytest.mark.parametrize("leader", [True, False], ids=["leader of a group", "member of its parent's group"])
 def test_a_process_with_a_living_parent_lives(leader: bool) -> None:
-    child = "from pipeline.process import die_with_parent; die_with_parent(); print('here')"
+    child = "from pipeline.core.process import die_with_parent; die_with_parent(); print('here')"
     done = subprocess.run(
         [sys.executable, "-c", child], env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=leader,
         capture_output=True, text=True, check=False,
@@ -85,7 +85,7 @@ def test_a_second_repro_in_one_clone_says_who_is_at_work(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("words", [["repro"], ["get", "1"]], ids=" ".join)
 def test_a_command_that_needs_dvcs_lock_names_its_holder(tmp_path: Path, words: list[str]) -> None:
-    from share.share_project import new_project as stand_in
+    from provenance.share.share_project import new_project as stand_in
 
     project = stand_in(tmp_path / "world/a", iterations=1)
     outs = [{"path": path, "md5": "0" * 32, "size": 1} for path in ("data/D_1", "models/M_1")]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import warm
-from pipeline.status.times import kind_of, read_times
+from pipeline.run import fork_client
+from pipeline.run.status.times import kind_of, read_times
 from survival.dvc_kills import torn_objects
 from survival.running import TARGETS, kill_after, start
 from survival.workshop import visible, wrong_files
@@ -34,9 +34,9 @@ START_UP = 5.0
 @contextmanager
 def warm_server(project: Path, socket: Path) -> Iterator[None]:
     """Stages of the undisturbed chain run in forks: quicker, and the same bytes."""
-    server = subprocess.Popen([sys.executable, "-m", "pipeline.warm", str(socket)], cwd=project, env=environment())
+    server = subprocess.Popen([sys.executable, "-m", "pipeline.cli.fork_server", str(socket)], cwd=project, env=environment())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(warm.SOCKET, str(socket))
+        patch.setenv(fork_client.SOCKET, str(socket))
         try:
             while not socket.exists():
                 assert server.poll() is None
@@ -85,7 +85,7 @@ def chain_with_kills(tmp_path: Path, model: Path, iterations: int, **params: obj
         strike = waiting[0]
         due = set(order[order.index(strike.stage) :])
         # Without a server of its own, whose forks compute beside this session: the moments count what the session computes.
-        started = start(project, tmp_path / "repro.log", "pipeline", "repro", **{warm.SOCKET: "none"})
+        started = start(project, tmp_path / "repro.log", "pipeline", "repro", **{fork_client.SOCKET: "none"})
         killed = kill_after(started, strike.target, strike.seconds, lambda said, due=due: bool(due & set(announced(said))))
         said = started.said()
         assert started.left_behind() == [], strike

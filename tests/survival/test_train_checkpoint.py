@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import surroundings
-from pipeline.paths import Layout
+from pipeline.chain import run_environment as surroundings
+from pipeline.chain.paths import Layout
 from pipeline.train import builtin, checkpoint, stage
 from pipeline.train.checkpoint import Keeper, State
 from pipeline.train.job import read_job

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.storage import sha256_file
+from pipeline.core.files import sha256_file
 from survival.preload import Action, Faults, Kind
 from test_chain import environment, new_project
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.core.errors import UserError
 from pipeline.theory.fit import PowerFit, fit_power
 from pipeline.theory.forecast import forecast_power, score
 from pipeline.theory.problem import Variant

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.paths import Layout
+from pipeline.chain.paths import Layout
 from train.train_project import write_project
 
 

@@ -5,7 +5,7 @@ Usage: kohya_jobs.py JOBS.json SD_SCRIPTS. Each job runs in its project's root a
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
+import pipeline.core.compat  # noqa: F401  (before sd-scripts imports torchvision)
 
 import json
 import os

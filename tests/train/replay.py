@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pipeline import lora
+from pipeline.diffusion import lora
 from pipeline.train.draws import Draw
 
 

@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.models import StableDiffusion, load_base
-from pipeline.paths import Layout
-from pipeline.randomness import generator
-from pipeline.text import encode, tokenize
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.randomness import generator
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import stage
 from pipeline.train.builtin import learning_rate, train
 from pipeline.train.draws import RandomDraws

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import lora
-from pipeline.errors import UserError
-from pipeline.paths import Layout
-from pipeline.storage import write_text
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.diffusion import lora
 from pipeline.train import stage
 from pipeline.train.kohya import launch
 from train.train_project import view

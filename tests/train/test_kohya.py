@@ -15,12 +15,14 @@ import pytest
 import toml
 import torch
 
-from pipeline import lora, paths
-from pipeline.models import load_base
-from pipeline.params import View
-from pipeline.paths import Layout
-from pipeline.storage import load_tensors, write_text
-from pipeline.text import encode, tokenize
+from pipeline.chain import paths
+from pipeline.chain.params import View
+from pipeline.chain.paths import Layout
+from pipeline.core.files import write_text
+from pipeline.core.tensors import load_tensors
+from pipeline.diffusion import lora
+from pipeline.diffusion.models import load_base
+from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import config, stage
 from pipeline.train.builtin import train
 from pipeline.train.job import copy_tokenizer, read_job

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.errors import UserError
-from pipeline.paths import Layout
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
 from pipeline.train import stage
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.entry import adapt_unet, trainer_class
@@ -122,7 +122,7 @@ def test_a_unet_that_sd_scripts_cannot_build_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process ask to die with its parent")
 def test_a_killed_parent_takes_the_trainer_with_it() -> None:
-    child = "import time; from pipeline.process import die_with_parent; die_with_parent(); print('up'); time.sleep(60)"
+    child = "import time; from pipeline.core.process import die_with_parent; die_with_parent(); print('up'); time.sleep(60)"
     parent = f"""
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-uc", {child!r}], stdout=subprocess.PIPE)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import toml
 
-from pipeline.errors import UserError
-from pipeline.paths import Layout
-from pipeline.storage import encode_png, load_image, read_jsonl, write_bytes, write_json, write_jsonl
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_bytes
+from pipeline.core.images import encode_png, load_image
+from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.train import config, stage
 from pipeline.train.job import read_job
 from pipeline.train.settings import read_settings

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pipeline import paths
-from pipeline.params import Params, View, check
-from pipeline.paths import Layout
-from pipeline.prepare.base import base_files, base_hash
-from pipeline.storage import encode_png, sha256_file, write_bytes, write_json, write_jsonl
+from pipeline.chain import paths
+from pipeline.chain.params import Params, View, check
+from pipeline.chain.paths import Layout
+from pipeline.core.files import sha256_file, write_bytes
+from pipeline.core.images import encode_png
+from pipeline.core.json_files import write_json, write_jsonl
+from pipeline.inputs.base_models.identity import base_files, base_hash
 
 if TYPE_CHECKING:
     from pipeline.train.settings import Settings

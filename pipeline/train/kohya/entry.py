@@ -6,15 +6,15 @@ sd-scripts takes unknown TOML keys in silence. Its command line works as always.
 
 from __future__ import annotations
 
-import pipeline.compat  # noqa: F401  (before sd-scripts imports torchvision)
+import pipeline.core.compat  # noqa: F401  (before sd-scripts imports torchvision)
 
 import math
 import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.process import die_with_parent
+from pipeline.core.errors import UserError
+from pipeline.core.process import die_with_parent
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.kohya.options import Options
 from pipeline.train.kohya.ranks import Rank

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import toml
 
-from pipeline import paths
-from pipeline.errors import UserError
-from pipeline.process import tied
-from pipeline.progress import Progress
+from pipeline.chain import paths
+from pipeline.core.errors import UserError
+from pipeline.core.process import tied
+from pipeline.core.progress import Progress
 from pipeline.train.kohya.options import Options
 from pipeline.train.less_memory import LESS_MEMORY
 from pipeline.train.processes import environment, launcher
@@ -152,6 +152,6 @@ def last_words(log: str) -> str:
     exceptions = [found.group(1) for line in lines if (found := _EXCEPTION.match(line))]
     own = [exception for exception in exceptions if not exception.startswith(_LAUNCHERS)]
     if own:
-        return own[-1].removeprefix("pipeline.errors.UserError: ")
+        return own[-1].removeprefix("pipeline.core.errors.UserError: ")
     spoken = [line.strip() for line in lines if not _NOISE.search(line)]
     return " / ".join(spoken[-_LAST_LINES:]) or "it said nothing"

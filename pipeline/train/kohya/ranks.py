@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.randomness import derive_seed
+from pipeline.core.randomness import derive_seed
 
 if TYPE_CHECKING:
     import torch

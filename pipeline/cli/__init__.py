@@ -1,0 +1,7 @@
+"""The command line `redifine`: a file for each group of commands.
+
+application    all of them, and how each of their errors ends
+stages         the commands that dvc.yaml calls
+options        options that several commands share
+fork_server    the process that imports the libraries once, and forks for stages
+"""

@@ -1,0 +1,114 @@
+"""The command line `redifine`: all its commands, and how each of their errors ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.base import base
+from pipeline.cli.captions import caption
+from pipeline.cli.compare import compare
+from pipeline.cli.completion import completion
+from pipeline.cli.convert import convert
+from pipeline.cli.dataset import dataset
+from pipeline.cli.doctor import doctor
+from pipeline.cli.experiments import exp
+from pipeline.cli.lineage import lineage
+from pipeline.cli.miniature import miniature
+from pipeline.cli.parameters import preset, set_values
+from pipeline.cli.repro import repro
+from pipeline.cli.share import COMMANDS as SHARING
+from pipeline.cli.stages import STAGES
+from pipeline.cli.status import status
+from pipeline.cli.sweep import figure, sweep
+from pipeline.cli.theory import theory
+from pipeline.cli.verify import verify
+from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence, is_out_of_memory, printable
+from pipeline.core.process import die_with_parent
+from pipeline.run.status.times import timed
+from pipeline.versioning.submodule import remove_dangling_link
+
+_DVC_STAGE = "DVC_STAGE"
+
+
+_SECTIONS = {
+    "The chain": ("repro", "exp", "status", "preset", "set"),
+    "Its iterations, shared and checked": ("share", "get", "ls", "remote", "export", "import", "lineage", "verify"),
+    "Studies": ("compare", "sweep", "figure", "theory"),
+    "Models and data": ("base", "convert", "dataset", "caption", "miniature"),
+    "This machine": ("doctor", "completion"),
+}
+
+
+class _Group(click.Group):
+    """Lists its commands by what they are for; prints a UserError as one sentence and exits with 2."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        for title, names in _SECTIONS.items():
+            formatter.write(f"{title}:\n")
+            with formatter.indentation():
+                formatter.write_dl([(f"{name:10}", self.commands[name].get_short_help_str(100)) for name in names])
+        rest = [name for name in self.commands if not any(name in names for names in _SECTIONS.values())]
+        formatter.write(f"Single stages, as DVC runs them:\n  {', '.join(rest)}\n")
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            remove_dangling_link(Path())
+            with timed(os.environ.get(_DVC_STAGE)):
+                return super().invoke(context)
+        except UserError as error:
+            click.echo(f"Error: {printable(str(error))}", err=True)
+            context.exit(2)
+        except KeyboardInterrupt:
+            click.echo("Stopped: what is finished is kept; the same command goes on from there", err=True)
+            context.exit(INTERRUPTED)
+        except OSError as error:
+            if (sentence := disk_sentence(error)) is None:
+                raise
+            click.echo(f"Error: {printable(sentence)}", err=True)
+            context.exit(2)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            click.echo("Error: the memory is used up; lower what was set last (batch, rank, resolution)", err=True)
+            context.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="redifine", prog_name="redifine")
+def main() -> None:
+    """Finetune a text-to-image model on its own output, again and again, and measure how it collapses.
+
+    The whole chain runs by `redifine repro`, or `dvc repro`.
+    """
+    if _DVC_STAGE in os.environ:
+        die_with_parent()
+
+
+for command in (
+    base,
+    caption,
+    compare,
+    completion,
+    convert,
+    dataset,
+    doctor,
+    exp,
+    figure,
+    lineage,
+    miniature,
+    preset,
+    repro,
+    set_values,
+    status,
+    sweep,
+    theory,
+    verify,
+    *SHARING,
+    *STAGES,
+):
+    main.add_command(command)

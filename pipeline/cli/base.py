@@ -1,0 +1,149 @@
+"""The commands `redifine base fetch`, `check` and `list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.inputs.base_models.check import Report
+    from pipeline.inputs.base_models.fetch import Fetched
+    from pipeline.inputs.base_models.whole import Role
+
+
+def _root() -> Path:
+    from pipeline.chain.paths import project_root
+
+    return project_root(Path().resolve())
+
+
+@click.group(short_help="Bring a base model here, and check it.")
+def base() -> None:
+    """Bring a base model here once, hashed and recorded. Everything after that works without a network."""
+
+
+@base.command(short_help="Bring a model into models/base.")
+@click.argument("model", default="sd15", metavar="[MODEL]")
+@click.option("--vae", metavar="VAE", help="Bring this VAE, too; default: the one that 'base list' names beside MODEL.")
+@click.option("--no-vae", is_flag=True, help="Bring no VAE of its own.")
+@click.option("--revision", metavar="REV", help="A commit, tag or branch of the hub's repository.")
+@click.option("--variant", type=click.Choice(["fp16"]), help="The weights in half precision: half the download.")
+@click.option("--tokenizer", type=click.Path(path_type=Path, exists=True), help="For a single file: a folder with vocab.json "
+              "and merges.txt, or CLIP's bpe_simple_vocab_16e6.txt.gz.")  # fmt: skip
+@click.option("--name", metavar="NAME", help="Its folder below models/base.")
+@click.option("--use", is_flag=True, help="Write model and vae into params.yaml.")
+def fetch(
+    model: str, vae: str | None, no_vae: bool, revision: str | None, variant: str | None, tokenizer: Path | None,
+    name: str | None, use: bool,
+) -> None:  # fmt: skip
+    """Bring MODEL into models/base: a name ('redifine base list'), a hub id owner/name[@revision], a folder, or one file.
+
+    Only configs and safetensors come. A fetch that breaks off goes on where it stopped; what is half there is never used.
+
+    Example: redifine base fetch sd15 --use
+    """
+    from pipeline.chain.model_names import CATALOGUE
+    from pipeline.inputs.base_models.architecture import published
+    from pipeline.inputs.base_models.fetch import fetch as bring
+
+    if vae and no_vae:
+        raise click.UsageError("give --vae or --no-vae, not both")
+    root = _root()
+    main = bring(model, root, name, revision, variant, tokenizer)
+    _say(main, root)
+    wanted = None if no_vae else vae or (CATALOGUE[model].vae if model in CATALOGUE else None)
+    # A single-file VAE looks alike for both kinds of model, but their latents are scaled differently.
+    configs = published("sdxl") if main.record["kind"] == "sdxl" else None
+    second = bring(wanted, root, configs=configs) if wanted else None
+    if second:
+        _require_kind(second, ("vae",), "--vae", root)
+        _say(second, root)
+    if main.record["kind"] in ("sd1", "sdxl"):
+        _point(main, second, root, use)
+    elif use:
+        raise UserError(f"{_shown(main.folder, root)} is no base model, so --use cannot set it; set the parameter yourself")
+
+
+def _shown(folder: Path, root: Path) -> str:
+    return folder.relative_to(root).as_posix()
+
+
+def _say(fetched: Fetched, root: Path) -> None:
+    from pipeline.inputs.base_models.check import described
+
+    rows = fetched.record["files"].values()
+    size = f"{sum(row['bytes'] for row in rows) / 1e9:.2f} GB in {len(rows)} files"
+    what = "here already" if fetched.was_here else "fetched"
+    source = described(fetched.record["source"], fetched.record.get("licence"))
+    click.echo(f"{_shown(fetched.folder, root)}: {what}, {size}, {source}")
+
+
+def _require_kind(fetched: Fetched, kinds: tuple[str, ...], option: str, root: Path) -> None:
+    if fetched.record["kind"] not in kinds:
+        raise UserError(f"{_shown(fetched.folder, root)} is no VAE but {fetched.record['kind']}; name a VAE with {option}")
+
+
+def _point(main: Fetched, vae: Fetched | None, root: Path, use: bool) -> None:
+    """Set model and vae in params.yaml, or say how."""
+    values = {"model": _shown(main.folder, root), "vae": _shown(vae.folder, root) if vae else None}
+    if use:
+        from pipeline.chain import presets
+        from pipeline.chain.params import FILE
+
+        presets.assign(values, root / FILE)
+        click.echo(f"params.yaml has model: {values['model']}, vae: {values['vae'] or 'null'}")
+    else:
+        click.echo(f"set model: {values['model']} and vae: {values['vae'] or 'null'} in params.yaml, or give --use")
+
+
+@base.command(short_help="Is a model whole and unchanged?")
+@click.argument("model", required=False)
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def check(model: str | None, json_: bool) -> None:
+    """Check MODEL (a name below models/base or a folder); without it, the model and the VAE of params.yaml.
+
+    Every part is there, every file has the hash that was recorded, and the architecture is one that a chain can use.
+
+    Example: redifine base check sd15
+    """
+    from pipeline.inputs.base_models.check import as_json, as_text
+    from pipeline.inputs.base_models.check import check as look
+    from pipeline.inputs.base_models.names import local_folder
+    from pipeline.inputs.base_models.whole import refuse
+
+    root = _root()
+    reports: list[Report] = []
+    for name, role, without in [(model, None, ())] if model else _set_in_params(root):
+        folder = local_folder(name, root)
+        reports.append(look(folder, _relative(folder, root), role, without))
+    click.echo(as_json(reports) if json_ else "\n".join(as_text(report) for report in reports))
+    for report in reports:
+        refuse(report.folder, report.faults)
+
+
+def _relative(folder: Path, root: Path) -> str:
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
+
+
+def _set_in_params(root: Path) -> list[tuple[str, Role | None, tuple[str, ...]]]:
+    """(folder, what for, parts that it need not have) of the model and the VAE of params.yaml."""
+    from pipeline.chain import params
+
+    values = params.load(root / params.FILE)
+    if values.vae is None:
+        return [(values.model, "model", ())]
+    return [(values.model, "model", ("vae",)), (values.vae, "vae", ())]
+
+
+@base.command(name="list", short_help="Models by name, and those that are here.")
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def list_models(json_: bool) -> None:
+    """List the models that can be fetched by name, and everything in models/base."""
+    from pipeline.inputs.base_models.listing import as_json, as_table, rows
+
+    found = rows(_root())
+    click.echo(as_json(found) if json_ else as_table(found))

@@ -1,0 +1,88 @@
+"""The command `redifine compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.studies.compare.groups import Setting
+
+REMEDY = "redifine"
+
+
+@click.command(short_help="Runs side by side: trade-off, curves, images.")
+@click.argument("revisions", nargs=-1, metavar="REV...")
+@click.option("--experiments", is_flag=True, help="All experiments of HEAD, besides the revisions named.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("compare/index.html"), show_default=True)
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Draw this metric over k; may be repeated.")
+@click.option("--group-by", multiple=True, default=("seed",), show_default=True, metavar="PARAM",
+              help="Average over runs that differ in this parameter alone; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON and write no page.")
+def compare(
+    revisions: tuple[str, ...], experiments: bool, out: Path, metrics: tuple[str, ...], group_by: tuple[str, ...], as_json: bool
+) -> None:
+    """Compare finished chains as one page: each REV is a commit, branch, tag, DVC experiment, or "workspace".
+
+    Runs that differ in the seed alone are one setting, with mean and 95 % interval. Everything is read from Git and DVC.
+
+    Example: redifine compare main cfg2.5 fuzzy-oxen workspace
+    """
+    from pipeline.chain.paths import project_root
+    from pipeline.core.files import write_text
+    from pipeline.studies.compare.page import compare as draw
+    from pipeline.studies.compare.page import numbers, page
+
+    settings, notices = collect(revisions, experiments, group_by, project_root(Path().resolve()))
+    if as_json:
+        click.echo(json.dumps({"settings": numbers(settings), "notices": notices}, indent=2, sort_keys=True))
+        return
+    comparison = draw(settings, notices, metrics)
+    write_text(out, page(comparison))
+    for notice in comparison.notices:
+        click.echo(f"Note: {notice}", err=True)
+    click.echo(f"{len(settings)} settings in {out}")
+
+
+def collect(
+    names: tuple[str, ...], experiments: bool, averaged: tuple[str, ...], root: Path, one_scale: bool = True
+) -> tuple[list[Setting], list[str]]:
+    """Settings of the revisions `names` of the project at `root`, and what a reader must know.
+
+    Raises UserError for no or unknown revisions, runs without metrics, and, where FIDs must share `one_scale`, runs measured
+    with different features.
+    """
+    from pipeline.chain.params import Params
+    from pipeline.studies.compare.checks import check_features, warnings
+    from pipeline.studies.compare.groups import settings_of, without_doubles
+    from pipeline.studies.compare.runs import read_run
+    from pipeline.versioning.revisions import experiments_of_head, open_revisions
+
+    for key in averaged:
+        if key not in Params.model_fields:
+            raise UserError(f"--group-by {key} is no parameter of params.yaml; the usual one is seed")
+    wanted = [*names, *(experiments_of_head(root) if experiments else [])]
+    if not wanted:
+        raise UserError(
+            "name at least one revision: a commit, branch, tag, DVC experiment or 'workspace'; or give --experiments"
+        )
+    found = [read_run(revision, str(revision)) for revision in open_revisions(wanted, root)]
+    runs, doubles = without_doubles(found, averaged)
+    if one_scale:
+        check_features(runs)
+    return settings_of(runs, averaged, _presets(root)), doubles + warnings(runs)
+
+
+def _presets(root: Path) -> dict[str, dict[str, Any]]:
+    """The preset that earns a name of its own."""
+    from ruamel.yaml import YAML
+
+    from pipeline.chain.presets import FOLDER
+
+    path = root / FOLDER / f"{REMEDY}.yaml"
+    return {"ReDiFine": YAML(typ="safe").load(path) or {}} if path.is_file() else {}

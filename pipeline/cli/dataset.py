@@ -1,0 +1,101 @@
+"""`redifine dataset`: which data sets are known, what is wrong with a folder of one, and the way from it to D_0."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli.caption_options import captioning
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group(short_help="The papers' data sets: list, check, fetch, make D_0.")
+def dataset() -> None:
+    """The papers' data sets as people get them, and any other: docs/datasets.md says where to get them."""
+
+
+@dataset.command(name="list", short_help="The data sets that are known by name.")
+@click.option("--json", "json_", is_flag=True, help="Print JSON.")
+def list_(json_: bool) -> None:
+    """Name, pictures, contents and source of every data set that is known."""
+    from pipeline.inputs.datasets.catalogue import DATASETS
+
+    if json_:
+        facts = ("name", "images", "what", "source")
+        click.echo(json.dumps([{fact: getattr(known, fact) for fact in facts} for known in DATASETS.values()], indent=2))
+        return
+    for known in DATASETS.values():
+        click.echo(f"{known.name:10} {known.images or 'any':>5}  {known.what:46} {known.source}")
+
+
+@dataset.command(short_help="List all that is wrong with a raw folder.")
+@click.argument("name")
+@click.argument("folder", type=_FOLDER)
+@click.option("--strict", is_flag=True, help="End with an error when there is any problem.")
+def check(name: str, folder: Path, strict: bool) -> None:
+    """Read the raw data set NAME in FOLDER, open every picture and caption and list all that is wrong; nothing is written.
+
+    Example: redifine dataset check butterfly downloads/leedsbutterfly
+    """
+    from pipeline.core.progress import Progress
+    from pipeline.inputs.datasets import catalogue, items, select, texts
+
+    known = catalogue.dataset(name)
+    found = known.read(folder)
+    with Progress("pictures", len(found.items)) as progress:
+        chosen, problems = select.choose(found, seen=progress.advance)
+    problems += texts.wrong(one.item.path for one in chosen)
+    for line in (*found.notes, *(str(problem) for problem in sorted(problems))):
+        click.echo(line)
+    expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
+    click.echo(f"{len(chosen)} usable pictures of {len(found.items)}{expected}; {len(problems)} problem(s)")
+    if strict:
+        items.refuse(problems, folder)
+
+
+@dataset.command(short_help="Raw folder -> captions, D_0 and P.")
+@click.argument("name")
+@click.argument("raw", type=_FOLDER)
+@click.option("--out", type=_FOLDER, help="Folder for pictures, captions and parts.jsonl; default: raw/NAME.")
+@click.option(
+    "--strict/--no-strict", default=None, help="Stop at any problem, or at none; also the chain's `strict`, which else stays."
+)
+@captioning
+def prepare(raw: Path, **options: Any) -> None:
+    """From the raw data set NAME in RAW to D_0 and P: caption it, point params.yaml at it, run the stage prepare.
+
+    NAME is one of `redifine dataset list`; for `folder`, RAW itself is captioned and its pictures stay as they are.
+
+    Example: redifine dataset prepare butterfly downloads/leedsbutterfly --blip models/base/blip
+    """
+    from pipeline.cli.dataset_chain import into_chain
+
+    images = into_chain(raw, options, click.echo)
+    click.echo(f"{images} images in data/D_0, their prompts in data/prompts.jsonl; go on with dvc repro")
+
+
+@dataset.command(short_help="A data set of the hub -> pictures, captions.")
+@click.argument("source", metavar="ID|FOLDER")
+@click.option("--out", type=_FOLDER, default=Path("raw/hub"), show_default=True, help="Folder for pictures and captions.")
+@click.option("--revision", metavar="NAME", help="Branch, tag or commit of the hub; default: main.")
+@click.option("--split", default="train", show_default=True, help="Which part of the data set.")
+@click.option("--image", metavar="COLUMN", help="Column of the pictures; default: the one that holds pictures.")
+@click.option("--caption", metavar="COLUMN", help="Column of the captions; default: text, caption or prompt. '' for none.")
+@click.option("--strict", is_flag=True, help="Write nothing when any row has a problem.")
+def fetch(source: str, out: Path, **options: Any) -> None:
+    """Fetch the data set ID of the Hugging Face hub, or take it from FOLDER, and write pictures with captions beside them.
+
+    Tables (parquet), and folders of pictures with metadata.jsonl, metadata.csv or .txt captions are read.
+
+    Example: redifine dataset fetch lambdalabs/pokemon-blip-captions --out raw/blip
+    """
+    from pipeline.inputs.datasets.hub import fetch as run
+
+    written, problems = run(source, out, **options)
+    for problem in problems:
+        click.echo(str(problem))
+    click.echo(f"{written} pictures in {out}; {len(problems)} problem(s)")

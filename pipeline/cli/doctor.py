@@ -1,0 +1,68 @@
+"""The command `redifine doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from pipeline.run.doctor.findings import Finding
+
+_COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
+
+
+@click.command(short_help="What this machine lacks for a run, and the remedy.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(context: click.Context, as_json: bool) -> None:
+    """Look at GPU, libraries, model, sd-scripts, disk, Git and DVC, and say what to do about each finding.
+
+    Exit code 1 when something is missing that `dvc repro` needs with the present params.yaml, else 0.
+    """
+    from pipeline.chain.paths import project_root
+
+    found = examine(project_root(Path().resolve()))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            click.echo(line(finding))
+    context.exit(1 if any(finding.level == "problem" for finding in found) else 0)
+
+
+def examine(root: Path) -> list[Finding]:
+    """Every check on the project at `root`, in the order in which a run meets them."""
+    from pipeline.run.doctor import machine, project, sharing
+
+    params, of_params = project.read_params(root)
+    rest = [project.model(root, params), project.images(root, params)] if params else []
+    return [
+        of_params,
+        project.python(),
+        project.packages(root),
+        *rest,
+        project.scripts(root, params),
+        machine.gpu(params),
+        machine.driver(),
+        machine.torch_build(),
+        machine.xformers(params),
+        machine.bitsandbytes(params),
+        machine.compiler(),
+        machine.disk(root),
+        sharing.git(root),
+        project.experiment(root),
+        *sharing.dvc(root),
+    ]
+
+
+def line(finding: Finding) -> str:
+    """ "note     sd-scripts   not there; run 'make vendor'"."""
+    from pipeline.core.errors import printable
+
+    level = click.style(f"{finding.level:8}", fg=_COLOURS[finding.level])
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    return f"{level} {finding.subject:12} {printable(finding.found + remedy)}"

@@ -1,0 +1,45 @@
+"""The command `redifine status`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Where the chain is, what is stale and why, time left.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def status(as_json: bool) -> None:
+    """Ask DVC for the state of every stage; show FID so far, and how long the rest takes by the times measured so far.
+
+    Works while `dvc repro` runs in another terminal.
+    """
+    from pipeline.chain import params as parameters
+    from pipeline.chain.paths import project_root
+    from pipeline.inputs.base_models.changed_vae import changed_vae
+    from pipeline.run.status import chain, times, words
+    from pipeline.run.status.interrupted import leftovers
+
+    root = project_root(Path().resolve())
+    # DVC takes any value, and shows a state that no stage could reach.
+    params = parameters.load(Path(os.path.relpath(root / parameters.FILE)))
+    stages = chain.read_chain(root)
+    fids = chain.read_fids(root, stages)
+    rest = times.rest([stage.name for stage in stages if stage.state not in chain.SETTLED], times.read_times(root))
+    left = leftovers(root)
+    vae = changed_vae(params.model, params.vae, root)
+    if as_json:
+        told = words.as_json(stages, fids, rest) | {"killed_experiment": "; ".join(left) if left else None}
+        told["changed_vae"] = str(vae) if vae else None
+        click.echo(json.dumps(told, indent=2, sort_keys=True))
+        return
+    if left:
+        click.echo("; ".join(left))
+    if vae:
+        click.echo(str(vae))
+    absent = any(stage.state == "absent" for stage in stages)
+    left_to_do = [] if vae and not rest.counts else [words.how_long(rest, absent)]
+    for line in (*words.table(stages, fids), *words.reasons(stages), *left_to_do):
+        click.echo(line)

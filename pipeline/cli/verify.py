@@ -1,0 +1,134 @@
+"""The command `redifine verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.options import FiniteRange
+
+if TYPE_CHECKING:
+    from pipeline.provenance.verify.audit import Audit
+    from pipeline.provenance.verify.recompute import Verification
+
+_WORST = 10
+
+
+_RUNNER = "pipeline.cli.in_turn"
+"""Runs the stages in a scratch copy, in one process."""
+
+
+@click.command(short_help="Audit every hash, or compute an iteration again.")
+@click.argument("k", type=click.IntRange(min=0), required=False)
+@click.option("--all", "everything", is_flag=True, help="Hash every file of the chain and compute nothing again.")
+@click.option("--images", metavar="I,J,...|all", help="Draw only the images of these prompts again, with the recorded M_k.")
+@click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")
+@click.option("--min-psnr", type=FiniteRange(min=0.0), default=30.0, show_default=True, metavar="DB",
+              help="How near an image that is not byte-equal must be.")  # fmt: skip
+@click.option("--max-distance", type=FiniteRange(min=0.0), default=0.1, show_default=True, metavar="SHARE",
+              help="How far features and tensors may be, as a share of their length.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.pass_context
+def verify(
+    context: click.Context, k: int | None, everything: bool, images: str | None, device: str | None,
+    min_psnr: float, max_distance: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Check the chain against its records: --all by every file's hash, K by computing iteration K again in a scratch copy.
+
+    --all reads the files in the work tree, not DVC's cache. K computes with as many threads as the record was made with.
+
+    Exit code 0 when all of it holds, 1 when something does not, 2 on wrong use.
+
+    Example: redifine verify 3 --images 0,12
+    """
+    from pipeline.chain.paths import project_root
+
+    if everything == (k is not None):
+        raise click.UsageError("give an iteration K to compute again, or --all to audit every file's hash")
+    if images is not None and not k:
+        raise click.UsageError("--images needs an iteration K >= 1, whose images were drawn")
+    root = project_root(Path().resolve())
+    if k is None:
+        from pipeline.provenance.verify.audit import audit
+
+        holds = _show_audit(audit(root), as_json)
+    else:
+        from pipeline.provenance.verify.difference import Tolerance
+        from pipeline.provenance.verify.recompute import verify as compute
+
+        tolerance = Tolerance(min_psnr, max_distance)
+        holds = _show(compute(root, k, _numbers(images, root, k), device, tolerance, _RUNNER), as_json)
+    context.exit(0 if holds else 1)
+
+
+def _numbers(images: str | None, root: Path, k: int) -> Collection[int]:
+    """The prompts that --images names; none without it. Raises UserError when "all" needs a D_k that is not here."""
+    if images is None:
+        return ()
+    if images == "all":
+        from pipeline.chain.paths import Layout
+        from pipeline.chain.sets import read_manifest
+
+        return sorted({row["prompt_index"] for row in read_manifest(Layout(root), k)})
+    parts = [part.strip() for part in images.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        raise click.UsageError(f"--images takes prompts' numbers with commas between them, as 0,12, or all; got {images!r}")
+    return sorted({int(part) for part in parts})
+
+
+def _show_audit(found: Audit, as_json: bool) -> bool:
+    from dataclasses import asdict
+
+    if as_json:
+        click.echo(json.dumps({"holds": not found.findings, **asdict(found)}, indent=2, sort_keys=True, ensure_ascii=False))
+        return not found.findings
+    for finding in found.findings:
+        click.echo(str(finding))
+    if found.unrecorded:
+        click.echo(
+            f"Note: no record holds a hash of {len(found.unrecorded)} files, the first is {found.unrecorded[0]}", err=True
+        )
+    if found.note:
+        click.echo(found.note)
+    if found.uncommitted:
+        named = ", ".join(found.uncommitted[:3]) + (", ..." if len(found.uncommitted) > 3 else "")
+        click.echo(
+            f"Note: dvc.lock is not what HEAD holds of {named}; once it is committed, nobody can change it and a file together "
+            "unnoticed",
+            err=True,
+        )
+    wrong = len({finding.path for finding in found.findings})
+    click.echo(f"{found.files} files, {found.size / 2**20:.1f} MiB: {f'{wrong} wrong' if wrong else 'all as recorded'}")
+    return not found.findings
+
+
+def _show(found: Verification, as_json: bool) -> bool:
+    from dataclasses import asdict
+
+    if as_json:
+        click.echo(json.dumps({"holds": found.holds, **asdict(found)}, indent=2, sort_keys=True, ensure_ascii=False))
+        return found.holds
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    differing = [comparison for comparison in found.comparisons if not comparison.equal]
+    for comparison in sorted(differing, key=lambda c: c.holds)[:_WORST]:
+        told = ", ".join(f"{name} {_number(value)}" for name, value in comparison.measured.items())
+        said = comparison.problem or "within the tolerance"
+        click.echo(f"{comparison.path}: {said}{f' ({told})' if told else ''}")
+    if len(differing) > _WORST:
+        click.echo(f"... and {len(differing) - _WORST} more; --json lists them")
+    beyond = sum(not comparison.holds for comparison in differing)
+    equal = len(found.comparisons) - len(differing)
+    click.echo(
+        f"iteration {found.k}: {equal} of {len(found.comparisons)} files byte-equal, "
+        f"{len(differing) - beyond} within the tolerance, {beyond} beyond it"
+    )
+    return found.holds
+
+
+def _number(value: float | int | None) -> str:
+    return "equal" if value is None else f"{value:.4g}"

@@ -1,0 +1,74 @@
+"""Let a process die with the one that started it, so that killing a run leaves nothing behind that writes on."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it ends, now too; other systems have no such request."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _orphaned():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """A command that runs `command` in a process that dies with the one that starts it; this package must be on its path.
+
+    Popen's preexec_fn would do it too, but Python forks for that, and a Ctrl-C that arrives in the fork is lost.
+    """
+    return [sys.executable, "-m", "pipeline.core.process", *command]
+
+
+def _orphaned() -> bool:
+    """Whether the parent ended before the request: a process that adopts others is not in their group.
+
+    The first process of a group is no judge of that: a shell, or a server, has given it a group of its own.
+    """
+    if os.getpgrp() == os.getpid():
+        return False
+    try:
+        return os.getpgid(os.getppid()) != os.getpgrp()
+    except ProcessLookupError:
+        return True
+
+
+def lock_holder(root: Path) -> str | None:
+    """ "PID 123 (dvc repro)": the process that holds the lock of the DVC project at `root`; None where none does."""
+    try:
+        pid = int((root / ".dvc/tmp/lock").read_text(encoding="utf-8", errors="replace"))
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except (OSError, ValueError):
+        return None
+    names = [Path(word).name if place < 2 else word for place, word in enumerate(words) if word]
+    return f"PID {pid} ({' '.join(names[:8])})" if pid != os.getpid() else None
+
+
+def devices_of(device: str, processes: int) -> list[str]:
+    """A device for each process: device 0, 1, ... where they have numbers. Raises UserError when there are too few."""
+    if processes == 1 or device == "cpu":
+        return [device] * processes
+    if ":" in device:
+        raise UserError(f"--device {device} is one device, and --processes {processes} needs several; leave the number away")
+    import torch
+
+    found = torch.accelerator.device_count()
+    if processes > found:
+        raise UserError(f"--processes {processes} needs as many devices, and there are {found}; set it to at most {found}")
+    return [f"{device}:{number}" for number in range(processes)]
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    os.execvp(sys.argv[1], sys.argv[1:])

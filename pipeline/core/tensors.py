@@ -1,0 +1,107 @@
+"""Safetensors files: equal tensors give equal bytes.
+
+The layout is decided here: the library orders metadata at random, and holds all data twice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import whole_file
+from pipeline.core.guards import refused_weights
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class Shape(NamedTuple):
+    """What a safetensors header says of a tensor besides its place."""
+
+    dtype: torch.dtype
+    sides: Sequence[int]
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> dict[torch.dtype, str]:
+    """The format's names, in the order in which the library writes them: the widest first, so that all are aligned."""
+    import torch
+
+    return {
+        torch.uint64: "U64", torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.uint32: "U32",
+        torch.int32: "I32", torch.bfloat16: "BF16", torch.float16: "F16", torch.uint16: "U16", torch.int16: "I16",
+        torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2", torch.int8: "I8", torch.uint8: "U8",
+        torch.bool: "BOOL",
+    }  # fmt: skip
+
+
+def layout(shapes: Mapping[str, Shape], metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[str]]:
+    """What comes before the data (the header with its length), and the names in the order in which their data follow."""
+    kinds = list(_kinds())
+    order = sorted(shapes, key=lambda name: (kinds.index(shapes[name].dtype), name))
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name in order:
+        dtype, sides = shapes[name]
+        start, end = end, end + math.prod(sides) * dtype.itemsize
+        header[name] = {"data_offsets": [start, end], "dtype": _kinds()[dtype], "shape": list(sides)}
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text, order
+
+
+def raw(tensor: torch.Tensor) -> memoryview:
+    """A tensor's bytes in row-major order, without a copy where it is contiguous and on the CPU."""
+    import torch
+
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write safetensors canonically, without holding the data a second time."""
+    start, order = layout({name: Shape(tensor.dtype, tensor.shape) for name, tensor in tensors.items()}, metadata)
+    with whole_file(path) as file:
+        file.write(start)
+        for name in order:
+            file.write(raw(tensors[name]))
+
+
+def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises UserError when it is missing, damaged or lacks a tensor."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise refused_weights(path, error) from error
+    if missing := sorted(set(required) - tensors.keys()):
+        raise UserError(f"{path} has no tensor {', '.join(missing)}; restore it with 'dvc checkout' or make it again")
+    return tensors, metadata
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """One tensor of a safetensors file. Raises UserError when the file is missing or damaged, or lacks the tensor."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
+    try:
+        with safe_open(path, framework="np") as file:
+            names = set(file.keys())
+            array: np.ndarray | None = file.get_tensor(name) if name in names else None
+    except (SafetensorError, OSError, TypeError) as error:
+        raise refused_weights(path, error) from error
+    if array is None:
+        raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
+    return array

@@ -1,0 +1,90 @@
+"""Which files of a repository or folder a chain needs: configs, tokenizers, and weights as safetensors, once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from pipeline.core.errors import UserError
+from pipeline.core.guards import PICKLE_SUFFIXES
+
+PIPELINE_PARTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
+WEIGHTED_PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
+_TEXT = frozenset({".json", ".txt"})
+_INDEX = "model_index.json"
+
+
+def wanted(files: Collection[str], name: str, variant: str | None = None) -> dict[str, str]:
+    """{file: name in our layout} of what a model needs; weights of a `variant` ("fp16") get the plain names.
+
+    `files` are paths below the model's folder, `name` is what sentences call it. Weights that exist only as fp16 are
+    taken; those that exist only as pickles are refused. Raises UserError.
+    """
+    parts = [part for part in PIPELINE_PARTS if any(file.startswith(f"{part}/") for file in files)]
+    alone = _INDEX not in files and "unet/config.json" not in files
+    if alone and "config.json" not in files:
+        raise UserError(_no_layout(files, name))
+    chosen = {} if alone or _INDEX not in files else {_INDEX: _INDEX}
+    for part in ("",) if alone else parts:
+        inside = {file for file in files if PurePosixPath(file).parent.as_posix() == (part or ".")}
+        chosen |= {file: file for file in inside if _is_text(file)}
+        if alone or part in WEIGHTED_PARTS:
+            chosen |= _weights(inside, f"{name}: {part}" if part else name, variant)
+    return dict(sorted(chosen.items()))
+
+
+def is_weights(file: str) -> bool:
+    return file.endswith(".safetensors")
+
+
+def _is_text(file: str) -> bool:
+    """Configs and vocabularies; an index of shards comes with its weights."""
+    path = PurePosixPath(file)
+    return path.suffix in _TEXT and ".index." not in path.name
+
+
+def _weights(inside: Collection[str], name: str, variant: str | None) -> dict[str, str]:
+    """One set of safetensors among a part's files: plain, or of a variant under the plain name."""
+    for choice in (variant,) if variant else (None, "fp16"):
+        if found := _one_set(inside, choice):
+            return found
+    pickles = sorted(PurePosixPath(file).name for file in inside if PurePosixPath(file).suffix in PICKLE_SUFFIXES)
+    if variant and _weights_exist(inside):
+        raise UserError(f"{name} has no weights of the variant {variant}; leave --variant out")
+    if pickles:
+        raise UserError(
+            f"{name} has its weights only as a pickle ({pickles[0]}), which can run any code when it is opened; "
+            "choose a repository or revision with safetensors"
+        )
+    raise UserError(f"{name} has no weights as safetensors; choose another repository or revision")
+
+
+def _weights_exist(inside: Collection[str]) -> bool:
+    return any(_one_set(inside, choice) for choice in (None, "fp16"))
+
+
+def _one_set(inside: Collection[str], variant: str | None) -> dict[str, str]:
+    """The single file or the shards with their index; shards of a variant are left alone, as their index names them."""
+    mark = f".{variant}" if variant else ""
+    for stem in ("diffusion_pytorch_model", "model"):
+        for file in inside:
+            path = PurePosixPath(file)
+            if path.name == f"{stem}{mark}.safetensors":
+                return {file: path.with_name(f"{stem}.safetensors").as_posix()}
+        shard = re.compile(rf"{stem}-\d{{5}}-of-\d{{5}}\.safetensors|{stem}\.safetensors\.index\.json")
+        shards = {file: file for file in inside if shard.fullmatch(PurePosixPath(file).name)}
+        if shards and not variant:
+            return shards
+    return {}
+
+
+def _no_layout(files: Collection[str], name: str) -> str:
+    single = sorted(file for file in files if is_weights(file))
+    other = sorted({file.partition("/")[0] for file in files if file.endswith("/config.json")})
+    if single and not other:
+        return (
+            f"{name} is not in diffusers layout, but has {single[0]}; download that file, and give it to 'redifine base fetch'"
+        )
+    what = f" (it has {', '.join(other)})" if other else ""
+    return f"{name} is no Stable Diffusion 1.x or SDXL in diffusers layout{what}; choose another repository"

@@ -1,0 +1,207 @@
+"""Bring a model here once: from the hub, a folder or a single file, into models/base/NAME with a record of every hash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.chain.model_names import FOLDER
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.files import free_bytes, replacing_folder, sha256_file
+from pipeline.core.json_files import read_json, write_json
+from pipeline.inputs.base_models import hub
+from pipeline.inputs.base_models.architecture import Architecture, Config, published, require_model
+from pipeline.inputs.base_models.choose import is_weights, wanted
+from pipeline.inputs.base_models.header import read_header, single_file_kind
+from pipeline.inputs.base_models.names import Hub, Local, folder_name, understand
+from pipeline.inputs.base_models.record import FILE, read_record, write_record
+from pipeline.inputs.base_models.vocabulary import find_vocabulary
+from pipeline.inputs.base_models.whole import faults, missing_texts
+
+_SPARE_BYTES = 200_000_000
+_LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
+"""What Stable Diffusion's pipelines may have and a chain never runs; model_index.json is told that it is not there."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A model's folder and record; `was_here`: nothing had to be done."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    was_here: bool = False
+
+
+def fetch(
+    text: str, root: Path, name: str | None = None, revision: str | None = None, variant: str | None = None,
+    tokenizer: Path | None = None, configs: Mapping[str, Config] | None = None,
+) -> Fetched:  # fmt: skip
+    """Bring the model that `text` names to `root`/models/base/`name`, all of it or nothing.
+
+    `configs` replace the published ones for a single file, which has none. What is there already stays: a model of the hub
+    from the same source; else UserError. Raises UserError, too, that says what is wrong with the source.
+    """
+    source = understand(text, revision)
+    target = root / FOLDER / folder_name(source, name)
+    if isinstance(source, Hub):
+        return _from_hub(source, target, variant, Layout(root).scratch / "base")
+    if source.path.is_dir():
+        return _from_folder(source, target, variant)
+    return _from_file(source, target, root, tokenizer, configs)
+
+
+def _from_hub(source: Hub, target: Path, variant: str | None, scratch: Path) -> Fetched:
+    """Configs first: what is no Stable Diffusion is refused before gigabytes of weights come."""
+    wish = {"repository": source.repository, "requested": source.revision or "default branch", "variant": variant}
+    if here := _already_here(target, wish):
+        return here
+    remote = hub.look_up(source.repository, source.revision)
+    chosen = wanted(remote.files, source.repository, variant)
+    partial = scratch / f"{target.name}-{remote.commit[:12]}"
+    hub.download(remote, [file for file in chosen if not is_weights(file)], partial)
+    kind = require_model(partial, source.repository)
+    _refuse_half(missing_texts(partial, kind), source.repository, kind)
+    _require_published(source, remote, chosen)
+    _require_space(remote, chosen, partial)
+    hub.download(remote, chosen, partial)
+    _require_whole(remote, chosen, partial)
+    with replacing_folder(target) as folder:
+        for file, name in chosen.items():
+            _bring(partial / file, folder / name, _link)
+        _refuse_half(faults(folder, kind), source.repository, kind)
+        record = _finish(folder, chosen, target.name, kind.kind, wish | {"revision": remote.commit}, remote.licence)
+    shutil.rmtree(partial, ignore_errors=True)
+    return Fetched(target, record)
+
+
+def _already_here(target: Path, wish: Mapping[str, Any]) -> Fetched | None:
+    """The model at `target` when it is the wished one. Raises UserError when it is another, or half of one."""
+    if not target.exists():
+        return None
+    record = read_record(target)
+    if record is None:
+        raise UserError(f"{target} is there without a record ({FILE}); move it away, or give another --name")
+    if any(record["source"].get(key) != value for key, value in wish.items()):
+        described = ", ".join(f"{key} {value}" for key, value in sorted(record["source"].items()) if value)
+        raise UserError(f"{target} holds another model ({described}); name another folder with --name, or remove this one")
+    lost = [path for path, row in record["files"].items() if _size(target / path) != row["bytes"]]
+    if lost:
+        raise UserError(f"{target / lost[0]} is gone or of another size; remove {target}, and fetch it again")
+    return Fetched(target, record, was_here=True)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _require_space(remote: hub.Remote, chosen: Mapping[str, str], partial: Path) -> None:
+    needed = sum(remote.files[file].size for file in chosen if _size(partial / file) != remote.files[file].size)
+    free = free_bytes(partial)
+    if needed + _SPARE_BYTES > free:
+        raise UserError(
+            f"{remote.repository} needs {needed / 1e9:.1f} GB, and {partial.parent} has {free / 1e9:.1f} GB free; make room"
+        )
+
+
+def _require_published(source: Hub, remote: hub.Remote, chosen: Mapping[str, str]) -> None:
+    """Raise UserError when the hub lists other weights at the catalogue's commit than were published."""
+    known = source.entry.sha256 if source.entry and source.entry.revision == source.revision else {}
+    for file in chosen:
+        if file in known and remote.files[file].sha256 != known[file]:
+            raise UserError(
+                f"{file} is not the one that {source.repository} published (its sha256 must be {known[file]}); "
+                f"do not use {hub.endpoint() or 'this hub'}"
+            )
+
+
+def _require_whole(remote: hub.Remote, chosen: Mapping[str, str], partial: Path) -> None:
+    """Raise UserError for a file that is not what the hub lists; the file goes, so that the next fetch brings it anew."""
+    for file in chosen:
+        path = partial / file
+        if not path.is_file() or not remote.files[file].is_content_of(path):
+            path.unlink(missing_ok=True)
+            raise UserError(f"{file} of {remote.repository} arrived damaged (its hash is wrong); run again: only it is fetched")
+
+
+def _from_folder(source: Local, target: Path, variant: str | None) -> Fetched:
+    """Adopt a diffusers folder of one's own: a copy, so that later changes to the original cannot reach a chain."""
+    wish = {"folder": source.path.resolve().name, "variant": variant}
+    files = [path.relative_to(source.path).as_posix() for path in source.path.rglob("*") if path.is_file()]
+    chosen = wanted(files, str(source.path), variant)
+    kind = require_model(source.path, str(source.path))
+    _refuse_half(missing_texts(source.path, kind), str(source.path), kind)
+    for file in chosen:
+        if is_weights(file):
+            read_header(source.path / file)
+    if target.exists():
+        raise UserError(f"{target} is there already; name another folder with --name, or remove this one")
+    with replacing_folder(target) as folder:
+        for file, name in chosen.items():
+            _bring(source.path / file, folder / name, shutil.copyfile)
+        _refuse_half(faults(folder, kind), str(source.path), kind)
+        record = _finish(folder, chosen, target.name, kind.kind, wish, None)
+    return Fetched(target, record)
+
+
+def _refuse_half(lacks: Sequence[str], name: str, kind: Architecture) -> None:
+    """Raise UserError for the first of the faults of the source `name`, which is not a whole model of its kind."""
+    if lacks:
+        raise UserError(f"{name} is not the whole of {kind.what}: {lacks[0]}; complete it, or name another")
+
+
+def _bring(source: Path, target: Path, how: Callable[[Path, Path], object]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    how(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name; a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _finish(
+    folder: Path, chosen: Mapping[str, str], name: str, kind: str, source: Mapping[str, Any], licence: str | None
+) -> dict[str, Any]:
+    """Make model_index.json agree with what is there, and write the record."""
+    if (folder / "model_index.json").is_file():
+        _without_left_out(folder / "model_index.json")
+    renamed = {target: file for file, target in chosen.items() if file != target}
+    return write_record(folder, name, kind, {**source, "renamed": renamed} if renamed else source, licence)
+
+
+def _without_left_out(path: Path) -> None:
+    index = read_json(path)
+    for part in _LEFT_OUT:
+        if part in index:
+            index[part] = [None, None]
+    write_json(path, index)
+
+
+def _from_file(
+    source: Local, target: Path, root: Path, tokenizer: Path | None, configs: Mapping[str, Config] | None
+) -> Fetched:
+    """Convert a single-file checkpoint. Its configs are the published ones, for it has none of its own."""
+    file = source.path
+    tensors = read_header(file)
+    kind = single_file_kind(file, tensors)
+    wish = {"file": file.name, "sha256": sha256_file(file)}
+    if here := _already_here(target, wish):
+        return here
+    chosen = configs or published("sdxl" if kind == "sdxl" else "sd1")
+    lent, texts = (None, None) if kind == "vae" else find_vocabulary(root, tokenizer, chosen["text_encoder"]["vocab_size"])
+    if (free := free_bytes(target)) < file.stat().st_size + _SPARE_BYTES:
+        raise UserError(f"{target} needs {file.stat().st_size / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free; make room")
+    from pipeline.inputs.base_models.single import convert
+
+    with replacing_folder(target) as folder:
+        convert(file, folder, kind, chosen, texts)
+        record = write_record(folder, target.name, kind, wish | ({"tokenizer": lent} if lent else {}), None)
+    return Fetched(target, record)

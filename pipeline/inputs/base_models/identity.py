@@ -1,0 +1,102 @@
+"""Which files M_0 is made of, and their hashes; imports no model code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_bytes, sha256_file
+from pipeline.core.guards import no_model, refuse_pickles
+from pipeline.core.json_files import read_json
+from pipeline.inputs.base_models.record import FILE as RECORD
+from pipeline.inputs.base_models.record import origin
+
+PARTS = ("tokenizer", "text_encoder", "vae", "unet")
+SECOND_PARTS = ("tokenizer_2", "text_encoder_2")
+"""What Stable Diffusion XL has beside these."""
+
+
+def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
+    """{path below the model's folder: sha256} of every file that M_0 is made of; empty when the model has none.
+
+    Raises UserError when there is no such folder, the model has some of its parts but not all, `vae` names no folder with
+    files, or weights are pickles.
+    """
+    folder = Path(model)
+    extended = any((folder / part).exists() for part in SECOND_PARTS)
+    parts = [part for part in (*PARTS, *(SECOND_PARTS if extended else ())) if not (part == "vae" and vae)]
+    refuse_pickles(folder, parts)
+    if not folder.is_dir():
+        raise no_model(model)
+    found = {f"{part}/{name}": digest for part in parts for name, digest in _hashes(folder / part).items()}
+    missing = [part for part in parts if not any(name.startswith(f"{part}/") for name in found)]
+    if found and missing:
+        raise UserError(f"{model} has no files in {', '.join(missing)}, so it is no whole Stable Diffusion; fetch it again")
+    return found | vae_files(Path(vae)) if vae else found
+
+
+def vae_files(vae: Path) -> dict[str, str]:
+    """{path in the model: sha256} of the files of another VAE, which stands in for the model's own.
+
+    Raises UserError when there are none, and for pickles.
+    """
+    refuse_pickles(vae)
+    # Not the record of a fetched VAE: it names the source, and the same weights must be the same M_0.
+    found = {f"vae/{name}": digest for name, digest in _hashes(vae).items() if name != RECORD}
+    if not found:
+        raise UserError(
+            f"vae (params.yaml) names {vae}, where there are no files; bring one with 'redifine base fetch', or set vae: null"
+        )
+    return found
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def origins(model: str | Path, vae: str | Path | None, files: Mapping[str, str]) -> dict[str, Any]:
+    """{"model": ..., "vae": ...} of those that were fetched: repository and commit, or file; with their licence.
+
+    `files` are `base_files`' hashes. Raises UserError when a file is not the one that was fetched.
+    """
+    own = {name: digest for name, digest in files.items() if not (vae and name.startswith("vae/"))}
+    other = {name.removeprefix("vae/"): digest for name, digest in files.items() if name not in own}
+    found = {"model": origin(Path(model), own), "vae": origin(Path(vae), other) if vae else None}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def base_hash(files: dict[str, str]) -> str:
+    """One hash for M_0 from the hashes of its files."""
+    return sha256_bytes("\n".join(f"{name} {digest}" for name, digest in sorted(files.items())).encode())
+
+
+def require_recorded(record: Path, model: str | Path, vae: str | Path | None = None) -> str:
+    """M_0's hash, as `record` (models/M_0/base.json) has it.
+
+    Raises UserError that names the folder whose files are no longer those that M_0 was recorded from.
+    """
+    recorded: dict[str, Any] = read_json(record, {"sha256": str})
+    files = base_files(model, vae)
+    if files and base_hash(files) != recorded["sha256"]:
+        if vae and _without_vae(files) == _without_vae(recorded.get("files", {})):
+            raise another_vae(vae, record)
+        advice = "restore its files, or run 'dvc repro' to start from the new ones"
+        raise UserError(f"{model} is not the model that {record} records; {advice}")
+    return str(recorded["sha256"])
+
+
+def _without_vae(files: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in files.items() if not name.startswith("vae/")}
+
+
+def another_vae(vae: str | Path, record: Path) -> UserError:
+    """Why a chain cannot go on with other files in the folder `vae`.
+
+    DVC does not run `prepare` again for them: a dependency in dvc.yaml must be a path, and the setting may be null.
+    """
+    return UserError(
+        f"{vae} is not the VAE that {record} records; restore its files, "
+        "or run 'dvc repro --force prepare' to go on from the new ones"
+    )

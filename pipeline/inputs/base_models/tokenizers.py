@@ -1,0 +1,60 @@
+"""CLIP's tokenizers of a base model: laid out for sd-scripts, or written from a vocabulary for a single-file checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing_folder, sha256_bytes, sha256_file
+
+SD_SCRIPTS_NAMES: Mapping[str, str] = {
+    "tokenizer": "openai_clip-vit-large-patch14",
+    "tokenizer_2": "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k",
+}
+"""Part of the model -> the folder in `tokenizer_cache_dir` where sd-scripts looks for it (hub ids, / as _)."""
+
+VOCABULARY, MERGES = "vocab.json", "merges.txt"
+
+
+def laid_out(model: Path, scratch: Path) -> Path:
+    """Where `lay_out` puts the tokenizers of `model`: a folder below `scratch`, named by their content.
+
+    Raises UserError when the model has no tokenizer that CLIPTokenizer reads.
+    """
+    return scratch / "tokenizer" / sha256_bytes("".join(_hashes(model)).encode())[:12]
+
+
+def lay_out(model: Path, scratch: Path) -> Path:
+    """Copy the tokenizer of a Stable Diffusion, or both of SDXL, to where sd-scripts finds them without a hub.
+
+    Returns the folder to give as `tokenizer_cache_dir`: `scratch`/tokenizer/HASH. What is there already stays.
+    Raises UserError when the model has no tokenizer that CLIPTokenizer reads.
+    """
+    target = laid_out(model, scratch)
+    if not target.is_dir():
+        with replacing_folder(target) as folder:
+            for part in _parts(model):
+                shutil.copytree(model / part, folder / SD_SCRIPTS_NAMES[part])
+    return target
+
+
+def _parts(model: Path) -> list[str]:
+    """The model's tokenizers that are there and whole."""
+    found = [part for part in SD_SCRIPTS_NAMES if part == "tokenizer" or (model / part).exists()]
+    for part in found:
+        require_vocabulary(model / part)
+    return found
+
+
+def _hashes(model: Path) -> list[str]:
+    files = [(part, path) for part in _parts(model) for path in sorted((model / part).rglob("*")) if path.is_file()]
+    return [f"{part}/{path.relative_to(model / part).as_posix()} {sha256_file(path)}\n" for part, path in files]
+
+
+def require_vocabulary(folder: Path) -> None:
+    """Raise UserError unless `folder` holds vocab.json and merges.txt, which CLIPTokenizer and sd-scripts read."""
+    missing = [name for name in (VOCABULARY, MERGES) if not (folder / name).is_file()]
+    if missing:
+        raise UserError(f"{folder} has no {' and no '.join(missing)}, so it is no CLIP tokenizer; fetch the model again")

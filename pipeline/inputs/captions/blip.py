@@ -1,0 +1,80 @@
+"""BLIP (Li et al. 2022) through transformers: pictures -> sentences of a length window."""
+
+from __future__ import annotations
+
+import pipeline.core.compat  # noqa: F401  (before transformers)
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from transformers import BlipForConditionalGeneration, BlipProcessor, LogitsProcessorList
+
+from pipeline.core.errors import UserError
+from pipeline.diffusion.deterministic import exact
+from pipeline.inputs.captions.length import LengthWindow, word_tables
+from pipeline.inputs.captions.rules import Window
+
+PROMPT = "a picture of"
+"""What BLIP was trained to go on from; no part of the caption."""
+
+BEAMS = 3
+_TOKENS_PER_WORD = 3
+_NO_REPEAT = 3
+"""No three words twice: beams that must fill 50 words would else go round in circles."""
+
+
+class Blip:
+    """A captioning BLIP on one device, in float32. Deterministic: beam search, no random numbers."""
+
+    def __init__(self, model: BlipForConditionalGeneration, processor: BlipProcessor, device: str) -> None:
+        self._model = model.to(device).eval()
+        self._processor = processor
+        self._device = device
+        self._begins, self._continues = (
+            table.to(device) for table in word_tables(processor.tokenizer, model.config.text_config.vocab_size)
+        )
+        ids = processor.tokenizer(PROMPT, add_special_tokens=False).input_ids
+        self._prompt = torch.tensor([[model.config.text_config.bos_token_id, *ids]], device=device)
+
+    @torch.inference_mode()
+    def caption(self, images: Sequence[Image.Image], window: Window) -> list[str]:
+        """RGB pictures -> one line of text each, as long as `window` says."""
+        pixels = self._processor(images=list(images), return_tensors="pt").pixel_values.to(self._device)
+        before, end = self._prompt.shape[1], self._model.config.text_config.sep_token_id
+        length = LengthWindow(window, self._begins, self._continues, end, before)
+        # BLIP's own generate drops the last token of what it is given, and puts BOS first.
+        start = torch.nn.functional.pad(self._prompt, (0, 1), value=end).repeat(len(images), 1)
+        with exact():
+            ids = self._model.generate(
+                pixel_values=pixels,
+                input_ids=start,
+                num_beams=BEAMS,
+                do_sample=False,
+                no_repeat_ngram_size=_NO_REPEAT,
+                max_new_tokens=_TOKENS_PER_WORD * window.most,
+                logits_processor=LogitsProcessorList([length]),
+            )
+        return [tidy(text) for text in self._processor.batch_decode(ids[:, before:], skip_special_tokens=True)]
+
+
+def load_blip(folder: Path, device: str) -> Blip:
+    """A BLIP from a local folder in transformers' layout (Salesforce/blip-image-captioning-large). Raises UserError."""
+    if not folder.is_dir():
+        raise UserError(f"--blip {folder} is no folder; fetch Salesforce/blip-image-captioning-large there (docs/datasets.md)")
+    try:
+        processor = BlipProcessor.from_pretrained(str(folder), local_files_only=True, use_fast=False)
+        model = BlipForConditionalGeneration.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"cannot load a BLIP from {folder}: {reason}; fetch it again (safetensors)") from error
+    return Blip(model, processor, device)
+
+
+def tidy(text: str) -> str:
+    """Decoded word pieces -> a line as people write it: no blank before a comma or inside "it's" and "t-shirt"."""
+    text = re.sub(r"\s+([,.;:!?])", r"\1", text)
+    return " ".join(re.sub(r"(?<=\w)\s*(['-])\s*(?=\w)", r"\1", text).split()).strip(" ,.")

@@ -1,0 +1,108 @@
+"""A page to proof-read captions: picture, caption, tokens, and where each number of 75-token windows would cut it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.inputs.captions.parts import Parts
+from pipeline.inputs.datasets.pictures import open_picture
+
+LIMITS = (75, 150, 225)
+"""Tokens that one, two and three windows hold (max_token_length)."""
+
+_THUMBNAIL = 192
+_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One caption as the page shows it."""
+
+    name: str
+    picture: str
+    """A data: URL."""
+    segments: tuple[str, ...]
+    """The caption cut where LIMITS cut it: what fits 75, then 150, then 225 tokens, and what fits none."""
+    tokens: int | None
+    by_hand: bool
+
+    @property
+    def needs(self) -> int | None:
+        """The smallest limit that holds all; None when none does, or tokens were not counted."""
+        return next((limit for limit in LIMITS if self.tokens is not None and self.tokens <= limit), None)
+
+
+def write_sheet(
+    path: Path, title: str, folder: Path, rows: Sequence[Parts], captions: dict[str, str], count: Callable[[str], int] | None
+) -> None:
+    """Write the page; `count` gives a text's tokens, None leaves them out. The same captions give the same bytes."""
+    entries = [
+        Entry(
+            row.name,
+            _thumbnail(folder / row.file),
+            cut(captions[row.name], count) if count else (captions[row.name],),
+            count(captions[row.name]) if count else None,
+            captions[row.name] != row.caption,
+        )
+        for row in rows
+        if row.name in captions
+    ]
+    write_text(path, _render(title, entries, counted=count is not None))
+
+
+def _render(title: str, entries: list[Entry], counted: bool) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    over = {limit: sum(entry.tokens is not None and entry.tokens > limit for entry in entries) for limit in LIMITS}
+    return page.get_template("sheet.html.j2").render(title=title, entries=entries, over=over, limits=LIMITS, counted=counted)
+
+
+def cut(caption: str, count: Callable[[str], int]) -> tuple[str, ...]:
+    """A caption in four pieces, the later ones often empty, at the words where it passes each of LIMITS.
+
+    CLIP's byte pairs never reach over a blank, so the tokens of the words add up to those of the caption.
+    """
+    words = caption.split(" ")
+    reached = list(accumulate(count(word) for word in words))
+    places = [0, *(bisect_right(reached, limit) for limit in LIMITS), len(words)]
+    return tuple(" ".join(words[first:last]) for first, last in pairwise(places))
+
+
+def clip_counter(folder: Path) -> Callable[[str], int]:
+    """Tokens of a text by the CLIPTokenizer in `folder`, without BOS and EOS. Raises UserError when it cannot be loaded."""
+    import pipeline.core.compat  # noqa: F401  (before transformers)
+
+    from transformers import CLIPTokenizer
+
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"cannot load a CLIP tokenizer from {folder}; name its folder with --tokenizer") from error
+
+    @lru_cache(maxsize=65536)
+    def count(text: str) -> int:
+        return len(tokenizer.tokenize(text))
+
+    return count
+
+
+def _thumbnail(path: Path) -> str:
+    """A small JPEG of the picture as a data: URL."""
+    picture = open_picture(path)
+    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,92 @@
+"""A raw data set -> a folder of pictures with captions beside them and parts.jsonl, which `dataset: folder` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.core.progress import Progress
+from pipeline.inputs.captions import ask, overrides, owners, parts
+from pipeline.inputs.captions.job import Captioner, Job, Model, Outcome, TagsPictures
+from pipeline.inputs.captions.overrides import Override
+from pipeline.inputs.captions.parts import Parts
+from pipeline.inputs.captions.placing import place_captions, place_picture, row_of
+from pipeline.inputs.captions.writing import make_captions, write_captions
+from pipeline.inputs.datasets.items import refuse
+from pipeline.inputs.datasets.layouts.files import Table
+from pipeline.inputs.datasets.pictures import SUFFIXES
+from pipeline.inputs.datasets.select import Chosen, choose, expected
+
+
+def run(job: Job, blip: Model[Captioner] | None, tagger: Model[TagsPictures] | None) -> Outcome:
+    """Make the folder; parts that are there already, of the same file and model, are not asked for again.
+
+    Raises UserError for a problem when `job.strict`: of a raw file before anything is written, of a caption that was made
+    before any caption is. Raises it, too, when no picture is left, and when a model that the rule needs is not given.
+    """
+    if job.in_place and job.size:
+        raise UserError(f"--size would change the pictures of {job.raw} itself; name another folder with --out")
+    table = overrides.read(job.overrides) if job.overrides else None
+    old = parts.load(job.out)
+    chosen, outcome = _choose(job, old.values())
+    corrections = _corrections(job, table, outcome, chosen)
+    outcome.rows = [row_of(job, one, old.get(one.item.name)) for one in chosen]
+    texts = owners.find(job, chosen, outcome, corrections)
+    _list(job, outcome)
+    _refuse_other_pictures(job, outcome)
+    settled = {name for name, cells in corrections.items() if "caption" in cells}
+    settled |= set() if job.overwrite else texts.owned.keys()
+    questions = ask.plan(job, outcome.rows, blip, tagger, settled, corrections)
+    for one, row in zip(chosen, outcome.rows, strict=True):
+        place_picture(job, one, row, old.get(row.name))
+    place_captions(job, texts.owned)
+    ask.ask(job, outcome, questions)
+    made = make_captions(job, outcome, texts, corrections)
+    parts.save(job.out, outcome.rows)
+    _list(job, outcome)
+    write_captions(job, outcome, made, texts)
+    return outcome
+
+
+def _choose(job: Job, old: Iterable[Parts]) -> tuple[list[Chosen], Outcome]:
+    found = job.dataset.read(job.raw)
+    with Progress("pictures", expected(found, job.count)) as progress:
+        chosen, problems = choose(found, job.count, job.seed, (row.sha256 for row in old), progress.advance)
+    return chosen, Outcome(problems=problems, notes=list(found.notes))
+
+
+def _corrections(job: Job, table: Table | None, outcome: Outcome, chosen: Iterable[Chosen]) -> dict[str, Override]:
+    if table is None or job.overrides is None:
+        return {}
+    corrections, problems = overrides.of_pictures(table, job.overrides.name, (one.item.name for one in chosen))
+    outcome.problems += problems
+    return corrections
+
+
+def _list(job: Job, outcome: Outcome) -> None:
+    """Write all problems to the log, which goes when there are none; with `strict` they are an error."""
+    if job.log is not None and (outcome.problems or job.log.is_file()):
+        lines = [*outcome.notes, *(str(problem) for problem in sorted(outcome.problems))]
+        if outcome.problems:
+            write_text(job.log, "".join(f"{line}\n" for line in lines))
+        else:
+            job.log.unlink()
+    if job.strict:
+        refuse(outcome.problems, job.raw, job.log)
+
+
+def _refuse_other_pictures(job: Job, outcome: Outcome) -> None:
+    """Raise UserError when no picture is left, or the folder holds others: D_0 would silently have them too."""
+    if not outcome.rows:
+        listed = "; ".join(str(problem) for problem in outcome.problems[:5])
+        raise UserError(f"{job.raw} has no usable picture of {job.dataset.name}: {listed or 'it is empty'}")
+    if job.in_place or not job.out.is_dir():
+        return
+    wanted = {row.name for row in outcome.rows}
+    others = sorted(p.name for p in job.out.iterdir() if p.suffix.lower() in SUFFIXES and p.stem not in wanted)
+    if others:
+        raise UserError(
+            f"{job.out} holds {len(others)} pictures that are not of this selection ({others[0]}, ...); "
+            "remove them, or name another folder with --out"
+        )

@@ -1,0 +1,133 @@
+"""A data set of the Hugging Face hub, or a folder in one of its layouts -> pictures, captions and where they are from."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import replacing_folder, sha256_file, write_bytes, write_text
+from pipeline.core.guards import fault_of_text
+from pipeline.core.json_files import write_json
+from pipeline.inputs.datasets.items import Problem, refuse
+from pipeline.inputs.datasets.pictures import BrokenPicture, open_picture
+from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, Row, of_split, read_rows
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+SOURCE = "source.json"
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"BM": ".bmp"}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A data set on this machine; `commit` and `source` are None for a folder of the user's own."""
+
+    folder: Path
+    source: str | None = None
+    commit: str | None = None
+
+
+def fetch(
+    source: str,
+    out: Path,
+    revision: str | None = None,
+    split: str = "train",
+    image: str | None = None,
+    caption: str | None = None,
+    strict: bool = False,
+    endpoint: str | None = None,
+) -> tuple[int, list[Problem]]:
+    """Write the pictures of `source` (OWNER/NAME of the hub, or a folder) with .txt captions and source.json into `out`.
+
+    Returns the number of pictures, and what is wrong with single rows: those without picture are left out. Raises
+    UserError when `out` holds something, nothing can be had, and with `strict` for any problem; then `out` is not written.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"{out} is not empty; name another folder with --out, or remove it first")
+    columns = Columns(image, caption)
+    raw = Raw(Path(source)) if Path(source).is_dir() else download(source, revision, split, endpoint)
+    rows = read_rows(raw.folder, split, columns)
+    with replacing_folder(out) as folder:
+        count, problems = write_pictures(rows, folder, with_captions=caption != "")
+        if strict:
+            refuse(problems, raw.folder)
+        if not count:
+            listed = "; ".join(str(problem) for problem in problems[:5])
+            raise UserError(f"{source} has no usable picture in its split {split}: {listed or 'it is empty'}")
+        write_json(folder / SOURCE, _record(raw, split, columns))
+    return count, problems
+
+
+def download(source: str, revision: str | None, split: str, endpoint: str | None = None) -> Raw:
+    """The files of one commit that can be read, from the hub or its cache. Raises UserError when they cannot be had."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        return _download(HfApi(endpoint=endpoint), source, revision, split)
+    except HFValidationError as error:
+        raise UserError(f"{source!r} is neither a folder nor OWNER/NAME of a data set on the hub") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "no answer"
+        raise UserError(
+            f"the hub does not give the data set {source}, revision {revision or 'main'} (status {status}); "
+            "check both names, or log in with 'hf auth login' if it asks for consent"
+        ) from error
+    except (OfflineModeIsEnabled, OSError) as error:
+        raise UserError(
+            f"the hub cannot be reached for {source} ({type(error).__name__}); run again with a connection, "
+            "or name a folder that holds the data set"
+        ) from error
+
+
+def _download(api: HfApi, source: str, revision: str | None, split: str) -> Raw:
+    info = api.dataset_info(source, revision=revision)
+    names = [sibling.rfilename for sibling in info.siblings or []]
+    tables = of_split([Path(name) for name in names if name.endswith(".parquet")], Path(), split)
+    wanted = [glob.escape(table.as_posix()) for table in tables] or [f"*{suffix}" for suffix in READ_SUFFIXES]
+    folder = api.snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=wanted)
+    return Raw(Path(folder), source, info.sha)
+
+
+def write_pictures(rows: Iterable[Row], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:
+    """Write 00000.png, 00000.txt, ... with the files' own bytes; returns how many pictures, and what is wrong with rows."""
+    problems: list[Problem] = []
+    count = 0
+    for row in rows:
+        if row.fault:
+            problems.append(Problem(row.label, row.fault))
+            continue
+        path = folder / f"{count:05d}{_suffix(row.content)}"
+        write_bytes(path, row.content)
+        try:
+            open_picture(path)
+        except BrokenPicture as reason:
+            path.unlink()
+            problems.append(Problem(row.label, str(reason) if row.content else "has no picture"))
+            continue
+        count += 1
+        text = " ".join(row.caption.split())
+        fault = fault_of_text(text)
+        if text and not fault:
+            write_text(path.with_suffix(".txt"), text + "\n")
+        elif with_captions:
+            problems.append(Problem(row.label, f"has a caption that holds {fault}" if fault else "has no caption"))
+    return count, problems
+
+
+def _suffix(content: bytes) -> str:
+    """By the first bytes, because tables have no file names; .png for what is none of them, and will not open."""
+    return next((suffix for start, suffix in _SUFFIXES.items() if content.startswith(start)), ".png")
+
+
+def _record(raw: Raw, split: str, columns: Columns) -> dict[str, object]:
+    """Where the pictures are from: id, commit, split, columns, and the hash of every file that was read or could be."""
+    files = sorted(path for path in raw.folder.rglob("*") if path.is_file() and PurePosixPath(path).suffix in READ_SUFFIXES)
+    hashes = {path.relative_to(raw.folder).as_posix(): sha256_file(path) for path in files}
+    return {"id": raw.source, "commit": raw.commit, "split": split, "image": columns.image, "caption": columns.caption,
+            "files": hashes}  # fmt: skip

@@ -1,0 +1,54 @@
+"""What every layout gives: pictures with what their owner says of them, and problems by file name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.core.errors import UserError, printable
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of a raw set; `name` is its file name in the folder that is made of it, without suffix."""
+
+    name: str
+    path: Path
+    title: str = ""
+    """What is on the picture by name: Bulbasaur."""
+    species: str = ""
+    description: str = ""
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong with one file; the file is left out, or lacks something, and the rest goes on."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.file)} {self.reason}"
+
+
+@dataclass
+class Found:
+    """A raw folder as its layout reads it."""
+
+    items: list[Item] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was left out on purpose."""
+
+
+def refuse(problems: Iterable[Problem], where: Path, log: Path | None = None) -> None:
+    """Raise UserError with the list, shortened, when there is any problem; `log` is the file that has all of it."""
+    listed = sorted(problems)
+    if listed:
+        more = f"; and {len(listed) - _SHOWN} more{f' (all are in {log})' if log else ''}" if len(listed) > _SHOWN else ""
+        shown = "; ".join(str(problem) for problem in listed[:_SHOWN])
+        raise UserError(f"{where} has {len(listed)} problem(s), mend them or leave out --strict: {shown}{more}")

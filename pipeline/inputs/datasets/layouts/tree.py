@@ -1,0 +1,50 @@
+"""Pictures without any order but their names: Kumapi (at any depth below the folder) and a folder of one's own (flat)."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+from pipeline.inputs.datasets.items import Found, Item, Problem
+from pipeline.inputs.datasets.layouts.files import home, pictures
+
+
+def read_flat(folder: Path) -> Found:
+    """Pictures directly in `folder`; two of one name but for the suffix are a problem, because they would share a caption."""
+    found = Found()
+    _add(found, [(path.stem, path) for path in pictures(home(folder, ("",)), found.problems)])
+    return found
+
+
+def read_deep(folder: Path) -> Found:
+    """Pictures at any depth; a picture's name is its path below `folder` with dashes."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; name the one that holds the raw data set (docs/datasets.md shows its tree)")
+    found, named = Found(), []
+    for place in sorted([folder, *(path for path in folder.rglob("*") if path.is_dir() and "__MACOSX" not in path.parts)]):
+        for path in pictures(place, found.problems):
+            named.append(("-".join(path.relative_to(folder).with_suffix("").parts), path))
+    if not named:
+        raise UserError(f"{folder} holds no picture at any depth; unpack the data set there (docs/datasets.md)")
+    _add(found, named)
+    return found
+
+
+def _add(found: Found, named: list[tuple[str, Path]]) -> None:
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for name, path in named:
+        by_name[name].append(path)
+    for name in sorted(by_name, key=_numbers_by_value):
+        first, *others = by_name[name]
+        found.items.append(Item(name, first))
+        found.problems += [
+            Problem(other.name, f"has the name of {first.name}, and would share its caption") for other in others
+        ]
+
+
+def _numbers_by_value(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts 2 before 10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]

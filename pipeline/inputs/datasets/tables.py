@@ -1,0 +1,185 @@
+"""A data set in the hub's layouts -> rows of picture and caption: parquet tables, or pictures with metadata or .txt beside."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import read_text
+from pipeline.core.guards import is_inner_path
+from pipeline.inputs.datasets.layouts.files import is_picture, read_table
+from pipeline.inputs.datasets.pictures import SUFFIXES
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_IMAGE_NAMES = ("image", "img", "picture")
+_CAPTION_NAMES = ("text", "caption", "prompt", "description", "en_text")
+_METADATA = ("metadata.jsonl", "metadata.csv")
+_SPLITS = ("train", "validation", "valid", "val", "dev", "test")
+_UNSAID = "train"
+"""The split of a data set that names none, as on the hub."""
+_BATCH = 64
+READ_SUFFIXES = (".parquet", *sorted(SUFFIXES), ".jsonl", ".csv", ".txt")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture as its file's bytes, its caption ("" without one), and where it stands."""
+
+    label: str
+    content: bytes
+    caption: str
+    fault: str = ""
+    """Why it is left out, where that is known without opening it."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns are read, as asked for: None is found by type and name, "" is none."""
+
+    image: str | None = None
+    caption: str | None = None
+
+
+def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[Row]:
+    """Rows in the order of files and tables. Raises UserError when the folder has no layout that is known, or no such split."""
+    tables = of_split(_below(folder, ".parquet"), folder, split)
+    if tables:
+        return (row for table in tables for row in _table_rows(table, table.relative_to(folder).as_posix(), columns))
+    listed = [path for name in _METADATA for path in sorted(folder.rglob(name))]
+    if listed:
+        return _listed_rows(folder, listed, split, columns)
+    pictures = of_split(sorted(path for path in folder.rglob("*") if is_picture(path)), folder, split)
+    if not pictures:
+        raise UserError(
+            f"{folder} holds neither parquet tables nor pictures; unpack its archives, and name the folder instead of the id"
+        )
+    return (Row(path.name, path.read_bytes(), _text_beside(path)) for path in pictures)
+
+
+def of_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
+    """Those of `paths` whose name or folder says `split`; all of them are the split train when none says any.
+
+    Raises UserError for another split than there is.
+    """
+    said = {path: _split_of(path.relative_to(folder).as_posix(), (split, *_SPLITS)) for path in paths}
+    known = sorted({name for name in said.values() if name}) or [_UNSAID]
+    if paths and split not in known:
+        raise UserError(f"{folder} has no split {split!r}; it has {', '.join(known)}: name one with --split")
+    return [path for path in paths if said[path] == split] if any(said.values()) else list(paths)
+
+
+def _split_of(path: str, names: Iterable[str]) -> str | None:
+    return next((name for name in names if re.search(rf"(?:^|[/_.-]){re.escape(name)}(?:[/_.-]|$)", path)), None)
+
+
+def _below(folder: Path, suffix: str) -> list[Path]:
+    return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
+
+
+def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[Row]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError("tables of the hub need pyarrow: pip install pyarrow==26.0.1, then run again") from error
+    try:
+        table = pyarrow.parquet.ParquetFile(path)
+        image, caption = _columns_of(table.schema_arrow, label, columns)
+        wanted, number = [image, *([caption] if caption else [])], 0
+        for batch in table.iter_batches(batch_size=_BATCH, columns=wanted):
+            for row in batch.to_pylist():
+                yield Row(f"{label}, row {number}", _picture_bytes(row[image]), _first_text(row[caption] if caption else ""))
+                number += 1
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path} cannot be read as a parquet table; fetch it again") from error
+
+
+def _columns_of(schema: pyarrow.Schema, label: str, columns: Columns) -> tuple[str, str]:
+    """The column of the pictures and that of the captions, "" for none."""
+    holding = [field.name for field in schema if _may_hold_pictures(field.type)]
+    image = columns.image or _pick(holding, _IMAGE_NAMES) or (holding[0] if len(holding) == 1 else None)
+    if image is None or image not in holding:
+        raise UserError(
+            f"{label} has no column of pictures {image or ''} among {', '.join(schema.names)}; name it with --image"
+        )
+    caption = _pick(schema.names, _CAPTION_NAMES) if columns.caption is None else columns.caption
+    if caption is None or (caption and caption not in schema.names):
+        what = f"no column {caption}" if caption else "no column that is known to hold captions"
+        raise UserError(f"{label} has {what} among {', '.join(schema.names)}; name one with --caption, or '' for none")
+    return image, caption
+
+
+def _may_hold_pictures(kind: pyarrow.DataType) -> bool:
+    """Whether a column is of bytes, or of the hub's pictures: {bytes, path}."""
+    from pyarrow import types
+
+    binary = types.is_binary(kind) or types.is_large_binary(kind)
+    return binary or (types.is_struct(kind) and any(kind.field(i).name == "bytes" for i in range(kind.num_fields)))
+
+
+def _pick(names: Iterable[str], known: Iterable[str]) -> str | None:
+    present = {name.lower(): name for name in names}
+    return next((present[name] for name in known if name in present), None)
+
+
+def _picture_bytes(value: Any) -> bytes:
+    """b"" where the table has no picture, or only the path of one on another machine."""
+    content = value.get("bytes") if isinstance(value, Mapping) else value
+    return content or b""
+
+
+def _first_text(value: Any) -> str:
+    """A caption, or the first of several."""
+    first = (value[0] if value else "") if isinstance(value, list) else value
+    return str(first or "")
+
+
+def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[Row]:
+    """Rows of the split in metadata.jsonl and metadata.csv, then the pictures that no row of theirs names.
+
+    Raises UserError for a table of another form, or without the split.
+    """
+    listed = [pair for path in tables for pair in _metadata(path, columns)]
+    places = set(of_split(list(dict.fromkeys(picture.parent for picture, _ in listed)), folder, split))
+    for picture, row in listed:
+        if picture.parent in places:
+            yield Row(row.label, picture.read_bytes() if picture.is_file() else b"", row.caption)
+    named = {picture for picture, _ in listed}
+    for path in sorted(folder.rglob("*")):
+        label = path.relative_to(folder)
+        if is_picture(path) and path not in named and _split_of(label.parent.as_posix(), _SPLITS) in (split, None):
+            yield Row(label.as_posix(), b"", "", "has no row in the metadata")
+
+
+def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, Row]]:
+    """Each picture that a table names by file_name, relative to it, and its row without the picture's bytes."""
+    for number, row in enumerate(_json_rows(path) if path.suffix == ".jsonl" else read_table(path)):
+        name = str(row.get("file_name", ""))
+        if not is_inner_path(name):
+            raise UserError(f"{path}, row {number} must have file_name, a path below its folder, got {name!r}")
+        column = _pick(row, _CAPTION_NAMES) if columns.caption is None else columns.caption
+        if column is None or (column and column not in row):
+            raise UserError(f"{path} has no column of captions among {', '.join(row)}; name one with --caption, or '' for none")
+        yield path.parent / name, Row(name, b"", _first_text(row[column]) if column else "")
+
+
+def _json_rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows = [json.loads(line) for line in read_text(path).split("\n") if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON lines ({error}); fetch it again") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path} must hold an object a line; fetch it again")
+    return rows
+
+
+def _text_beside(path: Path) -> str:
+    text = path.with_suffix(".txt")
+    return text.read_text(encoding="utf-8-sig", errors="replace") if text.is_file() else ""

@@ -1,0 +1,75 @@
+"""The .txt captions beside pictures: which there are, what they say, and what a chain would refuse of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import printable
+from pipeline.core.guards import fault_of_text
+from pipeline.inputs.datasets.items import Problem
+
+LONGEST_CAPTION = 5_000
+"""Characters. A text encoder reads 225 tokens at most; what is longer than this is no caption."""
+
+_TOO_LONG = f"is longer than the {LONGEST_CAPTION:,} characters that a caption may have"
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a caption's file says, on one line; `fault` is why that is no caption, "" for nothing."""
+
+    path: Path
+    text: str = ""
+    fault: str = ""
+
+
+def read_text(path: Path) -> Text:
+    """The caption in a file; an empty one is no fault, for a model may fill it."""
+    if not path.is_file():
+        return Text(path, fault="is no plain file, so it is no caption")
+    try:
+        if path.stat().st_size > 4 * LONGEST_CAPTION:
+            return Text(path, fault=_TOO_LONG)
+        text = " ".join(path.read_text(encoding="utf-8-sig").split())
+    except UnicodeDecodeError:
+        return Text(path, fault="cannot be read as UTF-8 text")
+    except OSError as error:
+        return Text(path, fault=f"cannot be read: {error.strerror}")
+    return Text(path, text, fault_of_caption(text))
+
+
+def fault_of_caption(text: str) -> str:
+    """Why a chain would not take a caption, "" when it would, or when it is empty."""
+    fault = fault_of_text(text)
+    return f"holds {fault}" if fault else _TOO_LONG if len(text) > LONGEST_CAPTION else ""
+
+
+def wrong(pictures: Iterable[Path]) -> list[Problem]:
+    """What a chain would refuse of the captions beside pictures; none is missing, for a model may write it."""
+    found, problems = beside({path.as_posix(): path for path in pictures})
+    return problems + [Problem(text.path.name, text.fault) for text in found.values() if text.fault]
+
+
+def beside(pictures: Mapping[str, Path]) -> tuple[dict[str, Text], list[Problem]]:
+    """{name: picture} -> {name: the caption beside it}, where there is one, and which other captions do not count."""
+    folders = {folder: _text_files(folder) for folder in {path.parent for path in pictures.values()}}
+    found, problems = {}, []
+    for name, path in pictures.items():
+        if paths := folders[path.parent].get(path.stem):
+            first, *others = paths
+            found[name] = read_text(first)
+            reason = f"is another caption of {printable(path.name)}, for which {printable(first.name)} counts"
+            problems += [Problem(other.name, reason) for other in others]
+    return found, problems
+
+
+def _text_files(folder: Path) -> dict[str, list[Path]]:
+    """{name without suffix: its .txt files in order of name}, whatever the case of the suffix: a.TXT is a caption of a.png."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() == ".txt":
+            found[path.stem].append(path)
+    return dict(found)

@@ -1,0 +1,1 @@
+"""Measures of an image set: pure functions of features or pixels."""

@@ -1,0 +1,118 @@
+"""A lineage as a W3C PROV document: entities (files), activities (stages), agents (software)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.provenance.lineage.ancestry import inputs
+from pipeline.provenance.lineage.graph import Lineage
+
+if TYPE_CHECKING:
+    from prov.model import ProvDocument
+
+    from pipeline.provenance.lineage.origin import Origin, Stray
+    from pipeline.provenance.lineage.recording import Code
+
+PREFIX, NAMESPACE = "chain", "urn:redifine:chain:"
+CODE, TRAINER = f"{PREFIX}:software/redifine", f"{PREFIX}:software/sd-scripts"
+
+_SAID = ("file", "prompt_index", "image_index", "prompt", "seed", "sha256")
+
+
+def provenance(lineage: Lineage, stray: Stray | None = None, origin: Origin | None = None) -> ProvDocument:
+    """`lineage` and, when the question was about a `stray` file, that file as a part of where it belongs."""
+    from prov.model import ProvDocument
+
+    document = ProvDocument()
+    document.add_namespace(PREFIX, NAMESPACE)
+    _agents(document, lineage)
+    for path, item in sorted(lineage.items.items()):
+        document.entity(_name(path), _attributes({"md5": item.md5, "run": lineage.run} | _record(lineage, path), _type(path)))
+    for stage in lineage.stages:
+        name = _name(stage.name)
+        document.activity(name, None, None, _attributes({"command": stage.command, **stage.params}))
+        document.wasAssociatedWith(name, CODE)
+        if stage.name.startswith("train@") and lineage.software.sd_scripts:
+            document.wasAssociatedWith(name, TRAINER)
+        for item in inputs(stage):
+            document.used(name, _name(item.path))
+        for item in stage.outs:
+            document.wasGeneratedBy(_name(item.path), name)
+    if stray is not None and origin is not None:
+        _add_stray(document, stray, origin)
+    return document
+
+
+def to_json(document: ProvDocument) -> str:
+    """PROV-JSON, keys sorted."""
+    return json.dumps(json.loads(document.serialize(format="json") or "{}"), indent=2, sort_keys=True, ensure_ascii=False)
+
+
+def _agents(document: ProvDocument, lineage: Lineage) -> None:
+    software = lineage.software
+    facts: dict[str, Any] = _version(software.code) | {
+        "library": [f"{n} {v}" for n, v in software.libraries.items()],
+    }
+    if software.machines:
+        facts["machine"] = list(software.machines)
+    document.agent(CODE, _attributes(facts, "prov:SoftwareAgent"))
+    if software.sd_scripts:
+        document.agent(TRAINER, _attributes({"commit": list(software.sd_scripts)}, "prov:SoftwareAgent"))
+
+
+def _version(code: Code) -> dict[str, Any]:
+    """The commit that first recorded the target; where none has, that, and HEAD. `changed`: modules that it holds otherwise."""
+    found: dict[str, Any] = {"commit": code.commit or ("not committed yet" if code.head else "unknown")}
+    found |= {"name": code.name, "head": code.head}
+    return found | ({"changed": list(code.changed)} if code.changed else {})
+
+
+def _add_stray(document: ProvDocument, stray: Stray, origin: Origin) -> None:
+    """An image is a member of its D_k, a LoRA a part of its M_k; what was only drawn there is derived from it."""
+    name = _name(f"file/{stray.path.name}")
+    row = {key: origin.row[key] for key in _SAID if key in origin.row}
+    document.entity(name, _attributes({**row, "sha256": stray.sha256}))
+    if origin.exact:
+        document.hadMember(_name(origin.target), name)
+    else:
+        document.wasDerivedFrom(name, _name(origin.target))
+
+
+def _record(lineage: Lineage, path: str) -> dict[str, Any]:
+    """lineage.json of an M_k, base.json of M_0; the list of M_0's files is left to base.json itself."""
+    for name in ("lineage.json", "base.json"):
+        if (found := lineage.records.get(f"{path}/{name}")) is not None:
+            return {key: value for key, value in found.items() if not isinstance(value, dict)}
+    return {}
+
+
+def _type(path: str) -> str | None:
+    return "prov:Collection" if path.startswith(("data/D_", "models/")) else None
+
+
+def _name(path: str) -> str:
+    return f"{PREFIX}:{path}"
+
+
+def _attributes(values: Mapping[str, Any], kind: str | None = None) -> list[tuple[str, Any]]:
+    """PROV's literals: text, numbers, truth values; a list is several values of one attribute; None is left out."""
+    found: list[tuple[str, Any]] = [("prov:type", _qualified(kind))] if kind else []
+    for key, value in values.items():
+        found += [(f"{PREFIX}:{key}", _literal(each)) for each in _each(value) if each is not None]
+    return found
+
+
+def _each(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _literal(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value, sort_keys=True)
+
+
+def _qualified(kind: str) -> Any:
+    from prov.constants import PROV
+
+    return PROV[kind.partition(":")[2]]

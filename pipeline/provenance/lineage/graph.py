@@ -1,0 +1,102 @@
+"""The stages and files that led to one output of a run, and the software that made it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.provenance.lineage.ancestry import ancestors, inputs
+from pipeline.provenance.lineage.recording import Code, code_of
+from pipeline.provenance.lineage.sources import Run
+from pipeline.provenance.verify.records import LINEAGE
+from pipeline.versioning.dvc_lock import FILE, Item, Stage
+
+_LAYOUT = Layout()
+_PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)", re.MULTILINE)
+_PINS = Path("requirements.lock")
+
+
+@dataclass(frozen=True)
+class Software:
+    """What ran the stages."""
+
+    code: Code
+    sd_scripts: tuple[str, ...]
+    """Commits of sd-scripts that trained the models; none for the builtin trainer."""
+    machines: tuple[str, ...]
+    """What the models were trained on: "NVIDIA A100, torch 2.13.0"."""
+    libraries: dict[str, str]
+    """{name: pinned version}"""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What led to `target`, a path of the run."""
+
+    run: str
+    target: str
+    stages: tuple[Stage, ...]
+    """First what ran first."""
+    records: dict[str, dict[str, Any]]
+    """{path: content} of lineage.json of each M_k and of M_0's base.json, as far as they are here."""
+    software: Software
+
+    @property
+    def items(self) -> dict[str, Item]:
+        """Every file and folder in it, by path; code left out."""
+        return {item.path: item for stage in self.stages for item in (*inputs(stage), *stage.outs)}
+
+
+def trace(run: Run, target: str, root: Path) -> Lineage:
+    """Follow `target`, an output of the run, back to where the chain starts. Raises UserError when no stage wrote it."""
+    stages = ancestors(run.stages, target)
+    md5 = run.md5(target)
+    if not stages or md5 is None:
+        raise UserError(f"{FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
+    records = _records(run, stages)
+    code = code_of(root, target, md5, {stage.name: stage for stage in stages})
+    return Lineage(run.name, target, tuple(stages), records, _software(run, code, records))
+
+
+def _software(run: Run, code: Code, records: Mapping[str, Mapping[str, Any]]) -> Software:
+    trained = {record.get("sd_scripts_commit") for record in records.values()} - {None}
+    machines = {_machine(record["made_on"]) for record in records.values() if isinstance(record.get("made_on"), dict)}
+    return Software(code, tuple(sorted(map(str, trained))), tuple(sorted(machines)), _libraries(run))
+
+
+def _machine(made_on: Mapping[str, Any]) -> str:
+    libraries = [f"{name} {found}" for name, found in made_on.items() if name != "device"]
+    return ", ".join([str(made_on.get("device")), *sorted(libraries)])
+
+
+def _records(run: Run, stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for item in (item for stage in stages for item in stage.outs if item.path.startswith("models/M_")):
+        base = item.path == _LAYOUT.model(0).as_posix()
+        path = _LAYOUT.base_record() if base else Path(item.path) / LINEAGE
+        content = _optional(run, path)
+        if content is not None:
+            found[path.as_posix()] = content
+    return found
+
+
+def _optional(run: Run, path: Path) -> dict[str, Any] | None:
+    """A JSON mapping of the run; None where it is not at hand: dvc.lock's hash of it is still there."""
+    try:
+        value = json.loads(run.files.read(path))
+    except (UserError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _libraries(run: Run) -> dict[str, str]:
+    try:
+        return dict(_PIN.findall(run.files.read(_PINS).decode(errors="replace")))
+    except UserError:
+        return {}

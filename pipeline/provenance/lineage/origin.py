@@ -1,0 +1,156 @@
+"""Find the run and the iteration that a stray image or LoRA belongs to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pipeline.chain.paths import Layout, iterations
+from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_file
+from pipeline.provenance.lineage.sources import WORKSPACE, Run, other_runs, work_tree
+from pipeline.provenance.verify.findings import printable
+from pipeline.provenance.verify.records import LINEAGE
+
+_LAYOUT = Layout()
+_IMAGES, _WEIGHTS = (".png",), (".safetensors",)
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A file from anywhere, and what it says about itself."""
+
+    path: Path
+    sha256: str
+    says: dict[str, str] = field(default_factory=dict)
+    """Fields of a PNG's "parameters" text, or a LoRA's metadata."""
+
+    @property
+    def model_sha256(self) -> str | None:
+        """The LoRA that drew the image, or the LoRA itself."""
+        return self.says.get("Lora sha256") if self.path.suffix.lower() in _IMAGES else self.sha256
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a stray file belongs."""
+
+    run: Run
+    target: str
+    """The output that it is a part of, or was drawn with: data/D_k or models/M_k."""
+    exact: bool
+    """Whether its bytes are recorded there; else its own words led here."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """The image's row of the manifest."""
+
+
+def read_stray(path: Path) -> Stray:
+    """Raises UserError for a file that is missing, damaged, or neither a PNG nor a safetensors file."""
+    if not path.is_file():
+        shards = sorted(path.parent.glob("*.tar")) if path.suffix.lower() in _IMAGES else []
+        where = f"unpack it with 'tar -xf' from one of the {len(shards)} tar shards beside it, or " if shards else ""
+        raise UserError(f"there is no file {path}; {where}name an iteration K, a .png or a .safetensors file")
+    if path.suffix.lower() in _IMAGES:
+        says = _image_text(path)
+    elif path.suffix.lower() in _WEIGHTS:
+        says = _metadata(path)
+    else:
+        raise UserError(f"{path} is neither a .png nor a .safetensors file; name an image or a LoRA, or an iteration K")
+    return Stray(path, sha256_file(path), says)
+
+
+def _image_text(path: Path) -> dict[str, str]:
+    from PIL import Image, UnidentifiedImageError
+
+    from pipeline.sample.png import KEY, parse_parameters
+
+    try:
+        with Image.open(path) as image:
+            text = image.info.get(KEY)
+        return parse_parameters(text) if isinstance(text, str) else {}
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is damaged or no image; fetch it again") from error
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}); fetch it again") from error
+
+
+def find(stray: Stray, root: Path) -> list[Origin]:
+    """The work tree's place for it, else every run's of Git and DVC; by its bytes, else by what it says about itself.
+
+    Raises UserError when no run has it.
+    """
+    guesses: list[Origin] = []
+    exact: list[Origin] = []
+    seen: set[tuple[str, str | None]] = set()
+    for run in chain([work_tree(root)], other_runs(root)):
+        for origin in _in_run(stray, run, seen):
+            (exact if origin.exact else guesses).append(origin)
+        if exact and run.name == WORKSPACE:
+            break
+    if not exact and not guesses:
+        raise UserError(
+            f"{stray.path} belongs to no run that is known here{_own_words(stray)}; 'redifine ls' fetches the records of others"
+        )
+    return exact or guesses[:1]
+
+
+def _in_run(stray: Stray, run: Run, seen: set[tuple[str, str | None]]) -> Iterator[Origin]:
+    """Places in one run; folders with a hash that was `seen` in an earlier run are not read again."""
+    image = stray.path.suffix.lower() in _IMAGES
+    for k in _iterations(stray, run):
+        images, model = _LAYOUT.images(k).as_posix(), _LAYOUT.model(k).as_posix()
+        if image and _is_new(run, images, seen):
+            yield from (Origin(run, images, True, row) for row in _rows(run, k) if row.get("sha256") == stray.sha256)
+        if k and stray.model_sha256 and _is_new(run, model, seen) and _lora_sha256(run, k) == stray.model_sha256:
+            drawn = image and stray.says.get("Iteration") == str(k)
+            yield Origin(run, images if drawn else model, not image)
+
+
+def _is_new(run: Run, path: str, seen: set[tuple[str, str | None]]) -> bool:
+    place = (path, run.md5(path))
+    if place[1] is not None and place in seen:
+        return False
+    seen.add(place)
+    return True
+
+
+def _iterations(stray: Stray, run: Run) -> list[int]:
+    """Iterations to look at: the one that the file says it is of, where it says so."""
+    there = iterations(item.path + "/" for stage in run.stages.values() for item in stage.outs)
+    said = stray.says.get("Iteration") or stray.says.get("ss_output_name", "").removeprefix("M_")
+    return [k for k in there if str(k) == said] if said.isascii() and said.isdigit() else there
+
+
+def _rows(run: Run, k: int) -> list[dict[str, Any]]:
+    try:
+        lines = run.files.read(_LAYOUT.manifest(k)).decode().split("\n")
+        return [row for line in lines if line and isinstance(row := json.loads(line), dict)]
+    except (UserError, ValueError):
+        return []
+
+
+def _lora_sha256(run: Run, k: int) -> str | None:
+    try:
+        value = json.loads(run.files.read(_LAYOUT.model(k) / LINEAGE))
+    except (UserError, ValueError):
+        return None
+    return value.get("lora_sha256") if isinstance(value, dict) else None
+
+
+def _own_words(stray: Stray) -> str:
+    """What it says about itself, for a message."""
+    wanted = ("Iteration", "Model", "Lora hashes", "Seed", "ss_output_name", "ss_sd_model_name")
+    said = ", ".join(f"{name} {stray.says[name]}" for name in wanted if name in stray.says)
+    return f" (it says: {printable(said)})" if said else ", and says nothing about itself"

@@ -1,0 +1,113 @@
+"""A lineage as a tree to read: one branch for each iteration, the last one first, down to where the chain starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.provenance.lineage.ancestry import inputs
+from pipeline.provenance.lineage.graph import Lineage
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from pipeline.provenance.lineage.origin import Origin, Stray
+    from pipeline.provenance.lineage.recording import Code
+    from pipeline.versioning.dvc_lock import Stage
+
+_SHORT = 12
+_WORTH_SAYING = {
+    "prepare": ("seed", "dataset", "prompts", "resolution", "model"),
+    "curate": ("training_set",),
+    "train": ("seed", "trainer", "start_from", "condition_drop", "rank", "unet_lr", "text_encoder_lr"),
+    "sample": ("seed", "cfg", "schedule", "steps", "images_per_prompt"),
+}
+_LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
+
+
+def draw(lineage: Lineage, stray: Stray | None = None, origin: Origin | None = None) -> Tree:
+    """`stray`, when the question was about a file, and where it belongs."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(_title(lineage, stray, origin)))
+    if origin is not None and origin.row:
+        tree.add(Text(_image(origin.row)))
+    for k, stages in reversed(_by_iteration(lineage).items()):
+        branch = tree.add(Text(f"k = {k}"))
+        for stage in reversed(stages):
+            _add_stage(branch, stage, lineage)
+    _add_software(tree.add(Text("made with")), lineage)
+    return tree
+
+
+def _image(row: Mapping[str, Any]) -> str:
+    """A row of a manifest; real images have no seed."""
+    seed = "" if row.get("seed") is None else f" (seed {row['seed']})"
+    return f"image {row.get('image_index')} of prompt {row.get('prompt_index')}: {row.get('prompt')}{seed}"
+
+
+def _title(lineage: Lineage, stray: Stray | None, origin: Origin | None) -> str:
+    place = f"{lineage.target} of {lineage.run}"
+    if stray is None or origin is None:
+        return place
+    if origin.exact:
+        return f"{stray.path.name} is {origin.row['file'] + ' in ' if origin.row else 'the LoRA of '}{place}"
+    return f"{stray.path.name} is not recorded, but says that it comes from {place}"
+
+
+def _by_iteration(lineage: Lineage) -> dict[int, list[Stage]]:
+    """{k: its stages}, k rising; stages without a k belong to 0."""
+    found: dict[int, list[Stage]] = {}
+    for stage in lineage.stages:
+        k = stage.name.partition("@")[2]
+        found.setdefault(int(k) if k else 0, []).append(stage)
+    return dict(sorted(found.items()))
+
+
+def _add_stage(branch: Tree, stage: Stage, lineage: Lineage) -> None:
+    from rich.text import Text
+
+    kind = stage.name.partition("@")[0]
+    told = ", ".join(f"{name} {stage.params[name]}" for name in _WORTH_SAYING.get(kind, ()) if name in stage.params)
+    read = ", ".join(item.path for item in inputs(stage))
+    node = branch.add(Text(f"{stage.name}: {told}" if told else stage.name))
+    for item in stage.outs:
+        node.add(Text(f"-> {item.path}  md5 {item.md5[:_SHORT]}{_record(lineage.records, item.path)}"))
+    if read:
+        node.add(Text(f"<- {read}"))
+
+
+def _record(records: Mapping[str, Mapping[str, Any]], path: str) -> str:
+    """What M_k's own record adds."""
+    if (found := records.get(f"{path}/lineage.json")) is not None:
+        return f"  LoRA sha256 {str(found.get('lora_sha256'))[:_SHORT]}, {found.get('steps')} steps"
+    if (found := records.get(f"{path}/base.json")) is not None:
+        return f"  {found.get('model')}, sha256 {str(found.get('sha256'))[:_SHORT]}"
+    return ""
+
+
+def _add_software(branch: Tree, lineage: Lineage) -> None:
+    from rich.text import Text
+
+    software = lineage.software
+    lines = _code(software.code)
+    lines += [f"sd-scripts: commit {commit}" for commit in software.sd_scripts] or ["sd-scripts: not used (builtin trainer)"]
+    lines += [f"trained on: {machine}" for machine in software.machines]
+    pins = software.libraries
+    pinned = ", ".join(f"{name} {pins[name]}" for name in _LIBRARIES if name in pins)
+    lines.append(f"libraries, as requirements.lock has them: {pinned or 'not recorded'}")
+    for line in lines:
+        branch.add(Text(line))
+
+
+def _code(code: Code) -> list[str]:
+    """Which version of this project it was, and where that is in doubt."""
+    if code.commit:
+        lines = [f"code: commit {code.commit}{f' ({code.name})' if code.name else ''}, the first that records this"]
+    elif code.head:
+        lines = [f"code: not committed yet; HEAD is {code.head}"]
+    else:
+        lines = ["code: commit unknown, the project is not in Git"]
+    place = "the commit" if code.commit else "HEAD" if code.head else "the work tree"
+    return lines + ([f"{place} has another version than ran of: {', '.join(code.changed)}"] if code.changed else [])

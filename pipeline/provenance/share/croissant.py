@@ -1,0 +1,119 @@
+"""croissant.json: the data set in MLCommons' Croissant vocabulary 1.0 (https://mlcommons.org/croissant/1.0), JSON-LD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.provenance.share.formats import SPLIT
+from pipeline.provenance.share.lineage import ancestry
+
+FILE = "croissant.json"
+
+_TERMS = ("citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet", "format",
+          "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
+          "repeated", "replace", "separator", "source", "subField", "transform")  # fmt: skip
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "sc": "https://schema.org/",
+    **{term: f"cr:{term}" for term in _TERMS},
+}
+
+_COLUMNS = {"file_name": "sc:Text", "text": "sc:Text", "prompt_index": "sc:Integer", "image_index": "sc:Integer",
+            "generation": "sc:Integer", "sha256": "sc:Text"}  # fmt: skip
+
+
+def describe(name: str, format_: str, licence: str, lineage: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON-LD of an exported D_k; `hashes` is the sha256 of each file."""
+    k = lineage["generation"]
+    kind = "synthetic" if k else "real"
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": name,
+        "description": f"D_{k} of a Chain of Diffusion: {kind} images with captions. {ancestry(lineage)}",
+        "keywords": ["chain of diffusion", f"generation {k}", kind],
+        "license": licence,
+        "citeAs": "https://arxiv.org/abs/2407.17493",
+        "url": "https://arxiv.org/abs/2407.17493",
+        "version": f"{k}.0.0",
+        **_RESOURCES[format_](hashes),
+    }
+
+
+def _imagefolder(hashes: Mapping[str, str]) -> dict[str, Any]:
+    table = f"{SPLIT}/metadata.jsonl"
+    fields = [_field("captions", column, kind, {"fileObject": {"@id": "metadata"}, "extract": {"column": column}})
+              for column, kind in _COLUMNS.items()]  # fmt: skip
+    return {
+        "distribution": [
+            _file("metadata", table, "application/jsonlines", hashes[table]),
+            _file_set("images", f"{SPLIT}/*.png", "image/png"),
+        ],
+        "recordSet": [_records("captions", fields), _image_records()],
+    }
+
+
+def _kohya(hashes: Mapping[str, str]) -> dict[str, Any]:
+    folder = next(name.partition("/")[0] for name in hashes if name.endswith(".png"))
+    texts = [_field("captions", part, "sc:Text", {"fileSet": {"@id": "texts"}, "extract": {"fileProperty": part}})
+             for part in ("filename", "content")]  # fmt: skip
+    return {
+        "distribution": [
+            _file_set("images", f"{folder}/*.png", "image/png"),
+            _file_set("texts", f"{folder}/*.txt", "text/plain"),
+        ],
+        "recordSet": [_records("captions", texts), _image_records()],
+    }
+
+
+def _webdataset(hashes: Mapping[str, str]) -> dict[str, Any]:
+    shards = sorted(name for name in hashes if name.endswith(".tar"))
+    files = [_file(name, name, "application/x-tar", hashes[name]) for name in shards]
+    inside = {"containedIn": [{"@id": name} for name in shards]}
+    return {
+        "distribution": [*files, {**_file_set("images", "*.png", "image/png"), **inside}],
+        "recordSet": [_image_records()],
+    }
+
+
+_RESOURCES = {"hf-dataset": _imagefolder, "folder": _kohya, "webdataset": _webdataset}
+
+
+def _file(identifier: str, path: str, form: str, sha256: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": identifier,
+        "name": identifier,
+        "contentUrl": path,
+        "encodingFormat": form,
+        "sha256": sha256,
+    }
+
+
+def _file_set(identifier: str, includes: str, form: str) -> dict[str, Any]:
+    return {"@type": "cr:FileSet", "@id": identifier, "name": identifier, "encodingFormat": form, "includes": includes}
+
+
+def _records(identifier: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"@type": "cr:RecordSet", "@id": identifier, "name": identifier, "field": fields}
+
+
+def _image_records() -> dict[str, Any]:
+    kinds = {"filename": "sc:Text", "content": "sc:ImageObject"}
+    fields = [_field("pictures", part, kind, {"fileSet": {"@id": "images"}, "extract": {"fileProperty": part}})
+              for part, kind in kinds.items()]  # fmt: skip
+    return _records("pictures", fields)
+
+
+def _field(records: str, name: str, kind: str, source: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": f"{records}/{name}", "name": name, "dataType": kind, "source": source}

@@ -1,0 +1,74 @@
+"""Where an exported D_k or M_k comes from, as dvc.lock, Git and the metrics have it: the content of its lineage.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.chain.paths import Layout
+from pipeline.core.json_files import read_json
+from pipeline.provenance.lineage.recording import first_recording
+from pipeline.provenance.share.record import Record
+
+
+def read_lineage(root: Path, record: Record, k: int) -> dict[str, Any]:
+    """Generation k, its ancestors D_j and M_j by their DVC hashes, base model, parameters, code commit and metrics.
+
+    Deterministic: no time, no host, no absolute path. Raises UserError when a file of the iteration is missing.
+    """
+    layout = Layout(root)
+    base = read_json(layout.base_record(), {"model": str, "sha256": str})
+    metrics = read_json(layout.metrics(k), {}) if layout.metrics(k).is_file() else {}
+    stages = ["prepare", *(f"{stage}@{k}" for stage in ("curate", "train", "sample") if k)]
+    return {
+        "generation": k,
+        "base_model": {"name": base["model"], "sha256": base["sha256"]},
+        "parameters": record.stage_parameters(*stages),
+        "code_commit": _recording_commit(root, record, k),
+        "data": {f"D_{j}": _hash(record, Layout().images(j)) for j in range(k + 1)},
+        "models": {f"M_{j}": _hash(record, Layout().model(j)) for j in range(1, k + 1)},
+        "metrics": {key: value for key, value in metrics.items() if isinstance(value, int | float)},
+    }
+
+
+def _hash(record: Record, path: Path) -> str | None:
+    found = record.outputs.get(path.as_posix())
+    return found.md5 if found else None
+
+
+def _recording_commit(root: Path, record: Record, k: int) -> str | None:
+    """The commit that first recorded D_k; None before there is one."""
+    md5 = _hash(record, Layout().images(k))
+    found = first_recording(root, Layout().images(k).as_posix(), md5) if md5 else None
+    return found.commit if found else None
+
+
+def ancestry(lineage: Mapping[str, Any]) -> str:
+    """One sentence on how this generation was made."""
+    k = lineage["generation"]
+    if k == 0:
+        return "D_0: the real images that the chain starts from."
+    steps = " -> ".join(f"M_{j} -> D_{j}" for j in range(1, k + 1))
+    base = lineage["base_model"]["name"]
+    return f"D_0 (real images) -> {steps}: {base} finetuned {start(lineage)}on {training_images(lineage)} made M_{k}."
+
+
+def training_images(lineage: Mapping[str, Any]) -> str:
+    """What M_k was finetuned on, in words."""
+    k, parameters = lineage["generation"], lineage["parameters"]
+    policy = parameters.get("training_set", "replace")
+    if policy == "select":
+        return f"images that were selected ({parameters.get('selection')}; pool: {parameters.get('pool')})"
+    if k == 1:
+        return "the real images D_0"
+    synthetic = f"synthetic images of generation {k - 1}"
+    if policy == "mix":
+        return f"{synthetic}, each replaced by its real one with probability {parameters.get('real_fraction')}"
+    return f"the images of all generations up to {k - 1}, the real ones included" if policy == "accumulate" else synthetic
+
+
+def start(lineage: Mapping[str, Any]) -> str:
+    """ "from M_2 on, " where the LoRA went on from the one before, else nothing."""
+    k, previous = lineage["generation"], lineage["parameters"].get("start_from") == "previous"
+    return f"from M_{k - 1} on, " if previous and k > 1 else ""

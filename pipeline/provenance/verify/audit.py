@@ -1,0 +1,165 @@
+"""Audit a whole chain: every file's hash against every record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.chain.paths import iterations
+from pipeline.core.errors import UserError
+from pipeline.provenance.verify import consistency
+from pipeline.provenance.verify.findings import Finding
+from pipeline.provenance.verify.outputs import (
+    Expected,
+    expected_files,
+    extra_findings,
+    file_findings,
+    folder_findings,
+    lock_findings,
+    sound_files,
+)
+from pipeline.provenance.verify.records import LINEAGE, Records, read_records
+from pipeline.provenance.verify.shards import digest_images, shard_findings, shard_of, with_images
+from pipeline.versioning.dvc_lock import FILE, Stage, cache_folder, parse_lock, read_lock, writers
+from pipeline.versioning.fetched import Absent, not_fetched, read_absent
+from pipeline.versioning.git import ask_git
+from pipeline.versioning.hashes import Digest, digest_files, files_below
+from pipeline.versioning.tracked import changed_files
+
+_OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
+            "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
+_SETS_AND_MODELS = ("data/D_", "models/M_")
+_LISTS = (".jsonl", ".json", ".tar", FILE)
+"""Files of which a second finding says more: which line, which key, which caption."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit read and found."""
+
+    findings: tuple[Finding, ...]
+    files: int
+    size: int
+    """Bytes."""
+    unrecorded: tuple[str, ...]
+    """Files of which no record holds a hash."""
+    not_fetched: tuple[str, ...]
+    """Outputs, and files of a set that was fetched in part, that were never here; inputs that are not here."""
+    note: str
+    """What is not fetched, and how to get it, in one line; "" when all is here."""
+    uncommitted: tuple[str, ...]
+    """Stages of which dvc.lock does not hold what Git's HEAD does: who changes both it and a file is not found out."""
+
+
+def audit(root: Path) -> Audit:
+    """Hash every file of the chain below `root`. Raises UserError where there is no chain, or nothing of it was fetched."""
+    stages, damaged = _lock(root)
+    outputs = _outputs(root)
+    if not outputs and not stages:
+        raise UserError(f"{root} holds no chain: no data/, models/M_k or {FILE}; run in the project's folder, or 'dvc pull'")
+    recorded = [item.path for item, _ in writers(stages)]
+    records, unreadable = read_records(root, iterations([*outputs, *(f"{path}/" for path in recorded)]))
+    cache = cache_folder(root) if stages else None
+    absent = read_absent(root, stages, records.base, cache)
+    if absent.outputs and not any(path.startswith(_SETS_AND_MODELS) for path in outputs):
+        raise UserError(f"{root} holds no image set and no model yet; 'redifine get K' fetches an iteration, 'dvc pull' all")
+    expected = expected_files(stages, cache).without(absent)
+    present = list(dict.fromkeys([*outputs, *_inputs(root, expected, records)]))
+    digests = digest_files(root, present)
+    found = [*damaged, *unreadable, *file_findings(expected, digests, present), *folder_findings(expected, digests, root)]
+    found += lock_findings(stages, expected)
+    if stages:
+        found += extra_findings(expected, outputs)
+    shards = shard_of(records)
+    found += own_findings(records, digests, sound_files(expected, digests), stages, shards)
+    found = [finding for finding in found if not (finding.kind == "missing" and _is_absent(finding.path, absent, shards))]
+    known = _recorded(records)
+    unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
+    size = sum(digest.size for digest in digests.values())
+    return Audit(_without_echoes(found), len(digests), size, unrecorded, *_told(recorded, absent), _uncommitted(root, stages))
+
+
+def _lock(root: Path) -> tuple[dict[str, Stage], list[Finding]]:
+    if changed_files(root, FILE).get(FILE) is False:
+        return {}, [Finding(FILE, "missing", "it is not there, and HEAD holds it; 'git checkout dvc.lock' restores it")]
+    try:
+        return read_lock(root), []
+    except UserError as error:
+        return {}, [Finding(FILE, "damaged", str(error))]
+
+
+def _outputs(root: Path) -> list[str]:
+    """Every file in the places where stages write, but for DVC's own .gitignore beside its outputs."""
+    tops = (path.relative_to(root).as_posix() for pattern in _OUTPUTS for path in sorted(root.glob(pattern)))
+    return [path for top in tops for path in files_below(root, top) if not path.endswith("/.gitignore")]
+
+
+def _inputs(root: Path, expected: Expected, records: Records) -> Iterator[str]:
+    """Files that the chain started from: recorded ones that are there, and M_0's."""
+    for path in (*expected.files, *(consistency.base_paths(records.base) if records.base else ())):
+        if (root / path).exists():
+            yield path
+    for folder in expected.folders:
+        yield from files_below(root, folder)
+
+
+def own_findings(
+    records: Records,
+    digests: Mapping[str, Digest],
+    sound: Mapping[str, bool],
+    stages: Mapping[str, Stage],
+    shards: Mapping[str, str],
+) -> Iterator[Finding]:
+    """Whatever the chain's own records, without dvc.lock, tell; `shards` says in which shard an image is."""
+    seeds = {stage.params["seed"] for name, stage in stages.items() if name.startswith("sample@") and "seed" in stage.params}
+    digests, sound = {**digests, **digest_images(records)}, with_images(sound, shards)
+    found = [
+        *consistency.image_findings(records, digests, sound, shards),
+        *consistency.prompt_findings(records, sound),
+        *consistency.row_findings(records, seeds.pop() if len(seeds) == 1 else None),
+        *consistency.model_findings(records, digests, sound),
+    ]
+    yield from found
+    doubted = {finding.path for finding in found} | {path for path, is_sound in sound.items() if not is_sound}
+    yield from shard_findings(records, digests, sound, doubted)
+
+
+def _is_absent(path: str, absent: Absent, shards: Mapping[str, str]) -> bool:
+    """Whether a file, or the shard that an image is in, was never fetched."""
+    return absent.covers(path) or (path in shards and absent.covers(shards[path]))
+
+
+def _told(recorded: Sequence[str], absent: Absent) -> tuple[tuple[str, ...], str]:
+    """What was never fetched, path by path and in one line."""
+    return tuple(sorted(absent.outputs | absent.inputs)), not_fetched(recorded, absent)
+
+
+def _uncommitted(root: Path, stages: Mapping[str, Stage]) -> tuple[str, ...]:
+    if FILE not in changed_files(root, FILE):
+        return ()
+    with suppress(UserError):
+        held = parse_lock(ask_git(root, "show", f"HEAD:./{FILE}") or "")
+        differing = tuple(sorted(name for name in {*stages, *held} if stages.get(name) != held.get(name)))
+        return differing or (FILE,)  # its other lines
+    return ()
+
+
+def _recorded(records: Records) -> set[str]:
+    """Files whose sha256 one of the chain's own records holds."""
+    layout = records.layout
+    images = {f"data/D_{k}/{row['file']}" for k, rows in records.manifests.items() for row in rows}
+    trained = {records.name(path) for k in records.lineages for path in (layout.lora(k), layout.training_set(k))}
+    lists = {records.name(path) for k in records.manifests for path in (layout.manifest(k), layout.model(k) / LINEAGE)}
+    return images | trained | lists | {records.name(layout.prompts), records.name(layout.base_record())}
+
+
+def _without_echoes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each file's first finding, and of lists the further ones too; in the order of their paths."""
+    kept: dict[str, list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        others = kept.setdefault(finding.path, [])
+        if not others or finding.path.endswith(_LISTS):
+            others.append(finding)
+    return tuple(finding for path in sorted(kept) for finding in kept[path])

@@ -1,0 +1,140 @@
+"""Compare the files that are there with the hashes in dvc.lock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.provenance.verify.findings import Finding
+from pipeline.versioning.dvc_lock import FILE, Item, Stage, folder_md5, inputs_of, read_listing, writers
+from pipeline.versioning.fetched import Absent
+from pipeline.versioning.hashes import Digest
+from pipeline.versioning.tracked import changed_files
+
+RESTORE = "delete it, then 'dvc checkout --force' (after 'dvc fetch') restores it, or 'dvc repro' makes it again"
+
+
+@dataclass
+class Expected:
+    """What dvc.lock says that there must be."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """{path: md5}"""
+    folders: dict[str, str] = field(default_factory=dict)
+    """{path: md5 of the list} of folders whose list of files is not at hand."""
+    listed: dict[str, int] = field(default_factory=dict)
+    """{path: number of files} of folders whose files are all in `files`."""
+
+    def add(self, item: Item, cache: Path | None) -> None:
+        if not item.is_folder:
+            self.files[item.path] = item.md5
+            return
+        listing = read_listing(cache, item.md5)
+        if listing is None:
+            self.folders[item.path] = item.md5
+            return
+        self.listed[item.path] = len(listing)
+        self.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
+
+    def without(self, absent: Absent) -> Expected:
+        """What there must be where all that was never fetched is left out."""
+        if not absent.outputs and not absent.inputs:
+            return self
+        files = {path: md5 for path, md5 in self.files.items() if not absent.covers(path)}
+        folders = {path: md5 for path, md5 in self.folders.items() if not absent.covers(path)}
+        listed = {path: count for path, count in self.listed.items() if not absent.covers(path)}
+        return Expected(files, folders, listed)
+
+    def covers(self, path: str) -> bool:
+        return path in self.files or any(path.startswith(f"{folder}/") for folder in self.folders)
+
+
+def expected_files(stages: Mapping[str, Stage], cache: Path | None) -> Expected:
+    """All outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
+    expected = Expected()
+    for item in [*(item for item, _ in writers(stages)), *inputs_of(stages)]:
+        if item.md5:
+            expected.add(item, cache)
+    return expected
+
+
+def lock_findings(stages: Mapping[str, Stage], expected: Expected) -> Iterator[Finding]:
+    """Where dvc.lock has no hash, or its stages do not fit together: one read another content than the other wrote."""
+    outs = {item.path: (item, stage) for item, stage in writers(stages)}
+    for item, stage in outs.values():
+        if not item.md5:
+            yield Finding(FILE, "damaged", f"it has no hash of {item.path}, which {stage.name} wrote; run 'dvc repro'")
+    for stage in stages.values():
+        for item in stage.deps:
+            if item.path in outs:
+                written, writer = outs[item.path][0].md5, outs[item.path][1].name
+            else:
+                written, writer = expected.files.get(item.path, item.md5), "the stage that wrote it"
+            if written != item.md5 and not item.is_code:
+                yield Finding(
+                    FILE, "changed", f"{stage.name} ran with another {item.path} than {writer} left there; run 'dvc repro'"
+                )
+
+
+def file_findings(expected: Expected, digests: Mapping[str, Digest], present: Collection[str]) -> Iterator[Finding]:
+    """Missing, changed and swapped files of those whose hash is at hand; a folder that is gone as a whole counts once."""
+    gone = {folder for folder in expected.listed if not any(path.startswith(f"{folder}/") for path in present)}
+    for folder in gone:
+        yield Finding(folder, "missing", f"the folder with its {expected.listed[folder]} files is not there; {RESTORE}")
+    owner = {md5: path for path, md5 in sorted(expected.files.items(), reverse=True)}
+    for path, md5 in expected.files.items():
+        digest = digests.get(path)
+        if (digest is None or digest.md5 != md5) and not any(path.startswith(f"{folder}/") for folder in gone):
+            yield _wrong(path, digest, path in present, owner)
+
+
+def folder_findings(expected: Expected, digests: Mapping[str, Digest], root: Path) -> Iterator[Finding]:
+    """Folders without a list of their files: named by the files that Git holds otherwise, else as a whole."""
+    for folder, md5 in expected.folders.items():
+        files = _inside(folder, digests)
+        if folder_md5(files) == md5:
+            continue
+        changed = changed_files(root, folder)
+        for path, there in changed.items():
+            yield Finding(
+                path, "changed" if there else "missing", "it is not what Git's HEAD holds; 'git checkout' restores it"
+            )
+        if not changed and files:
+            yield Finding(folder, "changed", f"its files are not those of {FILE}, and no list tells which ones")
+        elif not changed:
+            yield Finding(folder, "missing", f"the folder is not there, or empty; {RESTORE}")
+
+
+def sound_files(expected: Expected, digests: Mapping[str, Digest]) -> dict[str, bool]:
+    """{path: whether it is what dvc.lock records}; files of a folder that is wrong as a whole are left out."""
+    sound = {path: path in digests and digests[path].md5 == md5 for path, md5 in expected.files.items()}
+    for folder, md5 in expected.folders.items():
+        files = _inside(folder, digests)
+        if folder_md5(files) == md5:
+            sound |= {f"{folder}/{name}": True for name in files}
+    return sound
+
+
+def _inside(folder: str, digests: Mapping[str, Digest]) -> dict[str, str]:
+    """{path below a folder: md5}"""
+    start = f"{folder}/"
+    return {path.removeprefix(start): digest.md5 for path, digest in digests.items() if path.startswith(start)}
+
+
+def _wrong(path: str, digest: Digest | None, present: bool, owner: Mapping[str, str]) -> Finding:
+    if digest is None and present:
+        return Finding(path, "damaged", "it cannot be read")
+    if digest is None:
+        return Finding(path, "missing", f"it is not there; {RESTORE}")
+    other = owner.get(digest.md5, path)
+    if other != path:
+        return Finding(path, "swapped", f"it holds the content of {other}; {RESTORE}")
+    return Finding(path, "changed", f"its md5 is not the one in {FILE}; {RESTORE}")
+
+
+def extra_findings(expected: Expected, outputs: Iterable[str]) -> Iterator[Finding]:
+    """Files where the stages write that no stage of dvc.lock wrote."""
+    for path in outputs:
+        if not expected.covers(path):
+            yield Finding(path, "extra", f"no stage in {FILE} wrote it; move it away")

@@ -1,0 +1,90 @@
+"""A scratch copy of the project, in which stages run without touching the work tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.chain import paths
+from pipeline.chain.params import FILE, Params
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
+from pipeline.core.process import tied
+
+_INPUTS = ("data", "models", "features", "metrics")
+_DVC = ("DVC_STAGE", "DVC_ROOT")
+
+
+@contextmanager
+def scratch_project(root: Path, params: Params, made: Collection[str], prompts: Collection[int] = ()) -> Iterator[Path]:
+    """A temporary folder with `params` and links to all that the stages read, but not to what they will have `made`.
+
+    With `prompts`, P has only these, under their own numbers. Raises UserError for a prompt that P has not.
+    """
+    with tempfile.TemporaryDirectory(prefix="redifine-verify-") as name:
+        scratch = Path(name)
+        # JSON is YAML, with the keys of `iterations` quoted.
+        write_json(scratch / FILE, params.model_dump())
+        if prompts:
+            write_jsonl(Layout(scratch).prompts, _chosen(Layout(root), prompts))
+        for path in _inputs(root, params):
+            if path not in made and not (scratch / path).exists():
+                (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+                (scratch / path).symlink_to((root / path).resolve())
+        if (vendored := paths.sd_scripts(root)) is not None:
+            (scratch / "vendor").mkdir()
+            (scratch / "vendor/sd-scripts").symlink_to(vendored.resolve())
+        yield scratch
+
+
+def _inputs(root: Path, params: Params) -> Iterator[str]:
+    """Entries of the folders that stages read, and the paths that params name, relative to the root."""
+    for folder in _INPUTS:
+        if (root / folder).is_dir():
+            yield from (f"{folder}/{path.name}" for path in sorted((root / folder).iterdir()))
+    for path in (params.model, params.vae, params.folder):
+        if path and not Path(path).is_absolute() and (root / path).exists():
+            yield path
+
+
+def _chosen(layout: Layout, prompts: Collection[int]) -> list[dict[str, Any]]:
+    rows = [row for row in read_jsonl(layout.prompts, ("index", "prompt")) if row["index"] in prompts]
+    if missing := sorted(set(prompts) - {row["index"] for row in rows}):
+        raise UserError(f"--images names prompt {missing[0]}, and {layout.prompts} has none of that number; name others")
+    return rows
+
+
+def run_stages(runner: str, scratch: Path, commands: Sequence[Sequence[str]], threads: int | None = None) -> None:
+    """Run `commands` of the command line, in turn, in the scratch copy, with so many threads of torch (None: as ever).
+
+    `runner` is the module that runs them in one process: the command line, which calls this, has it.
+
+    Raises UserError when one fails.
+    """
+    command = [sys.executable, "-m", runner, json.dumps(commands)]
+    done = subprocess.run(tied(command), cwd=scratch, env=_environment(os.environ, threads), check=False)
+    if done.returncode != 0:
+        names = ", ".join(arguments[0] for arguments in commands)
+        raise UserError(f"a stage ({names}) failed in the scratch copy, see above; 'redifine verify --all' checks its inputs")
+
+
+def _environment(present: Mapping[str, str], threads: int | None) -> dict[str, str]:
+    """This very pipeline on the path, and nothing that says the stage was started by DVC."""
+    kept = {name: value for name, value in present.items() if name not in _DVC}
+    if threads is not None:
+        kept["OMP_NUM_THREADS"] = str(threads)
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [str(package_root()), present.get("PYTHONPATH")]))}
+
+
+def package_root() -> Path:
+    """The folder of the pipeline that runs here, and so in the scratch copy."""
+    return Path(pipeline.__file__).resolve().parents[1]

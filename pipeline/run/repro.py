@@ -1,0 +1,141 @@
+"""Mend what a DVC that was killed can leave torn, and check what a chain needs before it runs.
+
+DVC writes its stages and outputs under temporary names, but dvc.lock and its list of running processes in place.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.chain.params import Params
+from pipeline.core.errors import UserError, printable
+from pipeline.inputs.missing import no_raw_folder
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+_PLACES = ("data", "models", "traces", "features", "metrics", "analysis", "report", "plots")
+_UNFINISHED = re.compile(r"\.[\w-]{22}\.tmp$")
+"""The end of the names that DVC gives to files it is still writing."""
+
+
+def check_folder(params: Params) -> None:
+    """Raise UserError where DVC, which hashes the folder of raw images before any stage, would end in a riddle.
+
+    That is where none is named, or it is not there, or it holds links that lead nowhere.
+    """
+    if not params.folder:
+        raise UserError("folder is null in params.yaml, and DVC needs a folder's path there; run 'redifine set folder=raw'")
+    folder = Path(params.folder)
+    if not folder.is_dir():
+        raise no_raw_folder(folder)
+    if params.dataset != "folder":
+        return
+    broken = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
+    if broken:
+        names = ", ".join(map(printable, broken[:5])) + (", ..." if len(broken) > 5 else "")
+        raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or mend them and run again")
+
+
+def check_fetched(root: Path, last: int) -> None:
+    """Raise UserError where a remote is set, and some of 0 to `last` that were made are not here: DVC would make them again."""
+    from dvc.repo import Repo
+
+    from pipeline.versioning.dvc_lock import read_lock
+    from pipeline.versioning.fetched import made_elsewhere
+
+    with Repo(str(root)) as repo:
+        remote, cache = repo.config["core"].get("remote"), Path(repo.cache.local.path)
+    ks = [k for k in made_elsewhere(root, read_lock(root), cache) if k <= last] if remote else []
+    if ks:
+        raise UserError(
+            f"D_k or M_k of k = {', '.join(map(str, ks))} were made and are not here; 'redifine repro --pull --allow-missing "
+            f"measure analyse' goes on without them, 'dvc pull' fetches them from {remote}, plain 'dvc repro' makes them again"
+        )
+
+
+def is_forced(arguments: Sequence[str]) -> bool:
+    """Whether `dvc repro ARGUMENTS` runs its stages, `prepare` among them, whatever has changed."""
+    return any(word == "--force" or (word[:1] == "-" and word[1:2] != "-" and "f" in word) for word in arguments)
+
+
+def mend(root: Path) -> list[str]:
+    """Mend dvc.lock and DVC's list of running processes, remove its unfinished files; returns a sentence for each.
+
+    Raises UserError when another process works in this clone, or when a file cannot be mended.
+    """
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    from pipeline.core.process import lock_holder
+
+    try:
+        with Repo(str(root)) as repo, repo.lock:
+            return [sentence for part in _PARTS for sentence in part(root, repo)]
+    except NotDvcRepoError as error:
+        raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
+    except LockError as error:
+        holder = lock_holder(root) or "another DVC process"
+        raise UserError(f"{holder} is at work in this clone; wait until it has ended, or end it, and run this again") from error
+
+
+def _mend_lock_file(root: Path, repo: Repo) -> list[str]:
+    """A dvc.lock that DVC cannot read gives way to the last commit's; what that lacks, DVC knows from its run cache."""
+    path = root / "dvc.lock"
+    if not path.is_file() or _is_whole(path, repo):
+        return []
+    command = ["git", "show", "HEAD:./dvc.lock"]
+    committed = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    if committed.returncode == 0:
+        path.write_bytes(committed.stdout)
+        if _is_whole(path, repo):
+            return ["dvc.lock was torn and is the last commit's again; finished stages come back from DVC's cache"]
+    path.unlink()
+    return ["dvc.lock was torn and is gone; finished stages come back from DVC's cache"]
+
+
+def _is_whole(path: Path, repo: Repo) -> bool:
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    try:
+        Lockfile(repo, str(path.resolve())).load()
+    except DvcException:
+        return False
+    # Torn in the middle of a line it may be YAML all the same, with a value that DVC cannot use (hash: m). Torn at the end of
+    # one it lacks some entries, and DVC looks those stages up in its run cache.
+    return path.read_bytes().endswith(b"\n")
+
+
+def _mend_process_list(root: Path, repo: Repo) -> list[str]:
+    """.dvc/tmp/rwlock says which process works on which output; processes that have ended are no loss there."""
+    import json
+
+    from dvc.lock import make_lock
+
+    path = root / ".dvc/tmp/rwlock"
+    with make_lock(f"{path}.lock", tmp_dir=str(path.parent)):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
+        except ValueError:
+            path.unlink()
+            return ["DVC's list of running processes was torn and is empty now"]
+    return []
+
+
+def _remove_unfinished(root: Path, repo: Repo) -> list[str]:
+    """Files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
+    found = [path for place in _PLACES for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return [f"removed {len(found)} file(s) that DVC had not finished"] if found else []
+
+
+_PARTS: tuple[Callable[[Path, Repo], list[str]], ...] = (_mend_lock_file, _mend_process_list, _remove_unfinished)

@@ -1,0 +1,186 @@
+"""The charts of a comparison, each with a sentence that says how to read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pipeline.charts.colours import colour
+from pipeline.charts.lines import Band, Chart, Dots, Series, legend, render
+from pipeline.charts.numbers import short
+from pipeline.charts.pareto import pareto_front
+from pipeline.charts.points import Mark, Plane, draw
+from pipeline.charts.statistics import SeedMean
+from pipeline.core.errors import UserError
+from pipeline.report.figures import Figure
+from pipeline.report.memory import pearson
+from pipeline.studies.compare.groups import Setting
+from pipeline.studies.compare.runs import DERIVED
+
+METRICS = {
+    "fid": (
+        "FID",
+        "Distance of D_k, as a distribution, from the real images: lower is better. Dashed: two halves of the real images.",
+    ),
+    "collapse_rate": ("Collapse rate so far", "(FID_k - FID_1) / (k - 1): what an iteration adds to FID."),
+    "recall": ("Recall", "Share of the real variety that is still drawn: 1 is best."),
+    "precision": ("Precision", "Share of images that could be real."),
+    "clip_score": ("CLIP score", "How well images show their prompts, at most 100."),
+    "sfd": ("SFD", "How far an image has moved, in feature space, from the real image of its own prompt."),
+    "power_ratio": ("High-frequency power", "S_k / S_0: rising means noise and hard edges, falling means blur."),
+    "saturation": ("Colour saturation", "Mean over all pixels, from 0 (grey) to 1 (pure colour)."),
+    "saturation_growth": (
+        "Saturation growth",
+        "Saturation of D_k over that of the real images: above 1 is oversaturated.",
+    ),
+    "generalisation_score": (
+        "Generalisation score",
+        "Mean distance of an image from the nearest one that was trained on: low is memory.",
+    ),
+    "entropy": ("Entropy", "Kozachenko-Leonenko estimate for D_k, in nats: falling means sameness."),
+    "entropy_training": ("Entropy of the training set", "Kozachenko-Leonenko estimate for T_k, in nats."),
+}
+"""Title and note of each metric that has its own; any other number in metrics/k.json can be drawn, too."""
+
+DEFAULT_METRICS = ("fid", "recall", "clip_score", "sfd", "power_ratio", "saturation_growth", "generalisation_score", "entropy")
+LONGEST_LABEL = 34
+SAME_FLOOR = 1e-5
+"""Floors that differ by less than this share are one: tables keep six digits."""
+
+
+def told(value: SeedMean | None) -> str:
+    """ "24.4 ± 1.2", with as many decimals as the mean; "24.4" for one seed, a dash for nothing."""
+    if value is None:
+        return "–"
+    mean = short(value.mean)
+    if value.half is None:
+        return mean
+    decimals = len(mean.partition(".")[2])
+    return f"{mean} ± {short(value.half) if 'e' in mean else f'{value.half:,.{decimals}f}'}"
+
+
+def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520) -> Markup:
+    """Collapse rate against FID_1, with intervals, the runs as thin marks, and the Pareto front of the means (Fig. 2, 6)."""
+    placed = [(i, s, first, rate) for i, s in enumerate(settings) if (first := s.at("fid", 1)) and (rate := s.collapse_rate)]
+    means = [(first.mean, rate.mean) for _, _, first, rate in placed]
+    marks = [mark for index, setting, _, _ in placed for mark in _single_runs(index, setting)]
+    marks += [_mark(index, setting, first, rate) for index, setting, first, rate in placed]
+    front = [means[i] for i in pareto_front(means)]
+    return draw(Plane("FID₁", "collapse rate (FID per iteration)", marks, front, width=width, height=height))
+
+
+def _single_runs(index: int, setting: Setting) -> list[Mark]:
+    """A thin mark for each run that counts, where there are several."""
+    if len(setting.finished) < 2:
+        return []
+    shade = colour(index)
+    found = [(run.name, run.value("fid", 1), run.collapse_rate) for run in setting.finished]
+    return [Mark(x, y, shade, tip=name, radius=2.2, faint=True) for name, x, y in found if x is not None and y is not None]
+
+
+def _mark(index: int, setting: Setting, first: SeedMean, rate: SeedMean) -> Mark:
+    name = setting.name if len(setting.name) <= LONGEST_LABEL else setting.name[: LONGEST_LABEL - 1] + "…"
+    tip = f"{setting.name}: FID_1 {told(first)}, collapse rate {told(rate)}, {rate.n} seed{'s' if rate.n > 1 else ''}"
+    return Mark(first.mean, rate.mean, colour(index), name, tip, first.half or 0.0, rate.half or 0.0, radius=5.5)
+
+
+def available_metrics(settings: Sequence[Setting]) -> list[str]:
+    """Numbers that some run has at some k, sorted."""
+    found = {name for s in settings for run in s.runs for k in range(run.last + 1) for name in run.metrics[k]} | set(DERIVED)
+    return sorted(name for name in found - {"k", "n"} if any(s.at(name, k) for s in settings for k in range(s.last + 1)))
+
+
+def over_k(settings: Sequence[Setting], metrics: Sequence[str] = ()) -> list[Figure]:
+    """One chart for each of `metrics`, by default the usual ones that were recorded (Fig. 3c, 33).
+
+    Raises UserError for a metric that no run has.
+    """
+    known = available_metrics(settings)
+    for name in metrics:
+        if name not in known:
+            raise UserError(f"--metric {name}: no run has it; the runs have {', '.join(known)}")
+    return [_figure(settings, name) for name in (metrics or [name for name in DEFAULT_METRICS if name in known])]
+
+
+def _figure(settings: Sequence[Setting], metric: str) -> Figure:
+    title, note = METRICS.get(metric, (metric.replace("_", " "), ""))
+    return Figure(title, note, curves(settings, metric))
+
+
+def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: int = 290) -> Markup:
+    """A metric over k: for each setting its mean as a line, and where there are several seeds the 95 % interval around it and
+    the runs as thin marks."""
+    found = [[(k, value) for k in range(s.last + 1) if (value := s.at(metric, k))] for s in settings]
+    lines = [
+        Series(setting.name, [(k, value.mean) for k, value in points], colour(i), markers=True)
+        for i, (setting, points) in enumerate(zip(settings, found, strict=True))
+    ]
+    intervals = [[(k, value.low, value.high) for k, value in points if value.half is not None] for points in found]
+    bands = [Band(points, colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
+    dots = [Dots(_of_runs(setting, metric), colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
+    from_zero = metric in ("fid", "sfd", "recall", "power_ratio", "saturation")
+    lines += _floors(settings) if metric == "fid" else []
+    return render(
+        Chart("iteration k", lines, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands, dots=dots)
+    )
+
+
+def _of_runs(setting: Setting, metric: str) -> list[tuple[float, float]]:
+    """(k, value) of every run."""
+    values = [(k, run.value(metric, k)) for run in setting.runs for k in range(run.last + 1)]
+    return [(float(k), value) for k, value in values if value is not None and math.isfinite(value)]
+
+
+def _floors(settings: Sequence[Setting]) -> list[Series]:
+    """The distance of two halves of the real images: one line where the settings share it, else one for each in its colour."""
+    found = [(i, setting, floor.mean) for i, setting in enumerate(settings) if (floor := setting.at("fid_floor", 1))]
+    if not found:
+        return []
+    low, high = min(floor for _, _, floor in found), max(floor for _, _, floor in found)
+    if high - low <= SAME_FLOOR * high:
+        last = max(setting.last for setting in settings)
+        return [Series("real vs real", [(1, found[0][2]), (last, found[0][2])], "var(--quiet)", dashed=True)]
+    return [
+        Series(f"real vs real, {setting.name}", [(1, floor), (setting.last, floor)], colour(i), dashed=True)
+        for i, setting, floor in found
+    ]
+
+
+def key(settings: Sequence[Setting]) -> Markup:
+    """The legend of all charts: a colour for each setting."""
+    return legend([Series(setting.name, [], colour(i)) for i, setting in enumerate(settings)])
+
+
+def entropy_points(settings: Sequence[Setting]) -> list[tuple[int, str, float, float]]:
+    """(setting, "run, k", entropy of T_k, ln GS_k) over all runs and k >= 1 that have both."""
+    return [
+        (i, f"{run.name}, k = {k}", entropy, math.log(score))
+        for i, setting in enumerate(settings)
+        for run in setting.runs
+        for k in range(1, run.last + 1)
+        if (entropy := run.value("entropy_training", k)) is not None
+        and (score := run.value("generalisation_score", k))
+        and score > 0.0
+    ]
+
+
+def entropy_figure(settings: Sequence[Setting], width: int = 1100, height: int = 460) -> Figure | None:
+    """Entropy of the training set against the log generalisation score, with Pearson's r (arXiv 2509.16499); None without."""
+    points = entropy_points(settings)
+    if not points:
+        return None
+    marks = [Mark(x, y, colour(i), tip=name) for i, name, x, y in points]
+    r = pearson([x for _, _, x, _ in points], [y for _, _, _, y in points])
+    found = (
+        f"Pearson’s r = {r:.2f} over {len(points)} points".replace("-", "−")
+        if r is not None
+        else "Too few points for a correlation"
+    )
+    note = (
+        f"{found}: all runs and all k. In the second paper (r = 0.91) a training set of low entropy goes with images "
+        "that repeat it (a low score)."
+    )
+    drawing = draw(Plane("entropy of T_k, nats", "ln generalisation score", marks, width=width, height=height))
+    return Figure("Entropy and generalisation", note, drawing)

@@ -1,0 +1,149 @@
+"""Settings: runs whose parameters are equal but for the seed, and a name that says how one differs from the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.chain.params import STAGE_PARAMS, Params
+from pipeline.charts.statistics import SeedMean, estimate
+from pipeline.studies.compare.runs import ComparedRun
+
+NEVER_DIFFERS = ("title", "sample_batch", "shard_above", "shard_size")
+"""Parameters that change no image and no measure."""
+
+_ORDER = list(dict.fromkeys([*STAGE_PARAMS["sample"], *Params.model_fields]))
+"""Parameters in the order in which a name lists them: the sampler's first, as in "cfg=7.5, condition_drop=0.2"."""
+
+ParameterValues = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that are averaged, in the order of their seeds."""
+
+    name: str
+    runs: tuple[ComparedRun, ...]
+
+    @property
+    def last(self) -> int:
+        """The largest K of its runs."""
+        return max(run.last for run in self.runs)
+
+    @property
+    def finished(self) -> tuple[ComparedRun, ...]:
+        """The runs that reached that K: only these have a say in what the end of the chain is like."""
+        return tuple(run for run in self.runs if run.last == self.last)
+
+    def at(self, metric: str, k: int) -> SeedMean | None:
+        """Mean of a metric at k over the runs that have it."""
+        return estimate(run.value(metric, k) for run in self.runs)
+
+    def at_end(self, metric: str) -> SeedMean | None:
+        return estimate(run.value(metric, run.last) for run in self.finished)
+
+    @property
+    def collapse_rate(self) -> SeedMean | None:
+        return estimate(run.collapse_rate for run in self.finished)
+
+
+def settings_of(
+    runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",), presets: Mapping[str, ParameterValues] | None = None
+) -> list[Setting]:
+    """Group runs that differ in the `averaged` parameters alone, in the order in which settings first appear.
+
+    Runs that have an `arm` are grouped and named by it. `presets` maps a display name to the values that earn it.
+    """
+    left_out = {*averaged, *NEVER_DIFFERS}
+    groups: dict[str, list[ComparedRun]] = {}
+    for run in runs:
+        groups.setdefault(run.arm or _canonical(_telling(run, left_out)), []).append(run)
+    values = [_telling(members[0], left_out) for members in groups.values()]
+    names = setting_names(values, presets or {})
+    return [
+        Setting(members[0].arm or name, tuple(sorted(members, key=lambda run: (run.seed, run.name))))
+        for members, name in zip(groups.values(), names, strict=True)
+    ]
+
+
+def _telling(run: ComparedRun, left_out: set[str]) -> dict[str, Any]:
+    """The parameters that make a setting; `iterations` counts."""
+    found = {key: value for key, value in run.params.items() if key not in left_out}
+    return found | ({"iterations": run.planned} if "iterations" in found else {})
+
+
+def _canonical(values: Any) -> str:
+    return json.dumps(values, sort_keys=True, default=str)
+
+
+def setting_names(settings: Sequence[ParameterValues], presets: Mapping[str, ParameterValues]) -> list[str]:
+    """A name for each: its preset's, then what differs between the settings and is not the default.
+
+    cfg is listed whenever it differs, for it is what everyone asks first.
+    """
+    keys = {key for values in settings for key in values}
+    differing = [key for key in keys if len({_canonical(values.get(key)) for values in settings}) > 1]
+    differing.sort(key=lambda key: (_ORDER.index(key) if key in _ORDER else len(_ORDER), key))
+    return [_name(values, differing, presets) for values in settings]
+
+
+def _name(values: ParameterValues, differing: Sequence[str], presets: Mapping[str, ParameterValues]) -> str:
+    preset = next((name for name, wanted in presets.items() if _matches(values, wanted)), None)
+    covered = presets[preset] if preset else {}
+    rest = [key for key in differing if key not in covered]
+    parts = [_part(key, values) for key in rest if key == "cfg" or values.get(key) != _default(key)]
+    if preset:
+        return ", ".join([preset, *parts])
+    if told := parts or [_part(key, values) for key in rest]:
+        return ", ".join(told)
+    return _part("cfg", values) if "cfg" in values else "all runs"
+
+
+def _matches(values: ParameterValues, wanted: ParameterValues) -> bool:
+    return all(key in values and values[key] == value for key, value in wanted.items())
+
+
+def _default(key: str) -> Any:
+    entry = Params.model_fields.get(key)
+    return entry.get_default(call_default_factory=True) if entry else None
+
+
+def _part(key: str, values: ParameterValues) -> str:
+    value = values.get(key)
+    text = (
+        str(value).lower()
+        if isinstance(value, bool) or value is None
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+    return f"{key}={text}"
+
+
+def without_doubles(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",)) -> tuple[list[ComparedRun], list[str]]:
+    """Runs that differ in some parameter, and a sentence for each that was left out: one run counted twice is no sample."""
+    kept: dict[str, ComparedRun] = {}
+    notices = []
+    for run in runs:
+        key = _canonical([run.arm, _telling(run, set(NEVER_DIFFERS)), [run.params.get(key) for key in averaged]])
+        if key in kept:
+            notices.append(f"{run.name} has the same parameters and seed as {kept[key].name}: only {kept[key].name} counts.")
+        kept.setdefault(key, run)
+    return list(kept.values()), notices
+
+
+Measure = Callable[[Setting], SeedMean | None]
+
+COLUMNS: dict[str, Measure] = {
+    "FID_1": lambda setting: setting.at("fid", 1),
+    "FID_K": lambda setting: setting.at_end("fid"),
+    "collapse rate": lambda setting: setting.collapse_rate,
+    "recall_K": lambda setting: setting.at_end("recall"),
+    "CLIP score_K": lambda setting: setting.at_end("clip_score"),
+    "SFD_K": lambda setting: setting.at_end("sfd"),
+    "S_K/S_0": lambda setting: setting.at_end("power_ratio"),
+    "GS_K": lambda setting: setting.at_end("generalisation_score"),
+}
+"""What the table says of a setting; index K is the setting's last iteration."""

@@ -1,0 +1,123 @@
+"""Put table, charts and pictures into one self-contained page: no request leaves it, and names are never markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from pipeline.charts.colours import colour, variables
+from pipeline.core.errors import UserError
+from pipeline.report.figures import Figure
+from pipeline.studies.compare.figures import entropy_figure, key, over_k, told, trade_off
+from pipeline.studies.compare.groups import COLUMNS, Setting
+from pipeline.studies.compare.maps import map_panels
+from pipeline.studies.compare.pictures import Block, Line, representative, side_by_side
+
+_HERE = Path(__file__).parent
+_REPORT_STYLE = _HERE.parent / "report/page.css"
+
+T = TypeVar("T")
+
+
+@dataclass
+class RunsCompared:
+    """What the page shows; `notices` are sentences that a reader must know. Pictures and the map may be missing."""
+
+    settings: list[Setting]
+    notices: list[str]
+    figures: list[Figure]
+    entropy: Figure | None = None
+    blocks: list[Block] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    panels: list[Figure] = field(default_factory=list)
+
+
+def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> RunsCompared:
+    """Draw everything that can be drawn; what lacks its files becomes a notice. Raises UserError for an unknown metric."""
+    found = RunsCompared(settings, list(notices), over_k(settings, metrics), entropy_figure(settings))
+    if any(run.source is None for setting in settings for run in setting.runs):
+        return found
+    runs = representative(settings)
+    nothing: tuple[list[Block], list[Line]] = ([], [])
+    found.blocks, found.lines = _or_notice(found, "No pictures", lambda: side_by_side(settings, runs), nothing)
+    found.panels = _or_notice(found, "No map", lambda: map_panels(settings, runs), [])
+    return found
+
+
+def _or_notice(comparison: RunsCompared, what: str, make: Callable[[], T], instead: T) -> T:
+    try:
+        return make()
+    except UserError as error:
+        comparison.notices.append(f"{what}: {error}.")
+        return instead
+
+
+def numbers(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """The table as plain values, for --json: each measure as {mean, half, n} or None; runs by name and seed."""
+    return [
+        {
+            "setting": setting.name,
+            "K": setting.last,
+            "runs": [{"name": run.name, "seed": run.seed, "K": run.last} for run in setting.runs],
+            "measures": {name: vars(found) if (found := measure(setting)) else None for name, measure in COLUMNS.items()},
+        }
+        for setting in settings
+    ]
+
+
+def _table(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Rows for the template: text to read, and the mean to sort by."""
+    rows = []
+    for index, setting in enumerate(settings):
+        found = [measure(setting) for measure in COLUMNS.values()]
+        cells = [{"text": told(value), "mean": "" if value is None else repr(value.mean)} for value in found]
+        members = ", ".join(f"{run.name} (seed {run.seed})" for run in setting.runs)
+        told_of = {"n": len(setting.runs), "last": setting.last, "runs": members}
+        rows.append({"name": setting.name, "colour": colour(index), "cells": cells, **told_of})
+    return rows
+
+
+def _symbols(text: str) -> Markup:
+    """The project's own words as HTML, with real subscripts: FID_K, D_k, S_K/S_0."""
+    return Markup(re.sub(r"(?<=[A-Za-z])_([0-9Kk])(?![a-z])", r"<sub>\1</sub>", str(escape(text))))
+
+
+def page(comparison: RunsCompared, title: str = "Runs compared") -> str:
+    """The comparison as HTML. The same runs give the same text."""
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    settings = comparison.settings
+    last = max(setting.last for setting in settings)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["symbols"] = _symbols
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        count=len(settings),
+        runs=sum(len(setting.runs) for setting in settings),
+        notices=comparison.notices,
+        columns=list(COLUMNS),
+        table=_table(settings),
+        several=any(len(setting.runs) > 1 for setting in settings),
+        trade_off=trade_off(settings),
+        key=key(settings),
+        figures=comparison.figures,
+        entropy=comparison.entropy,
+        blocks=comparison.blocks,
+        lines=comparison.lines,
+        panels=comparison.panels,
+        last=last,
+        light=variables(len(settings), last, dark=False),
+        dark=variables(len(settings), last, dark=True),
+        style=Markup(_REPORT_STYLE.read_text(encoding="utf-8") + (_HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    )

@@ -1,0 +1,149 @@
+"""One finished chain: parameters and metrics[k] for k = 0..K, images and features when they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.chain.params import Params
+from pipeline.chain.paths import Layout
+from pipeline.core.errors import UserError
+from pipeline.methods.measures.collapse import collapse_rate
+from pipeline.versioning.dvc_lock import FILE, parse_lock
+from pipeline.versioning.revisions import Source
+
+_LAYOUT = Layout()
+
+DERIVED = {"saturation_growth": "saturation"}
+"""Metrics that are another one relative to the real images; metrics/k.json need not have them."""
+
+
+class TableRow(NamedTuple):
+    """One k of one chain, as a table has it; the seed tells the chains of an arm apart."""
+
+    arm: str
+    seed: int
+    k: int
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A chain; `metrics`[k] stands for k = 0..K and may be empty at 0. `arm` names its setting where parameters do not.
+
+    `planned` is K as the parameters have it. `features_of` says what the metrics were measured with, None where unknown.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: list[Mapping[str, Any]]
+    planned: int
+    arm: str | None = None
+    features_of: str | None = None
+    source: Source | None = field(default=None, repr=False)
+
+    @property
+    def last(self) -> int:
+        """K, the last iteration that was measured."""
+        return len(self.metrics) - 1
+
+    @property
+    def seed(self) -> int:
+        return int(self.params.get("seed", 0))
+
+    def value(self, metric: str, k: int) -> float | None:
+        """metrics[k][metric] where it is a number, else None; of `DERIVED` its base over the base at 0."""
+        if metric in DERIVED:
+            start, now = self.value(DERIVED[metric], 0), self.value(DERIVED[metric], k)
+            return now / start if start and now is not None else None
+        found = self.metrics[k].get(metric) if 0 <= k <= self.last else None
+        return float(found) if isinstance(found, int | float) else None
+
+    @property
+    def collapse_rate(self) -> float | None:
+        """(FID_K - FID_1) / (K - 1), eq. 3; None when K = 1."""
+        first, last = self.value("fid", 1), self.value("fid", self.last)
+        return None if first is None or last is None else collapse_rate(first, last, self.last)
+
+
+def runs_from_rows(rows: Iterable[TableRow]) -> list[ComparedRun]:
+    """Runs without Git or DVC; each (arm, seed) is one. Raises UserError when one lacks an iteration 1..K or has one twice."""
+    chains: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = {}
+    for row in rows:
+        chain = chains.setdefault((row.arm, row.seed), {})
+        if row.k in chain:
+            raise UserError(f"the table has k = {row.k} of {row.arm}, seed {row.seed}, twice; keep one of the two rows")
+        chain[row.k] = row.metrics
+    return [_from_chain(arm, seed, chain) for (arm, seed), chain in chains.items()]
+
+
+def _from_chain(arm: str, seed: int, chain: dict[int, Mapping[str, Any]]) -> ComparedRun:
+    last = max(chain)
+    missing = [k for k in range(1, last + 1) if k not in chain]
+    if missing or last < 1:
+        raise UserError(f"the table lacks k = {missing[0] if missing else 1} of {arm}, seed {seed}; add the row")
+    metrics = [chain.get(k, {}) for k in range(last + 1)]
+    return ComparedRun(f"{arm}, seed {seed}", {"seed": seed}, metrics, last, arm)
+
+
+def read_run(source: Source, name: str) -> ComparedRun:
+    """A run from what `source` holds. Raises UserError when it has no parameters, no metrics, or a damaged file."""
+    params = _params(source, name)
+    planned = len(params["iterations"])
+    metrics: list[Mapping[str, Any]] = []
+    while len(metrics) <= planned and source.has(_LAYOUT.metrics(len(metrics))):
+        metrics.append(_json(source, _LAYOUT.metrics(len(metrics)), name))
+    if len(metrics) < 2:
+        raise UserError(
+            f"{name} has no metrics (no {_LAYOUT.metrics(1)}): no chain ran there, or its dvc.lock was not committed; "
+            f"run 'dvc repro' and commit dvc.lock, or name an experiment of 'dvc exp list'"
+        )
+    return ComparedRun(name, params, metrics, planned, None, _features_of(source, params, metrics[1]), source)
+
+
+def _params(source: Source, name: str) -> dict[str, Any]:
+    """params.yaml, with today's default for a parameter that the revision did not know yet."""
+    if not source.has(Path("params.yaml")):
+        raise UserError(f"{name} has no params.yaml; name a revision of this project that has one")
+    try:
+        found = YAML(typ="safe").load(source.read(Path("params.yaml")).decode())
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"params.yaml of {name} cannot be read as YAML; name another revision") from error
+    if not isinstance(found, dict) or not isinstance(found.get("iterations"), dict):
+        raise UserError(f"params.yaml of {name} has no mapping 'iterations'; name a revision of a chain")
+    known = {key: entry.get_default() for key, entry in Params.model_fields.items() if not entry.is_required()}
+    return known | found
+
+
+def _json(source: Source, path: Path, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(source.read(path))
+    except ValueError as error:
+        raise UserError(f"{path} of {name} is not valid JSON; run its stage again and commit") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} of {name} must hold a JSON object; run its stage again and commit")
+    return found
+
+
+def _features_of(source: Source, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
+    """The feature extractor as the metrics describe it, with the hash of its weights as dvc.lock has it."""
+    if "feature" not in metrics:
+        return None
+    described = [f"{key} {value}" for key, value in sorted(metrics["feature"].items())]
+    weights = _locked_hash(source, str(params["feature_model"]))
+    return "; ".join([*described, f"weights {weights[:12]}"] if weights else described)
+
+
+def _locked_hash(source: Source, dependency: str) -> str | None:
+    """Hash of a dependency of the stage `reference` in dvc.lock."""
+    if not source.has(Path(FILE)):
+        return None
+    stages = parse_lock(source.read(Path(FILE)).decode())
+    read = stages["reference"].deps if "reference" in stages else ()
+    return next((item.md5 for item in read if item.path == dependency), None)

@@ -1,0 +1,106 @@
+"""What `redifine sweep run` and `cancel` do, one step after the other: every check comes before anything starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.core.errors import UserError
+from pipeline.studies.sweep import local, notes, remotes, slurm, standing, worktree
+from pipeline.studies.sweep.plan import Chain
+from pipeline.studies.sweep.resources import Resources
+from pipeline.studies.sweep.running import Site
+from pipeline.versioning.experiments import check_git
+from pipeline.versioning.git import git
+
+Say = Callable[[str], None]
+
+
+def here(clone: Path, chains: list[Chain], workers: int, remote: str | None, say: Say, fork_server: str = "") -> bool:
+    """Run the chains on this machine; whether all are there now. Raises UserError when the clone is not ready."""
+    outcomes = local.run(ready(clone, remote, say, fork_server=fork_server), chains, workers, say)
+    states = [outcome.state for outcome in outcomes]
+    say(", ".join(f"{states.count(state)} {state}" for state in ("done", "skipped", "failed", "stopped")))
+    for outcome in outcomes:
+        if outcome.state == "failed":
+            say(f"\n{outcome.chain.name} failed:\n{outcome.detail}\nrun it again: {outcome.chain.rerun()}")
+    return not {"failed", "stopped"} & set(states)
+
+
+def on_slurm(
+    clone: Path, file: Path, resources: Resources, chains: list[Chain], remote: str | None, say: Say, fork_server: str = ""
+) -> None:
+    """Submit the chains that are not there, and that no job computes. Raises UserError when something is not ready.
+
+    Without remotes, too, unless `remote` is None: who sends jobs to a cluster counts on finding their results elsewhere.
+    """
+    slurm.check(resources)
+    site = ready(clone, remote, say, must_send=True, fork_server=fork_server)
+    found = {one.name: one.state for one in standing.standings(site.clone, chains)}
+    busy = {name for name, state in found.items() if state in ("queued", "running")}
+    there = {chain.name for chain in chains if worktree.find(site.clone, chain, site.commit)}
+    todo = [chain for chain in chains if chain.name not in busy | there]
+    jobs = slurm.submit(site, resources, todo) if todo else {}
+    for name, job in jobs.items():
+        say(f"{name}: job {job}")
+    say(f"{len(jobs)} submitted, {len(there)} there already, {len(busy - there)} queued or running before; "
+        f"watch them with 'redifine sweep status {file}'")  # fmt: skip
+
+
+def not_there(clone: Path, chains: Sequence[Chain]) -> list[Chain]:
+    """The chains without an experiment of the clone's last commit: those that a run would run."""
+    commit = git(clone, "rev-parse", "HEAD")
+    return [chain for chain in chains if worktree.find(clone, chain, commit) is None]
+
+
+def refusal(clone: Path) -> str | None:
+    """Why Git's state would keep a run from starting, for a dry run; None when it would not."""
+    try:
+        check_git(clone)
+        worktree.check_committed(clone)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def ready(clone: Path, remote: str | None, say: Say, must_send: bool = False, fork_server: str = "") -> Site:
+    """The commit that would run and where its results go. Raises UserError when Git, DVC or a remote is not ready.
+
+    `remote`: the Git remote for experiments; None: nothing is sent anywhere. `must_send`: it is an error when nothing can be.
+    `fork_server`: as `Site` has it.
+    """
+    check_git(clone)
+    commit = worktree.check_committed(clone)
+    cache = worktree.cache_folder(clone)
+    site = Site(clone.resolve(), commit, cache, fork_server=fork_server)
+    if remote is None:
+        say("nothing is sent to the remotes")
+        return site
+    try:
+        say(f"every iteration is sent to {remotes.check(clone, remote)}")
+    except remotes.NoRemote as error:
+        if must_send:
+            raise UserError(f"{error}; with --no-push, everything stays in this clone") from error
+        say(f"{error}: experiments and their data stay in this clone")
+        return site
+    return replace(site, remote=remote)
+
+
+def cancel(clone: Path, chains: Sequence[Chain]) -> list[str]:
+    """End the chains, in Slurm and on this machine; returns what to tell. Raises UserError when none runs."""
+    cancelled = slurm.cancel(clone, chains)
+    process = local.running_process(clone)
+    ours = [chain.name for chain in chains if _runs_in(clone, chain, process)]
+    if process is not None and ours:
+        os.kill(process, signal.SIGTERM)
+    if not cancelled and not ours:
+        raise UserError(f"no chain of {chains[0].file} runs or queues; see 'redifine sweep status {chains[0].file}'")
+    return [f"{name}: cancelled" for name in cancelled] + [f"{name}: told to stop" for name in ours]
+
+
+def _runs_in(clone: Path, chain: Chain, process: int | None) -> bool:
+    note = notes.read(clone, chain)
+    return note is not None and note.state == "running" and note.owner is not None and process == note.owner.pid

@@ -1,0 +1,179 @@
+"""Run the chains of a sweep on this machine, some at a time, each on cores of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.core import machine
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_text
+from pipeline.studies.sweep import notes, worktree
+from pipeline.studies.sweep.locks import Owner
+from pipeline.studies.sweep.notes import Note, log_file
+from pipeline.studies.sweep.plan import Chain
+from pipeline.studies.sweep.running import ChainRun, Site
+from pipeline.studies.sweep.turns import Turns
+from pipeline.studies.sweep.worker import Worker
+
+_LOCK = worktree.FOLDER / "lock"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a chain ended: done, skipped (it was there), failed or stopped."""
+
+    chain: Chain
+    state: str
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass
+class Run:
+    """One `redifine sweep run`: what all chains share, and how they ended."""
+
+    site: Site
+    say: Callable[[str], None]
+    turns: Turns
+    outcomes: list[Outcome] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def run(site: Site, chains: list[Chain], workers: int, say: Callable[[str], None]) -> list[Outcome]:
+    """Run what is not there yet; returns the outcome of every chain, in the order in which they ended.
+
+    Raises UserError before anything runs when another sweep runs here. Ctrl-C ends all children.
+    """
+    with _only_sweep(site.clone):
+        there = {chain.name for chain in chains if worktree.find(site.clone, chain, site.commit)}
+        todo = [chain for chain in chains if chain.name not in there]
+        this = Run(site, say, Turns(todo))
+        this.outcomes = [Outcome(chain, "skipped") for chain in chains if chain.name in there]
+        count = min(workers, len(todo))
+        say(f"{len(todo)} chains to run, {count} at a time, of commit {site.commit[:7]}; {len(there)} are there already")
+        _run_all(this, _workers(site, count))
+    ended = {outcome.chain.name for outcome in this.outcomes}
+    return this.outcomes + [Outcome(chain, "stopped") for chain in chains if chain.name not in ended]
+
+
+@contextmanager
+def _only_sweep(clone: Path) -> Iterator[None]:
+    """One sweep a clone: two would share worktrees. The lock's file names this process, for `sweep cancel`."""
+    file = clone / _LOCK
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError("another sweep runs in this clone; wait for it, or run this one in a clone of its own") from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def running_process(clone: Path) -> int | None:
+    """The process that runs a sweep in this clone, on this machine; None when none does."""
+    with suppress(FileNotFoundError, ValueError), (clone / _LOCK).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(lock.read())
+    return None
+
+
+def is_alive(owner: Owner) -> bool | None:
+    """Whether a process of this machine runs; None for one of another machine."""
+    if owner.host != socket.gethostname() or owner.job:
+        return None
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _workers(site: Site, count: int) -> list[Worker]:
+    """Each with its share of the cores, and with GPUs of its own where there are several."""
+    available, gpus = machine.cores(), machine.gpus()
+    of_one = max(1, len(available) // max(count, 1))
+    threads = machine.threads_of(of_one)
+    cores = machine.share_out(available, count, of_one)
+    own_gpus = machine.share_out(gpus if len(gpus) > 1 else [], count, machine.gpus_of_a_chain())
+    folders = [site.clone.resolve() / worktree.FOLDER / str(i) for i in range(count)]
+    places = zip(folders, cores, own_gpus, strict=True)
+    server = site.fork_server
+    return [Worker(folder, own_cores, threads, server, gpus=",".join(own)) for folder, own_cores, own in places]
+
+
+def _run_all(this: Run, workers: list[Worker]) -> None:
+    threads = [threading.Thread(target=_work, args=(this, worker)) for worker in workers]
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)
+    except KeyboardInterrupt:
+        this.say("stopping: what is finished stays in the cache, and the same command goes on from there")
+        this.stopping.set()
+        this.turns.stop()
+        _stop(workers)
+    finally:
+        for thread in threads:
+            thread.join()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _stop(workers: list[Worker]) -> None:
+    """End what all of them run, at the same time."""
+    stops = [threading.Thread(target=worker.stop) for worker in workers]
+    for stop in stops:
+        stop.start()
+    for stop in stops:
+        stop.join()
+
+
+def _work(this: Run, worker: Worker) -> None:
+    """Take chains until there are none."""
+    try:
+        while (chain := this.turns.take()) is not None:
+            this.outcomes.append(_run_chain(this, worker, chain))
+    finally:
+        worker.close()
+
+
+def _run_chain(this: Run, worker: Worker, chain: Chain) -> Outcome:
+    started = time.monotonic()
+    this.say(f"{chain.name}: started on core {', '.join(map(str, worker.cores))}, log {log_file(chain)}")
+    current = ChainRun(
+        this.site, worker, chain, Owner.here(chain.name), is_alive, computed=lambda piece: this.turns.release(chain, piece)
+    )
+    try:
+        write_text(current.log, "")
+        notes.write(this.site.clone, chain, Note("running", chain.digest, current.owner, worktree=str(worker.folder)))
+        problem = current.run()
+    except UserError as error:
+        problem = str(error)
+    except Exception:  # whatever ends one chain, the others go on
+        problem = traceback.format_exc()
+    finally:
+        this.turns.release(chain)
+    state = "stopped" if this.stopping.is_set() and problem else "failed" if problem else "done"
+    with suppress(UserError):  # a disk that is full now is no reason to leave the chains that wait
+        current.note(state, problem)
+    this.say(f"{chain.name}: {state} after {time.monotonic() - started:.0f} s")
+    return Outcome(chain, state, time.monotonic() - started, problem)

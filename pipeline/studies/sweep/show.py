@@ -1,0 +1,64 @@
+"""The standings of a sweep as a table, once or live, and what is to be said of the chains that ended badly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.run.status.words import duration
+from pipeline.studies.sweep.standing import Standing, all_ended
+
+_EVERY_SECONDS = 5.0
+
+
+def watch(read: Callable[[], list[Standing]], title: str, live: bool) -> None:
+    """Print the table; where `live`, keep it true until every chain has ended, or Ctrl-C."""
+    console = Console()
+    if not live:
+        console.print(picture(read(), title))
+        return
+    with Live(picture(standings := read(), title), console=console, auto_refresh=False) as shown:
+        while not all_ended(standings):
+            try:
+                time.sleep(_EVERY_SECONDS)
+            except KeyboardInterrupt:
+                return
+            standings = read()
+            shown.update(picture(standings, title), refresh=True)
+
+
+def picture(standings: list[Standing], title: str) -> Group:
+    """A row for each chain, and below it the last words of those that failed."""
+    return Group(table(standings, title), *(Text(line) for line in complaints(standings)))
+
+
+def table(standings: list[Standing], title: str) -> Table:
+    drawn = Table("chain", "state", "k", "stage", "left", "FID_1", "FID_k", title=escape(title))
+    for one in standings:
+        k = f"{one.k}/{one.iterations}" if one.k or one.state in ("running", "done") else ""
+        left = "" if one.seconds_left is None else duration(one.seconds_left)
+        drawn.add_row(
+            one.name, one.state, k, escape(one.stage), left, _number(one.fid_of(1)), _number(one.fid_of(one.k))
+        )  # fmt: skip
+    return drawn
+
+
+def complaints(standings: list[Standing]) -> list[str]:
+    """For each chain that failed or stopped: its last lines, and the command that runs it again."""
+    lines = []
+    for one in standings:
+        if one.rerun:
+            lines += ["", f"{one.name} {one.state}" + (":" if one.detail else "")]
+            lines += [f"    {line}" for line in one.detail.splitlines()]
+            lines.append(f"    run it again: {one.rerun}")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -1,0 +1,114 @@
+"""DVC's command line, run in this process: with the exit status of a failed stage, and a Ctrl-C that is never lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from pipeline.core.errors import INTERRUPTED
+from pipeline.versioning.dvc_links import link_whole_files
+from pipeline.versioning.submodule import remove_dangling_link
+
+_STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
+_STAGE_NAME = re.compile(r"failed to reproduce '([^']+)'")
+_PASSED_ON = (2, INTERRUPTED)
+"""A stage's exit statuses that mean something: one sentence said what to do; Ctrl-C, and it said so."""
+_UNTOLD = -signal.SIGINT
+"""The status of what Ctrl-C ended before it could say so."""
+_DVC_INTERRUPTED = 252
+_LOOK_SECONDS = 0.2
+
+
+def run_dvc(arguments: Sequence[str]) -> int:
+    """`dvc ARGUMENTS` -> its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255.
+
+    Raises KeyboardInterrupt after a Ctrl-C of which no stage has told.
+    """
+    from dvc.cli import main
+
+    link_whole_files()
+    failures = _Failures()
+    handlers = logging.getLogger("dvc").handlers
+    for handler in handlers:
+        handler.addFilter(failures)
+    try:
+        with _no_interrupt_lost():
+            code = main(list(arguments))
+    finally:
+        for handler in handlers:
+            handler.removeFilter(failures)
+        remove_dangling_link(Path())  # which DVC's Git library may have made meanwhile
+    if code == _DVC_INTERRUPTED or (code and failures.status == _UNTOLD):
+        raise KeyboardInterrupt
+    if not code or failures.status not in _PASSED_ON:
+        return code
+    if failures.status == 2:
+        click.echo(f"{failures.stage} ended there; what it had made before is in DVC's cache ('dvc checkout')", err=True)
+    return failures.status
+
+
+class _Failures(logging.Filter):
+    """Remembers which stage failed and how it ended, and drops what DVC says of it where the stage has said all there is."""
+
+    stage, status = "the stage", 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return True
+        while error is not None:
+            if isinstance(error, KeyboardInterrupt):
+                self.status = _UNTOLD
+            elif found := _STAGE_STATUS.search(str(error)):
+                self.status = int(found[1])
+            if found := _STAGE_NAME.search(str(error)):
+                self.stage = found[1]
+            error = error.__cause__ or error.__context__
+        return self.status not in (*_PASSED_ON, _UNTOLD)
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Within it a Ctrl-C that DVC did not heed ends the stage that DVC starts next.
+
+    What DVC reads its parameters with takes any exception for a value that does not match. While a stage runs DVC ignores
+    SIGINT, so a stage that runs after one was heard here was begun in spite of it.
+    """
+    heard = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = True
+        raise KeyboardInterrupt
+
+    def watch() -> None:
+        while not (heard and signal.getsignal(signal.SIGINT) is signal.SIG_IGN):
+            time.sleep(_LOOK_SECONDS)
+        _interrupt_children()
+
+    before = signal.signal(signal.SIGINT, hear)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_children() -> None:
+    """Send SIGINT to the children that a Ctrl-C in the terminal would reach."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with suppress(ProcessLookupError):
+            if os.getpgid(child.pid) == os.getpgrp():
+                os.kill(child.pid, signal.SIGINT)
