@@ -2,7 +2,7 @@
 # make test     the tests
 # make vendor   fetch sd-scripts at its pin
 # make slurm    install Slurm (Debian, Ubuntu), with which the tests of sweeps on a cluster run
-# make lint     style and types
+# make lint     style, types, and which folder imports which
 # make env-cuda xformers and bitsandbytes beside the rest, for a GPU
 # make remote   URL=...: where iterations are shared
 # make results  the chains of docs/results.md, and the page (hours; it goes on where it stopped)
@@ -72,6 +72,7 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: env
 	$(BIN)/ruff check --fix .
