@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("revision")
     parser.add_argument("words", nargs="*", metavar="PRESET | KEY=VALUE")
     given = parser.parse_args()
-    found = []
+    found: list[dict[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="same-outputs-") as name:
         for revision in (given.revision, "HEAD"):
             folder = Path(name, "before" if not found else "after")
