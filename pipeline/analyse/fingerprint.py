@@ -9,7 +9,7 @@ import scipy.fft
 
 from pipeline.analyse.denoise import Denoiser
 from pipeline.analyse.spectrum import centre_crop, radial_mean
-from pipeline.methods.measures.power import half_plane, power_spectrum
+from pipeline.core.spectrum import half_plane, power_spectrum
 
 SIDE = 222
 MARGIN = 17

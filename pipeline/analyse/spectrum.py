@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.methods.measures.power import half_plane, power_spectrum
+from pipeline.core.spectrum import half_plane, power_spectrum
 
 SIDE = 256
 ANGLES = 16

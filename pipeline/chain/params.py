@@ -11,7 +11,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.chain.model_names import fault_of_setting
 from pipeline.core.errors import UserError, printable
-from pipeline.core.guards import fault_of_text, shown
+from pipeline.core.guards import fault_of_text, short_repr
 
 FILE = Path("params.yaml")
 
@@ -117,7 +117,7 @@ class Params(BaseModel):
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and printable(text) != text:
                 fault = fault_of_text(text) or "a line break or another character that does not show"
-                raise ValueError(f"{shown(text)} holds {fault}; remove it")
+                raise ValueError(f"{short_repr(text)} holds {fault}; remove it")
         return value
 
     @field_validator("model", "vae", mode="after")
@@ -237,7 +237,7 @@ def _sentence(detail: Any) -> str:
         "finite_number": "a finite number", "string_type": "text", "bool_type": "true or false",
         "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping {prev: k-1}",
     }  # fmt: skip
-    return f"{key} must be {bounds.get(kind, detail['msg'])}, got {shown(got)}"
+    return f"{key} must be {bounds.get(kind, detail['msg'])}, got {short_repr(got)}"
 
 
 def _did_you_mean(key: str) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import whole_file
-from pipeline.core.guards import fits
+from pipeline.core.files import atomic_file
+from pipeline.core.json_files import is_valid_field
 
 Row = Mapping[str, Any]
 """An image's line in the manifest: file, prompt_index, image_index, prompt, seed, sha256; in a shard also its `PLACE`."""
@@ -56,7 +56,7 @@ def write_shard(path: Path, images: Iterable[tuple[Row, bytes]], k: int) -> list
     Equal images give equal bytes. Raises UserError when the disk is full.
     """
     rows = []
-    with whole_file(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with atomic_file(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row, png in images:
             stem = Path(row["file"]).stem
             facts = {"generation": k, **{key: row.get(key) for key in _FACTS}}
@@ -81,7 +81,7 @@ def is_in_shard(row: Row) -> bool:
     """Whether the image is in a shard. Raises UserError for a row that says so without saying where."""
     if "shard" not in row:
         return False
-    if not all(fits(key, row.get(key)) for key in PLACE):
+    if not all(is_valid_field(key, row.get(key)) for key in PLACE):
         raise UserError(f"{row['file']} has a place in a shard that cannot be; restore manifest.jsonl with 'dvc checkout'")
     return True
 

@@ -31,11 +31,11 @@ class CentredPoints:
         return len(self._features)
 
     def values(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Centred rows [n,d] float64."""
+        """Return centred rows [n,d] float64."""
         return self._features[rows] - self.centre if self._centred is None else self._centred[rows]
 
     def to(self, others: CentredPoints, rows: slice | np.ndarray, columns: slice | np.ndarray) -> np.ndarray:
-        """Distances [n,m] float32 between `rows` of these points and `columns` of the others, which share their centre.
+        """Return distances [n,m] float32 between `rows` of these points and `columns` of the others, which share their centre.
 
         Rounded from float64, so that two equal distances stay equal however a matrix product was cut into pieces.
         """
@@ -48,29 +48,29 @@ class CentredPoints:
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """0..count in slices of at most BLOCK."""
+    """Cut 0..count into slices of at most BLOCK."""
     return (slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
 
 
-def lower(nearest: np.ndarray, points: CentredPoints, others: CentredPoints, columns: slice | np.ndarray) -> None:
+def lower_to_nearest(nearest: np.ndarray, points: CentredPoints, others: CentredPoints, columns: slice | np.ndarray) -> None:
     """Lower `nearest` [N], in place, to the distance from each point to the nearest of `columns` of the others."""
     for rows in blocks(len(points)):
         np.minimum(nearest[rows], points.to(others, rows, columns).min(axis=1), out=nearest[rows])
 
 
 def nearest_of(points: CentredPoints, others: np.ndarray | None) -> np.ndarray:
-    """Distance [N] float32 from each point to the nearest of the features `others` [M,d]; infinite when there are none."""
+    """Return the distance [N] float32 from each point to the nearest of `others` [M,d]; infinite when there are none."""
     nearest = np.full(len(points), np.inf, dtype=np.float32)
     if others is not None:
         for part in blocks(len(others)):
-            lower(nearest, points, CentredPoints(others[part], points.centre), slice(None))
+            lower_to_nearest(nearest, points, CentredPoints(others[part], points.centre), slice(None))
     return nearest
 
 
 def neighbour_distances(features: np.ndarray, neighbour: int = 1) -> np.ndarray:
-    """[N,d] -> distance [N] float32 from each point to its `neighbour`-th nearest of the others, itself not counted.
+    """Return the distance [N] float32 from each point of [N,d] to its `neighbour`-th nearest of the others, itself not counted.
 
-    Raises ValueError unless there are more points than that.
+    Raise ValueError unless there are more points than that.
     """
     if len(features) <= neighbour:
         raise ValueError(f"neighbour {neighbour} needs more points than that, got {len(features)}")

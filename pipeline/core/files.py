@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.core.errors import FULL, UserError
+from pipeline.core.errors import CANNOT_WRITE, UserError
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -18,7 +18,7 @@ def sha256_bytes(content: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hash of a file's content, in hexadecimal. An OSError names the file, which Python's own leaves out while reading."""
+    """Hash a file's content, in hexadecimal. An OSError names the file, which Python's own leaves out while reading."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -29,15 +29,15 @@ def sha256_file(path: Path) -> str:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write all of `content` or nothing, even when the power fails. A full disk is a UserError."""
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(content)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` when the block succeeds, and vanishes when it fails.
 
-    Raises UserError when it cannot be written, or when the block cannot read a file.
+    Raise UserError when it cannot be written, or when the block cannot read a file.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -48,7 +48,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             try:
                 yield file
             except OSError as error:
-                raise _explained(error, partial, path) from error
+                raise _explain(error, partial, path) from error
             file.flush()
             os.fsync(file.fileno())
         with _writing(path):
@@ -63,7 +63,7 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
     if obstacle is not None:
         return UserError(f"cannot write {path}: {obstacle} is a file where a folder must be; move it away and run again")
     reason = error.strerror or str(error)
-    return UserError(f"cannot write {path}: {reason}; nothing was changed, make room or rights and run again")
+    return UserError(f"cannot write {path}: {reason}; nothing was changed, check free space and permissions, and run again")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,7 +71,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file. Raises UserError when it is missing, no file, or not UTF-8."""
+    """Read a UTF-8 text file. Raise UserError when it is missing, no file, or not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -79,14 +79,14 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text; save it as UTF-8, or restore it with 'dvc checkout'") from error
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; mend the cause and run again") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; fix the cause and run again") from error
 
 
 @contextmanager
-def replacing_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `target` when the block succeeds, and vanishes when it fails.
 
-    Raises UserError when it cannot be written, or when the block cannot read a file.
+    Raise UserError when it cannot be written, or when the block cannot read a file.
     """
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file where a folder must be; move it away and run again")
@@ -101,9 +101,9 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         try:
             yield partial
         except OSError as error:
-            raise _explained(error, partial, target) from error
+            raise _explain(error, partial, target) from error
         with _writing(target):
-            _take_place(partial, target, old)
+            _replace(partial, target, old)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -116,18 +116,18 @@ def _writing(target: Path) -> Iterator[None]:
         raise _cannot_write(target, error) from error
 
 
-def _explained(error: OSError, partial: Path, target: Path) -> Exception:
-    """What a failure means while `target` is written as `partial`: a write to it, a full disk, a read, or neither."""
+def _explain(error: OSError, partial: Path, target: Path) -> Exception:
+    """Return what a failure means while `target` is written as `partial`: a write to it, a full disk, a read, or neither."""
     name = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
     place = partial.absolute()
-    if error.errno in FULL or (name is not None and place in (name.absolute(), *name.absolute().parents)):
+    if error.errno in CANNOT_WRITE or (name is not None and place in (name.absolute(), *name.absolute().parents)):
         return _cannot_write(target, error)
     if name is not None:
         return UserError(f"cannot read {name}: {error.strerror}; {target} was left as it was")
     return error
 
 
-def _take_place(new: Path, target: Path, aside: Path) -> None:
+def _replace(new: Path, target: Path, aside: Path) -> None:
     """Move `new` to `target`; what was there steps aside first and is lost only when the new one stands."""
     if target.exists():
         target.replace(aside)
@@ -150,7 +150,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free disk space where `folder` is, or will be. Raises UserError when a file is in its way."""
+    """Return the free disk space where `folder` is, or will be. Raise UserError when a file is in its way."""
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():

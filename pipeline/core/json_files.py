@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
@@ -10,11 +11,11 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, write_text
-from pipeline.core.guards import fits, is_a, parsed_json
+from pipeline.core.guards import fault_of_text, is_file_name, is_inner_path
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented, keys sorted; NaN and infinity are refused with ValueError, because JSON has none."""
+    """Write JSON, indented, keys sorted. Raise ValueError for NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -24,13 +25,13 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path, required: Mapping[str, type | UnionType] | None = None) -> Any:
-    """Content of a JSON file. Raises UserError when it is damaged, or no mapping with the `required` keys and types."""
+    """Read a JSON file. Raise UserError when it is damaged, or no mapping with the `required` keys and types."""
     try:
-        value = parsed_json(read_text(path))
+        value = parse_json(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
     found = value if isinstance(value, dict) else {}
-    if missing := [key for key, kind in (required or {}).items() if not is_a(found.get(key), kind)]:
+    if missing := [key for key, kind in (required or {}).items() if not has_type(found.get(key), kind)]:
         raise UserError(
             f"{path} lacks {', '.join(missing)}, or has another kind of value there; "
             "restore it with 'dvc checkout', or make it again with 'dvc repro -f'"
@@ -39,7 +40,7 @@ def read_json(path: Path, required: Mapping[str, type | UnionType] | None = None
 
 
 def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Rows of a JSON-lines file. Raises UserError when one is damaged, or lacks a `required` key or its kind of value."""
+    """Read a JSON-lines file. Raise UserError when one is damaged, or lacks a `required` key or its kind of value."""
     required = tuple(required)
     rows = []
     # Not splitlines(): it also breaks at characters that a caption may hold, such as U+2028.
@@ -47,13 +48,38 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]
         if not line:
             continue
         try:
-            row = parsed_json(line)
+            row = parse_json(line)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
-        if not isinstance(row, dict) or not all(fits(key, row.get(key)) for key in required):
+        if not isinstance(row, dict) or not all(is_valid_field(key, row.get(key)) for key in required):
             raise UserError(
                 f"{path}, line {number} must have {', '.join(required)}, with plain text, numbers and paths inside the set; "
                 "restore it with 'dvc checkout'"
             )
         rows.append(row)
     return rows
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON without NaN and infinity, which Python's reader lets through. Raise ValueError, RecursionError."""
+
+    def refuse(constant: str) -> float:
+        raise ValueError(f"{constant} is no JSON number")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def has_type(value: Any, kind: type | UnionType) -> bool:
+    """Tell whether a value is of a type; true and infinity (which may be written 1e999) are no numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool) and not (isinstance(value, float) and math.isinf(value))
+
+
+def is_valid_field(key: str, value: Any) -> bool:
+    """Tell whether a value is allowed under `key` in one of the chain's lists of images, captions or prompts."""
+    if key in ("index", "prompt_index", "image_index", "k", "offset", "size"):
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not isinstance(value, str) or fault_of_text(value):
+        return False
+    if key in ("file", "shard"):
+        return is_file_name(value)
+    return key != "path" or is_inner_path(value)

@@ -23,8 +23,8 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tied(command: Sequence[str]) -> list[str]:
-    """A command that runs `command` in a process that dies with the one that starts it; this package must be on its path.
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """Return a command that runs `command` in a process that dies with its parent; this package must be on its path.
 
     Popen's preexec_fn would do it too, but Python forks for that, and a Ctrl-C that arrives in the fork is lost.
     """
@@ -32,9 +32,9 @@ def tied(command: Sequence[str]) -> list[str]:
 
 
 def _orphaned() -> bool:
-    """Whether the parent ended before the request: a process that adopts others is not in their group.
+    """Tell whether the parent ended before the request: a process that adopts others is not in their group.
 
-    The first process of a group is no judge of that: a shell, or a server, has given it a group of its own.
+    The first process of a group cannot tell: a shell, or a server, has given it a group of its own.
     """
     if os.getpgrp() == os.getpid():
         return False
@@ -45,7 +45,7 @@ def _orphaned() -> bool:
 
 
 def lock_holder(root: Path) -> str | None:
-    """ "PID 123 (dvc repro)": the process that holds the lock of the DVC project at `root`; None where none does."""
+    """Describe the process that holds the lock of the DVC project at `root`, as "PID 123 (dvc repro)"; None where none does."""
     try:
         pid = int((root / ".dvc/tmp/lock").read_text(encoding="utf-8", errors="replace"))
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")

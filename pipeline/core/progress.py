@@ -14,7 +14,7 @@ _LOG_EVERY_SECONDS = 15.0
 
 
 class Progress:
-    """Counts `total` units of work called `name`; a context manager, silent when there is nothing to say."""
+    """Count `total` units of work called `name`; a context manager."""
 
     def __init__(self, name: str, total: int) -> None:
         self.name, self.total, self.done = name, total, 0

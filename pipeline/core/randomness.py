@@ -16,19 +16,19 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def image_seed(seed: int, k: int, prompt: int, image: int = 0) -> int:
-    """The seed of one generated image: a function of the run's seed, iteration, prompt and image index alone."""
+    """Return the seed of one generated image: a function of the run's seed, iteration, prompt and image index alone."""
     return derive_seed("image", seed, k, prompt, image)
 
 
 def generator(seed: int) -> torch.Generator:
-    """A CPU generator: what it draws is the same whatever device the model runs on."""
+    """Return a CPU generator: what it draws is the same whatever device the model runs on."""
     import torch
 
     return torch.Generator().manual_seed(seed)
 
 
-def onto(device: torch.device | str, tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor from the CPU, on `device`; to a GPU by way of pinned memory, without waiting for the work in flight there."""
+def to_device(device: torch.device | str, tensor: torch.Tensor) -> torch.Tensor:
+    """Copy a CPU tensor to `device`; to a GPU through pinned memory, without waiting for the work in flight there."""
     import torch
 
     if torch.device(device).type in ("cpu", "mps"):

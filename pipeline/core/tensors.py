@@ -14,24 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import whole_file
-from pipeline.core.guards import refused_weights
+from pipeline.core.files import atomic_file
+from pipeline.core.weights import refused_weights
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
 
-class Shape(NamedTuple):
-    """What a safetensors header says of a tensor besides its place."""
+class TensorSpec(NamedTuple):
+    """What a safetensors header says of a tensor besides its offsets."""
 
     dtype: torch.dtype
-    sides: Sequence[int]
+    shape: Sequence[int]
 
 
 @lru_cache(maxsize=1)
 def _kinds() -> dict[torch.dtype, str]:
-    """The format's names, in the order in which the library writes them: the widest first, so that all are aligned."""
+    """Return the format's names, in the order in which the library writes them: the widest first, so that all are aligned."""
     import torch
 
     return {
@@ -42,23 +42,23 @@ def _kinds() -> dict[torch.dtype, str]:
     }  # fmt: skip
 
 
-def layout(shapes: Mapping[str, Shape], metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[str]]:
-    """What comes before the data (the header with its length), and the names in the order in which their data follow."""
+def header_and_order(specs: Mapping[str, TensorSpec], metadata: Mapping[str, str] | None = None) -> tuple[bytes, list[str]]:
+    """Return what comes before the data (the header with its length), and the names in the order in which their data follow."""
     kinds = list(_kinds())
-    order = sorted(shapes, key=lambda name: (kinds.index(shapes[name].dtype), name))
+    order = sorted(specs, key=lambda name: (kinds.index(specs[name].dtype), name))
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name in order:
-        dtype, sides = shapes[name]
-        start, end = end, end + math.prod(sides) * dtype.itemsize
-        header[name] = {"data_offsets": [start, end], "dtype": _kinds()[dtype], "shape": list(sides)}
+        dtype, shape = specs[name]
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {"data_offsets": [start, end], "dtype": _kinds()[dtype], "shape": list(shape)}
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text, order
 
 
-def raw(tensor: torch.Tensor) -> memoryview:
-    """A tensor's bytes in row-major order, without a copy where it is contiguous and on the CPU."""
+def tensor_bytes(tensor: torch.Tensor) -> memoryview:
+    """Return a tensor's bytes in row-major order, without a copy where it is contiguous and on the CPU."""
     import torch
 
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
@@ -66,15 +66,17 @@ def raw(tensor: torch.Tensor) -> memoryview:
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write safetensors canonically, without holding the data a second time."""
-    start, order = layout({name: Shape(tensor.dtype, tensor.shape) for name, tensor in tensors.items()}, metadata)
-    with whole_file(path) as file:
+    start, order = header_and_order(
+        {name: TensorSpec(tensor.dtype, tensor.shape) for name, tensor in tensors.items()}, metadata
+    )
+    with atomic_file(path) as file:
         file.write(start)
         for name in order:
-            file.write(raw(tensors[name]))
+            file.write(tensor_bytes(tensors[name]))
 
 
 def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises UserError when it is missing, damaged or lacks a tensor."""
+    """Read a safetensors file's tensors and metadata. Raise UserError when it is missing, damaged or lacks a tensor."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -91,7 +93,7 @@ def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, to
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """One tensor of a safetensors file. Raises UserError when the file is missing or damaged, or lacks the tensor."""
+    """Read one tensor of a safetensors file. Raise UserError when the file is missing or damaged, or lacks the tensor."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.core.distances import BLOCK, CentredPoints, lower, nearest_of, neighbour_distances
+from pipeline.core.distances import BLOCK, CentredPoints, lower_to_nearest, nearest_of, neighbour_distances
 
 _TAKEN = -1.0
 """Stands for the distance of a point that has been taken: below every distance."""
@@ -123,7 +123,7 @@ def _first_come(close: np.ndarray) -> list[int]:
 
 def _take(points: CentredPoints, nearest: np.ndarray, new: np.ndarray) -> None:
     """Mark `new` as taken and lower the others' distances to the nearest taken point."""
-    lower(nearest, points, points, new)
+    lower_to_nearest(nearest, points, points, new)
     nearest[new] = _TAKEN
 
 

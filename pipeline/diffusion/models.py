@@ -17,8 +17,8 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import no_model, refuse_pickles
-from pipeline.core.randomness import onto
+from pipeline.core.randomness import to_device
+from pipeline.core.weights import no_model, refuse_pickles
 from pipeline.diffusion import text
 
 LATENT_SCALE = 0.18215
@@ -127,7 +127,7 @@ class StableDiffusionXL(StableDiffusion):
         width = int(self.text_encoder_2.config.projection_dim)
         states, pooled = text.split_xl(condition.to(latents.dtype), width)
         size = [side * self.pixels_per_latent for side in latents.shape[-2:]]
-        ids = onto(latents.device, torch.tensor([*size, 0, 0, *size], dtype=torch.float32)).expand(len(latents), -1)
+        ids = to_device(latents.device, torch.tensor([*size, 0, 0, *size], dtype=torch.float32)).expand(len(latents), -1)
         added = {"text_embeds": pooled, "time_ids": ids}
         return self.unet(latents, times, encoder_hidden_states=states, added_cond_kwargs=added, return_dict=False)[0]
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import refuse_pickles
+from pipeline.core.weights import refuse_pickles
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.text import tokenize
 

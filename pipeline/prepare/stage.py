@@ -14,7 +14,7 @@ from pipeline.chain.paths import Layout, image_name
 from pipeline.chain.sets import write_set
 from pipeline.chain.shards import LOOSE, Sharding
 from pipeline.core.errors import UserError
-from pipeline.core.files import replacing_folder, write_text
+from pipeline.core.files import atomic_folder, write_text
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.randomness import derive_seed
@@ -40,7 +40,7 @@ def run(params: View, layout: Layout) -> None:
     write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
     # An empty line, because DVC warns of an empty file at every stage that reads it.
     write_text(layout.training_set(0), "\n")
-    with replacing_folder(layout.model(0)) as folder:
+    with atomic_folder(layout.model(0)) as folder:
         record = {"model": params.model, "vae": params.vae, "files": files, "sha256": base_hash(files)}
         if sources := origins(params.model, params.vae, files):
             record["sources"] = sources
@@ -98,7 +98,7 @@ def write_real_set(layout: Layout, raw: list[RawImage], seed: int, noise: float,
         {"file": image_name(i), "prompt_index": i, "image_index": 0, "prompt": image.caption, "seed": None}
         for i, image in enumerate(raw)
     ]
-    with replacing_folder(layout.images(0)) as folder:
+    with atomic_folder(layout.images(0)) as folder:
         write_set(folder, 0, rows, png, sharding)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.chain.paths import Layout
 from pipeline.chain.sets import read_features
 from pipeline.core.errors import UserError
-from pipeline.core.guards import fault_of_text, shown
+from pipeline.core.guards import fault_of_text, short_repr
 from pipeline.core.json_files import read_json
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_keys(path: Path, keys: Iterable[str]) -> dict[str, Any]:
         found = reduce(lambda inner, name: inner[name], key.split("."), value)
         if not _fits(key, found):
             raise UserError(
-                f"{path}: {key} must be {'text' if key in _IN_WORDS else 'a number'}, got {shown(found)}; {_REMEDY}"
+                f"{path}: {key} must be {'text' if key in _IN_WORDS else 'a number'}, got {short_repr(found)}; {_REMEDY}"
             )
     return value
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
-from pipeline.core.files import replacing_folder, write_text
+from pipeline.core.files import atomic_folder, write_text
 from pipeline.core.json_files import write_json
 from pipeline.report.families import read_families
 from pipeline.report.page import SHOWN_ROWS, page
@@ -22,7 +22,7 @@ def run(params: View, layout: Layout) -> None:
     record = read_record(layout, len(params.iterations))
     families = read_families(record.manifests, record.features)
     write_json(layout.summary, summary(record))
-    with replacing_folder(layout.plots) as folder:
+    with atomic_folder(layout.plots) as folder:
         write_json(folder / "metrics.json", metrics_over_k(record))
         write_json(folder / "loss.json", losses(record))
     rows = grid(layout, record.manifests, families.first_to_show(SHOWN_ROWS))

@@ -75,7 +75,7 @@ def fork_server(folder: Path, module: str) -> Iterator[None]:
     import subprocess
 
     from pipeline.core.machine import gpus
-    from pipeline.core.process import tied
+    from pipeline.core.process import dying_with_parent
 
     if sys.platform != "linux" or os.environ.get(SOCKET) or not (folder / _SOCKETS).is_dir() or gpus():
         yield
@@ -90,7 +90,7 @@ def fork_server(folder: Path, module: str) -> Iterator[None]:
     with listening(str(folder / place)) as listener:  # from now on, so that the first stage finds it
         number = listener.fileno()
         server = subprocess.Popen(
-            tied([sys.executable, "-m", module, str(number)]), cwd=folder, pass_fds=[number],
+            dying_with_parent([sys.executable, "-m", module, str(number)]), cwd=folder, pass_fds=[number],
             stdin=silent, stdout=silent, stderr=silent, start_new_session=True,
         )  # fmt: skip
     os.environ[SOCKET] = place.as_posix()

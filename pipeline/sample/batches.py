@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import free_bytes, replacing_folder, write_bytes
+from pipeline.core.files import atomic_folder, free_bytes, write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.progress import Progress
 from pipeline.core.tensors import save_tensors
@@ -102,7 +102,7 @@ def _finish(folder: Path, pieces: Sequence[Underway], jobs: Sequence[Job], plan:
 
 
 def _write(folder: Path, drawn: Drawn, jobs: Sequence[Job], lineage: Lineage) -> None:
-    with replacing_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         for pixels, job in zip(drawn.pixels, jobs, strict=True):
             fields = lineage.fields(job.prompt_index, job.image_index, job.seed)
             write_bytes(partial / job.file, encode_png(pixels, {KEY: format_parameters(job.prompt, fields)}))

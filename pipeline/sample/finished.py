@@ -14,9 +14,9 @@ import torch
 
 from pipeline.chain.shards import shard_name, write_shard
 from pipeline.core.errors import UserError
-from pipeline.core.files import remove_folder, sha256_bytes, sha256_file, whole_file
+from pipeline.core.files import atomic_file, remove_folder, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
-from pipeline.core.tensors import Shape, layout, raw, read_array
+from pipeline.core.tensors import TensorSpec, header_and_order, read_array, tensor_bytes
 from pipeline.sample.plan import Job, Plan
 
 TRACE = "trace.safetensors"
@@ -96,12 +96,12 @@ def collect_traces(plan: Plan, path: Path) -> None:
         "sigmas": torch.tensor(plan.settings.noise_levels, dtype=torch.float32),
         "scales": torch.tensor(plan.settings.scales, dtype=torch.float32),
     }
-    shapes = {name: Shape(torch.float32, (count, *read_array(files[0], name).shape[1:])) for name in _STACKED}
-    start, order = layout(shapes | {name: Shape(tensor.dtype, tensor.shape) for name, tensor in whole.items()})
-    with whole_file(path) as file:
+    shapes = {name: TensorSpec(torch.float32, (count, *read_array(files[0], name).shape[1:])) for name in _STACKED}
+    start, order = header_and_order(shapes | {name: TensorSpec(tensor.dtype, tensor.shape) for name, tensor in whole.items()})
+    with atomic_file(path) as file:
         file.write(start)
         for name in order:
-            for part in [raw(whole[name])] if name in whole else (_data(file, name) for file in files):
+            for part in [tensor_bytes(whole[name])] if name in whole else (_data(file, name) for file in files):
                 file.write(part)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.core.randomness import onto
+from pipeline.core.randomness import to_device
 from pipeline.diffusion import lora
 from pipeline.diffusion.compiled import is_compiled
 from pipeline.diffusion.deterministic import exact
@@ -108,7 +108,7 @@ def draw_latents(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
     both = torch.cat([unconditional.expand_as(conditions), conditions])
-    times = onto(model.device, torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32))
+    times = to_device(model.device, torch.tensor(solver.timesteps(settings.steps), dtype=torch.float32))
 
     def predict(x: torch.Tensor, step: int) -> torch.Tensor:
         sample = x.to(dtype=model.unet.dtype, memory_format=model.layout)

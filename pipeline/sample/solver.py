@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from pipeline.core.randomness import generator, onto
+from pipeline.core.randomness import generator, to_device
 from pipeline.diffusion.models import BETA_END, BETA_START, TRAIN_STEPS
 
 PredictNoise = Callable[[torch.Tensor, int], torch.Tensor]
@@ -51,4 +51,4 @@ def image_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device
     """Yield standard normal [N, *shape] float32 for ever; row i depends on seeds[i] alone, whatever the batch or device."""
     generators = [generator(seed) for seed in seeds]
     while True:
-        yield onto(device, torch.stack([torch.randn(*shape, generator=g) for g in generators]))
+        yield to_device(device, torch.stack([torch.randn(*shape, generator=g) for g in generators]))

@@ -11,7 +11,7 @@ from pipeline.chain.paths import Layout, image_name
 from pipeline.chain.run_environment import surroundings
 from pipeline.chain.shards import Sharding
 from pipeline.core.errors import UserError
-from pipeline.core.files import replacing_folder, sha256_bytes, sha256_file
+from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.randomness import image_seed
 from pipeline.diffusion import lora
@@ -32,7 +32,7 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
     """
     plan = _plan(params, k, layout, device)
     draw_all(Source(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
-    with replacing_folder(layout.images(k)) as folder:
+    with atomic_folder(layout.images(k)) as folder:
         write_jsonl(folder / layout.manifest(k).name, collect(plan, folder))
     collect_traces(plan, layout.traces(k))
     discard(plan)

@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.core.progress import Progress
-from pipeline.core.randomness import derive_seed, generator, onto
+from pipeline.core.randomness import derive_seed, generator, to_device
 from pipeline.diffusion import lora
 from pipeline.diffusion.deterministic import deterministic
 from pipeline.diffusion.models import StableDiffusion, load_base
@@ -188,8 +188,8 @@ def _loss(
 ) -> torch.Tensor:
     """This process's part of the loss of one step, a scalar on the device."""
     device, dtype = model.device, model.unet.dtype
-    ids = data.ids[onto(device, draw.rows)]
-    ids = torch.where(onto(device, draw.blanks).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
+    ids = data.ids[to_device(device, draw.rows)]
+    ids = torch.where(to_device(device, draw.blanks).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
     ids = drop_conditions(ids, data.empty, condition_drop, settings.seed, step)
     mine = team.share(len(ids))
     if mine.start == mine.stop:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.core.randomness import derive_seed, generator, onto
+from pipeline.core.randomness import derive_seed, generator, to_device
 
 if TYPE_CHECKING:
     import torch
@@ -30,5 +30,5 @@ def drop_conditions(ids: torch.Tensor, empty: torch.Tensor, probability: float, 
 
     if probability == 0.0:
         return ids
-    rows = onto(ids.device, dropped(len(ids), probability, seed, step))
+    rows = to_device(ids.device, dropped(len(ids), probability, seed, step))
     return torch.where(rows.view(-1, *[1] * (ids.ndim - 1)), empty.to(ids.device), ids)

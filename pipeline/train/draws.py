@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from pipeline.core.randomness import derive_seed, generator, onto
+from pipeline.core.randomness import derive_seed, generator, to_device
 from pipeline.diffusion.models import TRAIN_STEPS
 
 
@@ -30,7 +30,7 @@ class Draw:
 
     def part(self, rows: slice, device: torch.device) -> Draw:
         """Some of the samples, on `device`."""
-        return Draw(*(onto(device, getattr(self, field.name)[rows]) for field in fields(self)))
+        return Draw(*(to_device(device, getattr(self, field.name)[rows]) for field in fields(self)))
 
 
 class Draws(Protocol):

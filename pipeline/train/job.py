@@ -15,7 +15,7 @@ from pipeline.chain.paths import Layout
 from pipeline.chain.sets import Images
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
-from pipeline.core.guards import image_errors
+from pipeline.core.images import IMAGE_ERRORS
 from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.diffusion.models import is_xl
 from pipeline.diffusion.text import check_clip_skip_xl
@@ -97,7 +97,7 @@ def check_images(recorded: Mapping[str, str | None], images: Images, resolution:
                 size = image.size
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist, but T_k lists it; fetch it with 'dvc checkout'") from error
-        except image_errors() as error:
+        except IMAGE_ERRORS as error:
             raise UserError(f"{path} is damaged or no image; restore it with 'dvc checkout'") from error
         if size != (resolution, resolution):
             raise UserError(

@@ -12,7 +12,7 @@ from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.chain.run_environment import made_on, surroundings
 from pipeline.core.errors import UserError
-from pipeline.core.files import replacing_folder, sha256_bytes, sha256_file, write_text
+from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file, write_text
 from pipeline.core.json_files import write_json
 from pipeline.core.process import devices_of
 from pipeline.diffusion import lora
@@ -70,7 +70,7 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
         raise UserError("sd-scripts trains no Stable Diffusion 1.x in bf16 on a CPU; set precision: fp32 or trainer: builtin")
     copy_tokenizer(job, layout)
     keeper = Keeper(_unfinished(params, job, layout, device))
-    with replacing_folder(layout.model(k)) as folder:
+    with atomic_folder(layout.model(k)) as folder:
         current = Run(params, job, layout, device, folder, keeper, processes)
         with image_files((example.path for example in job.examples), layout.root, layout.scratch / f"images/T_{k}") as place:
             running = replace(current, job=replace(job, images=place))

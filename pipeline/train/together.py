@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.core.json_files import read_json, write_json
-from pipeline.core.process import devices_of, die_with_parent, tied
+from pipeline.core.process import devices_of, die_with_parent, dying_with_parent
 from pipeline.diffusion import lora
 from pipeline.train.builtin import Result, train
 from pipeline.train.processes import environment, launcher
@@ -59,7 +59,7 @@ def train_together(train_toml: Path, root: Path, device: str, condition_drop: fl
         task = Task(str(train_toml.resolve()), str(root.resolve()), device, processes, condition_drop, folder)
         command = [*launcher(device, processes), "-m", "pipeline.train.together"]
         values = environment(device, [], {_VARIABLE: json.dumps(asdict(task))})
-        code = subprocess.run(tied(command), env=values, stdout=subprocess.DEVNULL, check=False).returncode
+        code = subprocess.run(dying_with_parent(command), env=values, stdout=subprocess.DEVNULL, check=False).returncode
         if task.words.is_file():
             raise UserError(task.words.read_text(encoding="utf-8"))
         if code != 0 or not task.losses.is_file():

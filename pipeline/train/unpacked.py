@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.chain.sets import Images
-from pipeline.core.files import remove_folder, replacing_folder
+from pipeline.core.files import atomic_folder, remove_folder
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def image_files(paths: Iterable[str], root: Path, scratch: Path) -> Iterator[str
     if all(images.is_file(path) for path in wanted):
         yield "."
         return
-    with replacing_folder(scratch) as folder:
+    with atomic_folder(scratch) as folder:
         for path in wanted:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(images.read(path))

@@ -39,7 +39,7 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "D_1"
     target.mkdir()
     (target / "old.txt").write_text("old")
-    with pytest.raises(UserError, match="No space left"), files.replacing_folder(target) as folder:
+    with pytest.raises(UserError, match="No space left"), files.atomic_folder(target) as folder:
         (folder / "new.txt").write_text("new")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert [path.name for path in tmp_path.iterdir()] == ["D_1"]
@@ -81,7 +81,7 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         files.write_text(tmp_path / "p.txt/x/a.txt", "a")
-    with pytest.raises(UserError, match="cannot write"), files.replacing_folder(tmp_path / "p.txt/D_1"):
+    with pytest.raises(UserError, match="cannot write"), files.atomic_folder(tmp_path / "p.txt/D_1"):
         pass
 
 
@@ -99,14 +99,14 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_to_be_found(
         return rename(self, other)
 
     monkeypatch.setattr(Path, "replace", refuse_the_new_one)
-    with pytest.raises(UserError, match="Input/output error"), files.replacing_folder(target) as folder:
+    with pytest.raises(UserError, match="Input/output error"), files.atomic_folder(target) as folder:
         (folder / "new.txt").write_text("new")
     assert (target / "old.txt").read_text() == "old"
 
 
 def test_a_file_in_the_place_of_a_folder_is_kept(tmp_path: Path) -> None:
     (tmp_path / "D_1").write_text("mine")
-    with pytest.raises(UserError, match="D_1 is a file where a folder must be"), files.replacing_folder(tmp_path / "D_1"):
+    with pytest.raises(UserError, match="D_1 is a file where a folder must be"), files.atomic_folder(tmp_path / "D_1"):
         pytest.fail("the work begins before the place is looked at")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("D_1", "mine")]
     with pytest.raises(UserError, match="metrics is a file where a folder must be"):
@@ -120,21 +120,21 @@ def test_a_file_in_the_place_of_a_folder_is_kept(tmp_path: Path) -> None:
 def test_a_read_that_fails_inside_a_folder_is_not_said_to_be_a_write(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match=r"cannot read .*missing\.txt: No such file"),
-        files.replacing_folder(tmp_path / "D_1"),
+        files.atomic_folder(tmp_path / "D_1"),
     ):
         (tmp_path / "missing.txt").read_text()
     with (
         pytest.raises(UserError, match="cannot write .*D_1: Is a directory"),
-        files.replacing_folder(tmp_path / "D_1") as folder,
+        files.atomic_folder(tmp_path / "D_1") as folder,
     ):
         (folder / "sub").mkdir()
         (folder / "sub").write_text("x")
     with (
         pytest.raises(UserError, match=r"cannot read .*gone.png: No such file.*shard.tar was left as it was"),
-        files.whole_file(tmp_path / "shard.tar"),
+        files.atomic_file(tmp_path / "shard.tar"),
     ):
         (tmp_path / "gone.png").read_bytes()
-    with pytest.raises(OSError, match="neither"), files.replacing_folder(tmp_path / "D_1"):
+    with pytest.raises(OSError, match="neither"), files.atomic_folder(tmp_path / "D_1"):
         raise OSError("neither a read nor a write")
     assert not list(tmp_path.iterdir())
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import parsed_json
+from pipeline.core.json_files import parse_json
 
 Config = dict[str, Any]
 
@@ -72,7 +72,7 @@ def _config(folder: Path, name: str | None = None) -> Config:
     if not path.is_file():
         return {}
     try:
-        found = parsed_json(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}); fetch the model again") from error
     return found if isinstance(found, dict) else {}

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import PICKLE_SUFFIXES
+from pipeline.core.weights import PICKLE_SUFFIXES
 
 PIPELINE_PARTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
 WEIGHTED_PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.chain.model_names import FOLDER
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
-from pipeline.core.files import free_bytes, replacing_folder, sha256_file
+from pipeline.core.files import atomic_folder, free_bytes, sha256_file
 from pipeline.core.json_files import read_json, write_json
 from pipeline.inputs.base_models import hub
 from pipeline.inputs.base_models.architecture import Architecture, Config, published, require_model
@@ -70,7 +70,7 @@ def _from_hub(source: Hub, target: Path, variant: str | None, scratch: Path) -> 
     _require_space(remote, chosen, partial)
     hub.download(remote, chosen, partial)
     _require_whole(remote, chosen, partial)
-    with replacing_folder(target) as folder:
+    with atomic_folder(target) as folder:
         for file, name in chosen.items():
             _bring(partial / file, folder / name, _link)
         _refuse_half(faults(folder, kind), source.repository, kind)
@@ -140,7 +140,7 @@ def _from_folder(source: Local, target: Path, variant: str | None) -> Fetched:
             read_header(source.path / file)
     if target.exists():
         raise UserError(f"{target} is there already; name another folder with --name, or remove this one")
-    with replacing_folder(target) as folder:
+    with atomic_folder(target) as folder:
         for file, name in chosen.items():
             _bring(source.path / file, folder / name, shutil.copyfile)
         _refuse_half(faults(folder, kind), str(source.path), kind)
@@ -201,7 +201,7 @@ def _from_file(
         raise UserError(f"{target} needs {file.stat().st_size / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free; make room")
     from pipeline.inputs.base_models.single import convert
 
-    with replacing_folder(target) as folder:
+    with atomic_folder(target) as folder:
         convert(file, folder, kind, chosen, texts)
         record = write_record(folder, target.name, kind, wish | ({"tokenizer": lent} if lent else {}), None)
     return Fetched(target, record)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import refused_weights
+from pipeline.core.weights import refused_weights
 
 _LONGEST_HEADER = 100_000_000
 """Bytes; the format's own limit."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes, sha256_file
-from pipeline.core.guards import no_model, refuse_pickles
 from pipeline.core.json_files import read_json
+from pipeline.core.weights import no_model, refuse_pickles
 from pipeline.inputs.base_models.record import FILE as RECORD
 from pipeline.inputs.base_models.record import origin
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.chain.model_names import CATALOGUE, FOLDER, HUB_ID, LOCAL, Entry
 from pipeline.core.errors import UserError
-from pipeline.core.guards import is_file_name, no_model
+from pipeline.core.guards import is_file_name
+from pipeline.core.weights import no_model
 from pipeline.inputs.missing import no_raw_folder
 
 _SETTINGS = ("model", "vae", "feature_model", "clip_model")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import replacing_folder, sha256_bytes, sha256_file
+from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
 
 SD_SCRIPTS_NAMES: Mapping[str, str] = {
     "tokenizer": "openai_clip-vit-large-patch14",
@@ -34,7 +34,7 @@ def lay_out(model: Path, scratch: Path) -> Path:
     """
     target = laid_out(model, scratch)
     if not target.is_dir():
-        with replacing_folder(target) as folder:
+        with atomic_folder(target) as folder:
             for part in _parts(model):
                 shutil.copytree(model / part, folder / SD_SCRIPTS_NAMES[part])
     return target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.core.guards import no_model, refuse_pickles
+from pipeline.core.weights import no_model, refuse_pickles
 from pipeline.inputs.base_models.architecture import recognise
 from pipeline.inputs.base_models.identity import PARTS, SECOND_PARTS
 from pipeline.inputs.base_models.whole import Role, faults, refuse

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.chain.model_names import FOLDER
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, write_text
-from pipeline.core.guards import parsed_json
+from pipeline.core.json_files import parse_json
 from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY, require_vocabulary
 
 _CLIP_MERGES = 49152 - 256 - 2
@@ -36,7 +36,7 @@ def find_vocabulary(root: Path, given: Path | None, size: int) -> tuple[str, lis
             "vocab.json and merges.txt), or run 'redifine base fetch clip-vit-large-patch14' first"
         )
     texts = _of_folder(given) if given.is_dir() else _of_clip(given)
-    if (found := len(parsed_json(texts[0]))) != size:
+    if (found := len(parse_json(texts[0]))) != size:
         raise UserError(f"{given} has {found} tokens, but the checkpoint's text encoder knows {size}; give its own tokenizer")
     return given.name, texts
 
@@ -44,14 +44,14 @@ def find_vocabulary(root: Path, given: Path | None, size: int) -> tuple[str, lis
 def _fits(folder: Path, size: int) -> bool:
     if not (folder / VOCABULARY).is_file() or not (folder / MERGES).is_file():
         return False
-    return len(parsed_json(_of_folder(folder)[0])) == size
+    return len(parse_json(_of_folder(folder)[0])) == size
 
 
 def _of_folder(folder: Path) -> list[str]:
     require_vocabulary(folder)
     texts = [read_text(folder / name) for name in (VOCABULARY, MERGES)]
     try:
-        if not isinstance(parsed_json(texts[0]), dict):
+        if not isinstance(parse_json(texts[0]), dict):
             raise ValueError("no mapping")
     except (ValueError, RecursionError) as error:
         raise UserError(f"{folder / VOCABULARY} is no vocabulary ({error}); give another tokenizer") from error

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import PICKLE_SUFFIXES, parsed_json
+from pipeline.core.json_files import parse_json
+from pipeline.core.weights import PICKLE_SUFFIXES
 from pipeline.inputs.base_models.architecture import Architecture
 from pipeline.inputs.base_models.header import read_header
 from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY
@@ -77,7 +78,7 @@ def _missing_weights(place: Path, prefix: str) -> Iterator[str]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        return sorted(set(map(str, parsed_json(index.read_text(encoding="utf-8"))["weight_map"].values())))
+        return sorted(set(map(str, parse_json(index.read_text(encoding="utf-8"))["weight_map"].values())))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{index} is no index of shards ({error}); fetch the model again") from error
 

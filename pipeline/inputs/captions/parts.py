@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import is_a, is_file_name
-from pipeline.core.json_files import read_jsonl, write_jsonl
+from pipeline.core.guards import is_file_name
+from pipeline.core.json_files import has_type, read_jsonl, write_jsonl
 
 NAME = "parts.jsonl"
 Tag = tuple[str, float, str]
@@ -98,7 +98,7 @@ def _is_text_by_key(value: Any) -> bool:
 
 
 def _are_two_scores(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(is_a(score, int | float) for score in value)
+    return isinstance(value, list) and len(value) == 2 and all(has_type(score, int | float) for score in value)
 
 
 def _is_tag(tag: Any) -> bool:

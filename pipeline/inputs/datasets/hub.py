@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import replacing_folder, sha256_file, write_bytes, write_text
+from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
 from pipeline.core.guards import fault_of_text
 from pipeline.core.json_files import write_json
 from pipeline.inputs.datasets.items import Problem, refuse
@@ -52,7 +52,7 @@ def fetch(
     columns = Columns(image, caption)
     raw = Raw(Path(source)) if Path(source).is_dir() else download(source, revision, split, endpoint)
     rows = read_rows(raw.folder, split, columns)
-    with replacing_folder(out) as folder:
+    with atomic_folder(out) as folder:
         count, problems = write_pictures(rows, folder, with_captions=caption != "")
         if strict:
             refuse(problems, raw.folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline.core.guards import image_errors
+from pipeline.core.images import IMAGE_ERRORS
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
@@ -41,7 +41,7 @@ def open_picture(path: Path) -> Image.Image:
                 return _on_white(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenPicture(f"is too large to be opened safely (over {Image.MAX_IMAGE_PIXELS:,} pixels)") from error
-    except image_errors() as error:
+    except IMAGE_ERRORS as error:
         raise BrokenPicture("cannot be read as an image (truncated, or no PNG, JPEG, WebP or BMP)") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.chain import params as parameters
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
-from pipeline.core.files import replacing_folder, sha256_file, write_text
+from pipeline.core.files import atomic_folder, sha256_file, write_text
 from pipeline.core.json_files import read_jsonl, write_json
 from pipeline.provenance.share import croissant
 from pipeline.provenance.share.cards import data_card
@@ -40,7 +40,7 @@ def write_export(root: Path, k: int, format_: str, out: Path, name: str | None, 
     title = f"{name or slug(parameters.load(root / parameters.FILE).title)}-{'M' if format_ == 'lora' else 'D'}_{k}"
     if not _NAME.fullmatch(title):
         raise UserError(f"--name must be of letters, digits, '-', '_' and '.', because it names files, got {name!r}")
-    with replacing_folder(out) as folder:
+    with atomic_folder(out) as folder:
         if format_ == "lora":
             write_lora(root, folder, k, title, licence, lineage)
         else:

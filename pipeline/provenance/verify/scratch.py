@@ -18,7 +18,7 @@ from pipeline.chain.params import FILE, Params
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
-from pipeline.core.process import tied
+from pipeline.core.process import dying_with_parent
 
 _INPUTS = ("data", "models", "features", "metrics")
 _DVC = ("DVC_STAGE", "DVC_ROOT")
@@ -71,7 +71,7 @@ def run_stages(runner: str, scratch: Path, commands: Sequence[Sequence[str]], th
     Raises UserError when one fails.
     """
     command = [sys.executable, "-m", runner, json.dumps(commands)]
-    done = subprocess.run(tied(command), cwd=scratch, env=_environment(os.environ, threads), check=False)
+    done = subprocess.run(dying_with_parent(command), cwd=scratch, env=_environment(os.environ, threads), check=False)
     if done.returncode != 0:
         names = ", ".join(arguments[0] for arguments in commands)
         raise UserError(f"a stage ({names}) failed in the scratch copy, see above; 'redifine verify --all' checks its inputs")

@@ -10,7 +10,7 @@ from pipeline.chain.paths import Layout
 from pipeline.chain.sets import MANIFEST_KEYS, check_features
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
-from pipeline.core.guards import fits, parsed_json
+from pipeline.core.json_files import is_valid_field, parse_json
 from pipeline.studies.compare.runs import ComparedRun
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def read_manifest(run: ComparedRun, k: int) -> list[dict[str, Any]]:
     """Rows of D_k: file, prompt_index, image_index, prompt, sha256. Raises UserError when it is missing or damaged."""
     path = _LAYOUT.manifest(k)
     try:
-        rows = [parsed_json(line) for line in _read(run, path).decode().split("\n") if line]
+        rows = [parse_json(line) for line in _read(run, path).decode().split("\n") if line]
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} of {run.name} is not valid JSON lines; run its stage again") from error
-    if not all(isinstance(row, dict) and all(fits(key, row.get(key)) for key in MANIFEST_KEYS) for row in rows):
+    if not all(isinstance(row, dict) and all(is_valid_field(key, row.get(key)) for key in MANIFEST_KEYS) for row in rows):
         keys = ", ".join(MANIFEST_KEYS)
         raise UserError(f"{path} of {run.name} has a row without {keys} of the right kind; run its stage again")
     return rows

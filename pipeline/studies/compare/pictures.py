@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.charts.colours import colour
 from pipeline.core.errors import UserError
-from pipeline.core.guards import image_errors
+from pipeline.core.images import IMAGE_ERRORS
 from pipeline.report.pictures import SMALL_SIDE, THUMBNAIL_SIDE
 from pipeline.studies.compare.contents import read_image, read_manifest
 from pipeline.studies.compare.groups import Setting
@@ -109,7 +109,7 @@ def thumbnail(content: bytes, name: str) -> str:
             if max(image.size) <= SMALL_SIDE:
                 return f"data:image/png;base64,{base64.b64encode(content).decode()}"
             shrunk = image.convert("RGB")
-    except image_errors() as error:
+    except IMAGE_ERRORS as error:
         raise UserError(f"{name} is not a readable image ({error}); make D_k again") from error
     shrunk.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -109,9 +109,9 @@ def _workers(site: Site, count: int) -> list[Worker]:
     """Each with its share of the cores, and with GPUs of its own where there are several."""
     available, gpus = machine.cores(), machine.gpus()
     of_one = max(1, len(available) // max(count, 1))
-    threads = machine.threads_of(of_one)
-    cores = machine.share_out(available, count, of_one)
-    own_gpus = machine.share_out(gpus if len(gpus) > 1 else [], count, machine.gpus_of_a_chain())
+    threads = machine.thread_count(of_one)
+    cores = machine.assign_round_robin(available, count, of_one)
+    own_gpus = machine.assign_round_robin(gpus if len(gpus) > 1 else [], count, machine.gpus_per_chain())
     folders = [site.clone.resolve() / worktree.FOLDER / str(i) for i in range(count)]
     places = zip(folders, cores, own_gpus, strict=True)
     server = site.fork_server

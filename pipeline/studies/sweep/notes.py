@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import parsed_json
-from pipeline.core.json_files import read_json, write_json
+from pipeline.core.json_files import parse_json, read_json, write_json
 from pipeline.studies.sweep.locks import Owner
 from pipeline.studies.sweep.plan import Chain
 from pipeline.versioning.git import git
@@ -92,5 +91,5 @@ def fetched(clone: Path, chain: Chain, remote: str) -> Note | None:
     """The note that `fetch` brought."""
     with suppress(UserError, ValueError):
         text = git(clone, "cat-file", "blob", f"{_SEEN}/{remote}/{chain.sweep}/{chain.name}")
-        return _parsed(parsed_json(text), chain)
+        return _parsed(parse_json(text), chain)
     return None

@@ -14,7 +14,7 @@ import toml
 
 from pipeline.chain import paths
 from pipeline.core.errors import UserError
-from pipeline.core.process import tied
+from pipeline.core.process import dying_with_parent
 from pipeline.core.progress import Progress
 from pipeline.train.kohya.options import Options
 from pipeline.train.less_memory import LESS_MEMORY
@@ -68,7 +68,7 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output, tempfile.TemporaryDirectory() as folder:
         command = [*entry, *shared_dataset(train_toml, root, processes, Path(folder))]
-        process = subprocess.Popen(tied(command), cwd=root, env=values, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(dying_with_parent(command), cwd=root, env=values, stdout=output, stderr=subprocess.STDOUT)
         try:
             done = _follow(process, Path(options.loss_file), steps)
         finally:

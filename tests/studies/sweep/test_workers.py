@@ -9,6 +9,8 @@ import pytest
 
 from pipeline.core import machine
 from pipeline.studies.sweep import local
+from pipeline.studies.sweep.running import Site
+from pipeline.studies.sweep.worker import Worker
 
 
 @pytest.fixture
@@ -22,9 +24,13 @@ def four_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def workers_of(clone: Path, count: int) -> list[Worker]:
+    return local._workers(Site(clone, commit="", cache=clone), count)
+
+
 def seen(folder: Path, workers: int) -> list[str | None]:
     """The GPUs that the processes of each worker see; None: all."""
-    return [worker.environment().get(machine.VISIBLE) for worker in local._workers(folder, workers)]
+    return [worker.environment().get(machine.VISIBLE) for worker in workers_of(folder, workers)]
 
 
 def test_each_worker_has_a_gpu_of_its_own(four_gpus: None, tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_cores_are_shared_out_and_threads_are_as_many_unless_fewer_are_asked_for
     four_gpus: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: [0, 1, 2, 3, 4, 5])
-    assert [(worker.cores, worker.threads) for worker in local._workers(tmp_path, 2)] == [([0, 1, 2], 3), ([3, 4, 5], 3)]
+    assert [(worker.cores, worker.threads) for worker in workers_of(tmp_path, 2)] == [([0, 1, 2], 3), ([3, 4, 5], 3)]
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert [worker.threads for worker in local._workers(tmp_path, 2)] == [1, 1]
-    assert [worker.cores for worker in local._workers(tmp_path, 7)][5:] == [[5], [0]]
+    assert [worker.threads for worker in workers_of(tmp_path, 2)] == [1, 1]
+    assert [worker.cores for worker in workers_of(tmp_path, 7)][5:] == [[5], [0]]
