@@ -22,7 +22,7 @@ from pipeline.studies.compare.maps import map_panels
 from pipeline.studies.compare.pictures import Block, Line, representative, side_by_side
 
 _HERE = Path(__file__).parent
-_REPORT_STYLE = _HERE.parent / "report/page.css"
+_REPORT_STYLE = _HERE.parents[1] / "report/page.css"
 
 T = TypeVar("T")
 
