@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.charts.numbers import plus_minus
 from pipeline.charts.statistics import SeedMean, estimate
-from pipeline.studies.compare.figures import told
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.runs import ComparedRun
 
@@ -165,7 +165,7 @@ class Judgement:
             return f"{claim}: **{self.verdict}**"
         seeds = f"{self.difference.n} seed{'s' if self.difference.n > 1 else ''}"
         why = self.check.remarks.get(self.verdict)
-        return f"{claim}: difference {told(self.difference)}, {seeds}: **{self.verdict}**" + (f" ({why})" if why else "")
+        return f"{claim}: difference {plus_minus(self.difference)}, {seeds}: **{self.verdict}**" + (f" ({why})" if why else "")
 
 
 def judge(check: Check, settings: Sequence[Setting]) -> Judgement:

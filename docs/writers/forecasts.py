@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.report.words import counted
+from pipeline.charts.numbers import counted
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.runs import ComparedRun
 from pipeline.theory.forecast import ForecastScore, forecast_power, score

@@ -10,9 +10,9 @@ from docs.writers import forecasts
 from docs.writers.claims import CLAIMS, Claim, judge
 from docs.writers.figures import CURVES, picture
 from docs.writers.tables import DEFAULT, STUDY, table_of
-from pipeline.report.memory import pearson
-from pipeline.report.words import counted
-from pipeline.studies.compare.figures import entropy_figure, entropy_points, told
+from pipeline.charts.numbers import counted, plus_minus
+from pipeline.charts.statistics import pearson
+from pipeline.studies.compare.figures import entropy_figure, entropy_points
 from pipeline.studies.compare.groups import COLUMNS, Setting
 from pipeline.studies.sweep import plan
 
@@ -118,7 +118,12 @@ def _seeds(settings: Sequence[Setting]) -> str:
 def _table(settings: Sequence[Setting]) -> str:
     lines = [f"| arm | seeds | K | {' | '.join(COLUMNS)} |", "|" + "---|" * (len(COLUMNS) + 3)]
     for setting in settings:
-        cells = [setting.name, str(len(setting.runs)), str(setting.last), *(told(value(setting)) for value in COLUMNS.values())]
+        cells = [
+            setting.name,
+            str(len(setting.runs)),
+            str(setting.last),
+            *(plus_minus(value(setting)) for value in COLUMNS.values()),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

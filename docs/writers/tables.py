@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text
-from pipeline.studies.compare.groups import Setting, settings_of
+from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.runs import TableRow, runs_from_rows
 
 FOLDER = Path("docs/results")
@@ -33,7 +33,7 @@ def read_settings(table: Path) -> list[Setting]:
         raise UserError(
             f"{table} has no rows; run chains with 'redifine sweep run' and collect them with 'redifine sweep collect'"
         )
-    return settings_of(runs_from_rows(rows))
+    return group_runs(runs_from_rows(rows))
 
 
 def _collected(table: Path) -> str:

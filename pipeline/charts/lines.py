@@ -53,7 +53,7 @@ class Dots:
 
 
 @dataclass(frozen=True)
-class Chart:
+class LineChart:
     """What to draw, bands and dots behind the lines.
 
     `x_range` and `y_range` fix an axis, `from_zero` includes 0 in y, `log` asks for decades (y <= 0 is left out), `whole_x` for
@@ -81,7 +81,7 @@ class Chart:
         return self.height - BOTTOM_MARGIN
 
 
-def render(chart: Chart) -> Markup:
+def draw_lines(chart: LineChart) -> Markup:
     """The chart as an <svg> that scales to its place; page.js reads `data-chart` for the pointer's read-out."""
     lines = [(series, [p for p in series.drawn() if not chart.log or p[1] > 0]) for series in chart.series]
     points = [point for _, drawn in lines for point in drawn]
@@ -144,7 +144,7 @@ def _widened(low: float, high: float) -> Point:
     return low - room, high + room
 
 
-def _y_ticks(chart: Chart, values: list[float]) -> list[float]:
+def _y_ticks(chart: LineChart, values: list[float]) -> list[float]:
     if chart.log:
         return _decades(min(values), max(values))
     low, high = chart.y_range or (min(values), max(values))
@@ -168,12 +168,12 @@ def _scale(low: float, high: float, start: float, end: float, log: bool = False)
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def _grid(chart: Chart, ticks: list[float], to_y: Callable[[float], float]) -> list[Markup]:
+def _grid(chart: LineChart, ticks: list[float], to_y: Callable[[float], float]) -> list[Markup]:
     row = Markup('<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="y" x="{}" y="{:.1f}">{}</text>')
     return [row.format(LEFT, chart.right, to_y(t), to_y(t), LEFT - 7, to_y(t) + 4, _tick(t)) for t in ticks]
 
 
-def _x_axis(chart: Chart, low: float, high: float, to_x: Callable[[float], float]) -> list[Markup]:
+def _x_axis(chart: LineChart, low: float, high: float, to_x: Callable[[float], float]) -> list[Markup]:
     ticks = [t for t in nice_ticks(low, high, 7, chart.whole_x) if low <= t <= high]
     label = Markup('<text class="x" x="{:.1f}" y="{}">{}</text>')
     title = Markup('<text class="axis" x="{}" y="{}">{}</text>').format(

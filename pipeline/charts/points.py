@@ -1,4 +1,4 @@
-"""Points in a plane as inline SVG: error bars, a front, names that keep clear of each other."""
+"""Points in a chart as inline SVG: error bars, a front, names that keep clear of each other."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Plane:
+class PointChart:
     """What to draw; `front` are the corners of a dashed line from left to right; without `axes` only the points show."""
 
     x_label: str
@@ -60,21 +60,21 @@ class Plane:
         return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
 
 
-def draw(plane: Plane) -> Markup:
-    """The plane as an <svg> that scales to its place."""
-    if not plane.marks:
+def draw(chart: PointChart) -> Markup:
+    """The chart as an <svg> that scales to its place."""
+    if not chart.marks:
         return Markup('<p class="empty">Nothing was recorded.</p>')
-    across = _span([(m.x, m.x_error) for m in plane.marks])
-    upright = _span([(m.y, m.y_error) for m in plane.marks])
-    left, top, right, bottom = plane.room
+    across = _span([(m.x, m.x_error) for m in chart.marks])
+    upright = _span([(m.y, m.y_error) for m in chart.marks])
+    left, top, right, bottom = chart.room
     to_x, to_y = _scale(across, left, right), _scale(upright, bottom, top)
-    body = _frame(plane, _ticks(across), _ticks(upright), to_x, to_y) if plane.axes else []
-    body += _front(plane.front, to_x, to_y)
-    body += [_errors(mark, to_x, to_y) for mark in plane.marks if mark.x_error or mark.y_error]
-    body += [_mark(mark, to_x, to_y) for mark in plane.marks]
-    body += _labels(plane, to_x, to_y)
+    body = _frame(chart, _ticks(across), _ticks(upright), to_x, to_y) if chart.axes else []
+    body += _front(chart.front, to_x, to_y)
+    body += [_errors(mark, to_x, to_y) for mark in chart.marks if mark.x_error or mark.y_error]
+    body += [_mark(mark, to_x, to_y) for mark in chart.marks]
+    body += _labels(chart, to_x, to_y)
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        plane.width, plane.height, f"{plane.y_label} against {plane.x_label}", Markup("").join(body)
+        chart.width, chart.height, f"{chart.y_label} against {chart.x_label}", Markup("").join(body)
     )
 
 
@@ -102,17 +102,17 @@ def _number(value: float) -> str:
     return f"{value:,.10g}".replace("-", "−")
 
 
-def _frame(plane: Plane, x_ticks: list[float], y_ticks: list[float], to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
+def _frame(chart: PointChart, x_ticks: list[float], y_ticks: list[float], to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
     """Grid, numbers and titles of both axes."""
-    _, _, right, bottom = plane.room
+    _, _, right, bottom = chart.room
     row = Markup('<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="y" x="{}" y="{:.1f}">{}</text>')
     column = Markup('<line class="rule" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/><text class="x" x="{:.1f}" y="{}">{}</text>')
     rows = [row.format(LEFT, right, to_y(t), to_y(t), LEFT - 7, to_y(t) + 4, _number(t)) for t in y_ticks]
     columns = [column.format(to_x(t), to_x(t), TOP, bottom, to_x(t), bottom + 18, _number(t)) for t in x_ticks]
-    below = Markup('<text class="axis" x="{}" y="{}">{}</text>').format((LEFT + right) / 2, plane.height - 5, plane.x_label)
+    below = Markup('<text class="axis" x="{}" y="{}">{}</text>').format((LEFT + right) / 2, chart.height - 5, chart.x_label)
     middle = (TOP + bottom) / 2
     beside = Markup('<text class="axis" x="12" y="{}" transform="rotate(-90 12 {})">{}</text>').format(
-        middle, middle, plane.y_label
+        middle, middle, chart.y_label
     )
     return [*rows, *columns, below, beside]
 
@@ -137,13 +137,13 @@ def _mark(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> Markup:
     )
 
 
-def _labels(plane: Plane, to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
+def _labels(chart: PointChart, to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
     """Each label where it covers least: right, left, above or below its point, or in between."""
-    taken = [box for mark in plane.marks for box in _occupied(mark, to_x, to_y)]
+    taken = [box for mark in chart.marks for box in _occupied(mark, to_x, to_y)]
     drawn = []
-    for mark in (mark for mark in plane.marks if mark.label):
+    for mark in (mark for mark in chart.marks if mark.label):
         boxes = _places(to_x(mark.x), to_y(mark.y), len(mark.label) * CHARACTER)
-        box = min(boxes, key=lambda box: _covered(box, taken) + _outside(box, plane))
+        box = min(boxes, key=lambda box: _covered(box, taken) + _outside(box, chart))
         taken.append(box)
         drawn.append(Markup('<text class="mark" x="{:.1f}" y="{:.1f}">{}</text>').format(box[0], box[3] - 4, mark.label))
     return drawn
@@ -171,8 +171,8 @@ def _covered(box: Box, taken: Sequence[Box]) -> float:
     return sum(max(w, 0.0) * max(h, 0.0) for w, h in widths)
 
 
-def _outside(box: Box, plane: Plane) -> float:
+def _outside(box: Box, chart: PointChart) -> float:
     """Area of `box` beyond the drawing."""
-    room = plane.room
+    room = chart.room
     inside = max(min(box[2], room[2]) - max(box[0], room[0]), 0.0) * max(min(box[3], room[3]) - max(box[1], room[1]), 0.0)
     return 4.0 * ((box[2] - box[0]) * (box[3] - box[1]) - inside)

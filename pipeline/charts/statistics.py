@@ -1,13 +1,19 @@
-"""A mean over seeds with its confidence interval."""
+"""Means over seeds with confidence intervals, correlation, and the Pareto front."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 CONFIDENCE = 0.95
+FEWEST_PAIRS = 3
+"""Fewer points are always in line, or nearly so."""
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class SeedMean:
 
 
 def estimate(values: Iterable[float | None], confidence: float = CONFIDENCE) -> SeedMean | None:
-    """Mean and half the width of Student's t interval, t_{n-1} s / sqrt(n); None where nothing finite was measured."""
+    """Return the mean with half of Student's t interval, t_{n-1} s / sqrt(n); None where nothing finite was measured."""
     known = [float(value) for value in values if value is not None and math.isfinite(value)]
     if not known:
         return None
@@ -40,7 +46,29 @@ def estimate(values: Iterable[float | None], confidence: float = CONFIDENCE) -> 
 
 
 def student_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """The t with P(|T| < t) = `confidence` at `freedom` degrees of freedom."""
+    """Return the t with P(|T| < t) = `confidence` at `freedom` degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1.0 + confidence) / 2.0))
+
+
+def pareto_front(points: Sequence[Point]) -> list[int]:
+    """Return the indices, from left to right, of the points that no other dominates (not larger in both, smaller in one).
+
+    Equal points stand or fall together.
+    """
+    front: list[int] = []
+    lowest, beside = float("inf"), float("-inf")
+    for index in sorted(range(len(points)), key=lambda i: points[i]):
+        x, y = points[index]
+        if y < lowest or (y == lowest and x == beside):
+            front.append(index)
+            lowest, beside = y, x
+    return front
+
+
+def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Return Pearson's correlation; None for fewer than three points, or when either is constant."""
+    if len(x) < FEWEST_PAIRS or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])

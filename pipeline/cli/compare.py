@@ -59,7 +59,7 @@ def collect(
     """
     from pipeline.chain.params import Params
     from pipeline.studies.compare.checks import check_features, warnings
-    from pipeline.studies.compare.groups import settings_of, without_doubles
+    from pipeline.studies.compare.groups import group_runs, without_duplicates
     from pipeline.studies.compare.runs import read_run
     from pipeline.versioning.revisions import experiments_of_head, open_revisions
 
@@ -72,10 +72,10 @@ def collect(
             "name at least one revision: a commit, branch, tag, DVC experiment or 'workspace'; or give --experiments"
         )
     found = [read_run(revision, str(revision)) for revision in open_revisions(wanted, root)]
-    runs, doubles = without_doubles(found, averaged)
+    runs, doubles = without_duplicates(found, averaged)
     if one_scale:
         check_features(runs)
-    return settings_of(runs, averaged, _presets(root)), doubles + warnings(runs)
+    return group_runs(runs, averaged, _presets(root)), doubles + warnings(runs)
 
 
 def _presets(root: Path) -> dict[str, dict[str, Any]]:

@@ -14,8 +14,8 @@ from pipeline.cli.options import FiniteRange
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.studies.theory.applied import Assumptions
-    from pipeline.studies.theory.measured import MeasuredSetting
+    from pipeline.studies.theory.fit_and_forecast import Assumptions
+    from pipeline.studies.theory.measured_power import MeasuredSetting
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _out = click.option("--out", type=_FOLDER, default=Path("theory"), show_default=True, help="Folder for figures and tables.")
@@ -67,9 +67,9 @@ def simulate(out: Path, iterations: int, size: int, replicates: int, seed: int) 
 
     Writes cfg.svg, redifine.svg and simulation.csv, and prints where each setting ends up.
     """
-    from pipeline.studies.theory import studies
+    from pipeline.studies.theory import simulations
 
-    click.echo(studies.simulate_paper(out, iterations, size, replicates, seed))
+    click.echo(simulations.simulate_paper(out, iterations, size, replicates, seed))
 
 
 @theory.command(short_help="r1, r2 and sigma_E of measured runs.")
@@ -85,12 +85,12 @@ def fit(out: Path, as_json: bool, **options: Any) -> None:
 
     Example: redifine theory fit cfg1 cfg2.5 cfg7.5
     """
-    from pipeline.studies.theory import applied
+    from pipeline.studies.theory import fit_and_forecast
 
     settings, assumed = _read(**options)
-    fits = applied.fit_settings(settings, assumed, out)
-    described = [applied.describe_fit(setting, found) for setting, found in zip(settings, fits, strict=True)]
-    click.echo(_as_json(applied.fits_as_json(settings, fits)) if as_json else "\n\n".join(described))
+    fits = fit_and_forecast.fit_settings(settings, assumed, out)
+    described = [fit_and_forecast.describe_fit(setting, found) for setting, found in zip(settings, fits, strict=True)]
+    click.echo(_as_json(fit_and_forecast.fits_as_json(settings, fits)) if as_json else "\n\n".join(described))
 
 
 @theory.command(short_help="Later power S_k from earlier iterations.")
@@ -106,11 +106,11 @@ def forecast(last_known: int, until: int | None, out: Path, as_json: bool, **opt
 
     Example: redifine theory forecast --from 4 --until 12
     """
-    from pipeline.studies.theory import applied
+    from pipeline.studies.theory import fit_and_forecast
 
     settings, assumed = _read(**options)
-    predicted = applied.forecast_settings(settings, last_known, until, assumed, out)
-    described = [applied.describe_forecast(prediction) for prediction in predicted]
+    predicted = fit_and_forecast.forecast_settings(settings, last_known, until, assumed, out)
+    described = [fit_and_forecast.describe_forecast(prediction) for prediction in predicted]
     click.echo(_as_json([asdict(prediction) for prediction in predicted]) if as_json else "\n\n".join(described))
 
 
@@ -125,9 +125,9 @@ def wright_fisher(out: Path, sizes: tuple[int, ...], iterations: int, replicates
 
     Writes wright-fisher.svg and wright-fisher.csv.
     """
-    from pipeline.studies.theory import studies
+    from pipeline.studies.theory import simulations
 
-    click.echo(studies.show_wright_fisher(out, sizes, iterations, replicates, seed))
+    click.echo(simulations.show_wright_fisher(out, sizes, iterations, replicates, seed))
 
 
 def _read(
@@ -142,8 +142,8 @@ def _read(
 ) -> tuple[list[MeasuredSetting], Assumptions]:
     """The settings that the options name, and what they assume. Raises UserError for --run beside revisions."""
     from pipeline.chain.paths import project_root
-    from pipeline.studies.theory.applied import Assumptions
-    from pipeline.studies.theory.measured import read_folder, read_settings
+    from pipeline.studies.theory.fit_and_forecast import Assumptions
+    from pipeline.studies.theory.measured_power import read_folder, read_settings
     from pipeline.theory.problem import Variant
 
     assumed = Assumptions(sigma_g0, Variant(mutation, tail))

@@ -11,15 +11,15 @@ from markupsafe import Markup
 from pipeline.charts.lines import Series
 from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, Figure, against_k, level
-from pipeline.report.record import FinishedChain
+from pipeline.report.finished_chain import FinishedChain
 
 _CHANNELS = (("red", "var(--red)"), ("green", "var(--green)"), ("blue", "var(--blue)"))
 
 
-def colour(record: FinishedChain) -> list[Figure]:
+def colour(chain: FinishedChain) -> list[Figure]:
     """Saturation with its growth in words, and the mean of each channel with a swatch for each k."""
-    saturations = [record.real["saturation"], *(iteration.metrics["saturation"] for iteration in record.iterations)]
-    found = [record.real_analysis["colour"], *(iteration.analysis["colour"] for iteration in record.iterations)]
+    saturations = [chain.real["saturation"], *(iteration.metrics["saturation"] for iteration in chain.iterations)]
+    found = [chain.real_analysis["colour"], *(iteration.analysis["colour"] for iteration in chain.iterations)]
     return [_saturation(saturations), _mean_colour(found)]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.charts.lines import Band, Chart, Series, legend, render
-from pipeline.report.record import LOSS_POINTS, FinishedChain, Iteration
+from pipeline.charts.lines import Band, LineChart, Series, draw_lines, legend
+from pipeline.report.finished_chain import LOSS_POINTS, FinishedChain, Iteration
 
 ACCENT, QUIET = "var(--accent)", "var(--quiet)"
 
@@ -33,16 +33,16 @@ class Figure:
     kind: str = ""
 
 
-def over_k(record: FinishedChain) -> list[Figure]:
+def over_k(chain: FinishedChain) -> list[Figure]:
     """The measures against k; where the real images have a value, it stands at k = 0."""
-    floor, half = record.real["fid_floor"], record.real["fid_floor_n"]
-    clip_scores = metric(record, "clip_score", record.real["clip_score"])
+    floor, half = chain.real["fid_floor"], chain.real["fid_floor_n"]
+    clip_scores = metric(chain, "clip_score", chain.real["clip_score"])
     return [
         against_k(
             "FID",
             f"Distance of all images, as a distribution, from the real ones: lower is better. "
             f"Dashed: two halves of the real images ({half} each) from one another.",
-            [Series("FID", metric(record, "fid"), ACCENT, markers=True), level("real vs real", floor, record.last.k)],
+            [Series("FID", metric(chain, "fid"), ACCENT, markers=True), level("real vs real", floor, chain.last.k)],
             from_zero=True,
             paper="Fig. 3c",
         ),
@@ -50,8 +50,8 @@ def over_k(record: FinishedChain) -> list[Figure]:
             "Recall and precision",
             "Share of the real variety that is still drawn (recall), and of images that could be real (precision): 1 is best.",
             [
-                Series("recall", metric(record, "recall"), ACCENT, markers=True),
-                Series("precision", metric(record, "precision"), QUIET, markers=True),
+                Series("recall", metric(chain, "recall"), ACCENT, markers=True),
+                Series("precision", metric(chain, "precision"), QUIET, markers=True),
             ],
             y_range=(0.0, 1.0),
         ),
@@ -64,17 +64,17 @@ def over_k(record: FinishedChain) -> list[Figure]:
         against_k(
             "SFD",
             "How far an image has moved, in feature space, from the real image of its own prompt.",
-            [Series("SFD", metric(record, "sfd"), ACCENT, markers=True)],
+            [Series("SFD", metric(chain, "sfd"), ACCENT, markers=True)],
             from_zero=True,
         ),
     ]
 
 
-def within_k(record: FinishedChain) -> list[Figure]:
+def within_k(chain: FinishedChain) -> list[Figure]:
     """What happens during finetuning and sampling: one line for each k."""
-    losses = one_line_each(record, "optimizer step", lambda it: list(it.losses))
+    losses = one_line_each(chain, "optimizer step", lambda it: list(it.losses))
     diffs = one_line_each(
-        record, "sampling step", lambda it: list(enumerate(it.analysis["diff"], 1)), from_zero=True, whole_x=True
+        chain, "sampling step", lambda it: list(enumerate(it.analysis["diff"], 1)), from_zero=True, whole_x=True
     )
     return [
         Figure(
@@ -91,10 +91,10 @@ def within_k(record: FinishedChain) -> list[Figure]:
     ]
 
 
-def metric(record: FinishedChain, key: str, real: float | None = None) -> Points:
+def metric(chain: FinishedChain, key: str, real: float | None = None) -> Points:
     """(k, metrics/k.json's `key`) for k = 1..K, after (0, `real`) where the real images have a value."""
     start = [] if real is None else [(0, real)]
-    return [*start, *((iteration.k, iteration.metrics[key]) for iteration in record.iterations)]
+    return [*start, *((iteration.k, iteration.metrics[key]) for iteration in chain.iterations)]
 
 
 def level(name: str, value: float, last: int) -> Series:
@@ -115,14 +115,14 @@ def against_k(
     """A figure whose x axis is the iteration; a legend where there are several lines."""
     last = max((x for line in series for x, _ in line.points), default=1)
     width, height = size
-    chart = Chart(
+    chart = LineChart(
         "iteration k", series, (0, last), y_range, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands
     )
-    return Figure(title, note, render(chart), legend(series) if len(series) > 1 else Markup(""), paper)
+    return Figure(title, note, draw_lines(chart), legend(series) if len(series) > 1 else Markup(""), paper)
 
 
 def one_line_each(
-    record: FinishedChain,
+    chain: FinishedChain,
     x_label: str,
     points: Callable[[Iteration], Points],
     extra: Sequence[Series] = (),
@@ -131,8 +131,10 @@ def one_line_each(
     whole_x: bool = False,
 ) -> Markup:
     """A wide chart with a line in each iteration's colour, `extra` behind them."""
-    lines = [Series(f"k = {iteration.k}", points(iteration), f"var(--k{iteration.k})") for iteration in record.iterations]
-    return render(Chart(x_label, [*extra, *lines], from_zero=from_zero, log=log, whole_x=whole_x, width=540, height=290))
+    lines = [Series(f"k = {iteration.k}", points(iteration), f"var(--k{iteration.k})") for iteration in chain.iterations]
+    return draw_lines(
+        LineChart(x_label, [*extra, *lines], from_zero=from_zero, log=log, whole_x=whole_x, width=540, height=290)
+    )
 
 
 def _with_span(points: Points, span: float) -> tuple[float, float]:

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from pipeline.charts.lines import Chart, Series, render
+from pipeline.charts.lines import LineChart, Series, draw_lines
 from pipeline.report.figures import ACCENT, Figure, Points, level
-from pipeline.report.record import FinishedChain, Iteration
+from pipeline.report.finished_chain import FinishedChain, Iteration
 
 _GAUSSIAN_KURTOSIS = 3.0
 
 
-def latents(record: FinishedChain) -> list[Figure]:
+def latents(chain: FinishedChain) -> list[Figure]:
     """The density, and variance and kurtosis."""
-    return [_density(record), _moments(record)]
+    return [_density(chain), _moments(chain)]
 
 
-def _density(record: FinishedChain) -> Figure:
+def _density(chain: FinishedChain) -> Figure:
     """On a logarithmic scale, where a Gaussian is a parabola; fits end where the lowest measured density does."""
-    measured = [Series(f"k = {it.k}", _curve(it, "density"), f"var(--k{it.k})") for it in record.iterations]
+    measured = [Series(f"k = {it.k}", _curve(it, "density"), f"var(--k{it.k})") for it in chain.iterations]
     positive = [y for line in measured for _, y in line.points if y]
     floor = min(positive, default=0.0)
     fits = [
         Series(line.name, [(x, y) for x, y in _curve(it, "gaussian") if y and y >= floor], line.colour, faint=True)
-        for line, it in zip(measured, record.iterations, strict=True)
+        for line, it in zip(measured, chain.iterations, strict=True)
     ]
     return Figure(
         "Values of the last latents",
         "Their density before decoding, on a logarithmic scale. Dotted: the Gaussian of the same mean and variance. "
         "Narrowing goes with blur and sameness, tails above the Gaussian’s with oversaturation.",
-        render(Chart("value of a latent", [*fits, *measured], log=True, width=540, height=290)),
+        draw_lines(LineChart("value of a latent", [*fits, *measured], log=True, width=540, height=290)),
         paper="Fig. 38a",
     )
 
@@ -39,14 +39,14 @@ def _curve(iteration: Iteration, name: str) -> Points:
     return list(zip(found["centres"], found[name], strict=True))
 
 
-def _moments(record: FinishedChain) -> Figure:
+def _moments(chain: FinishedChain) -> Figure:
     """Two low charts, one above the other."""
-    variance = Series("variance", _moment(record, "variance"), ACCENT, markers=True)
-    kurtosis = Series("kurtosis", _moment(record, "kurtosis"), ACCENT, markers=True)
-    gaussian = level("Gaussian", _GAUSSIAN_KURTOSIS, record.last.k)
+    variance = Series("variance", _moment(chain, "variance"), ACCENT, markers=True)
+    kurtosis = Series("kurtosis", _moment(chain, "kurtosis"), ACCENT, markers=True)
+    gaussian = level("Gaussian", _GAUSSIAN_KURTOSIS, chain.last.k)
     upper, lower = ([variance], "variance at iteration k"), ([kurtosis, gaussian], "kurtosis at iteration k")
     charts = [
-        render(Chart(label, series, (0, record.last.k), whole_x=True, width=540, height=145))
+        draw_lines(LineChart(label, series, (0, chain.last.k), whole_x=True, width=540, height=145))
         for series, label in (upper, lower)
     ]
     return Figure(
@@ -58,5 +58,5 @@ def _moments(record: FinishedChain) -> Figure:
     )
 
 
-def _moment(record: FinishedChain, name: str) -> Points:
-    return [(iteration.k, iteration.analysis["latents"][name]) for iteration in record.iterations]
+def _moment(chain: FinishedChain, name: str) -> Points:
+    return [(iteration.k, iteration.analysis["latents"][name]) for iteration in chain.iterations]

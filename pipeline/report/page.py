@@ -1,4 +1,4 @@
-"""Put words, pictures and figures into one self-contained page: no request leaves it, and prompts are never markup."""
+"""Put words, images and figures into one self-contained page: no request leaves it, and prompts are never markup."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from pipeline.chain.params import View
 from pipeline.charts.colours import palette
 from pipeline.charts.numbers import short
 from pipeline.report.colour import colour
-from pipeline.report.families import Families, drawings, typical_line
+from pipeline.report.descriptions import what_happened, what_was_run
+from pipeline.report.drift import PromptDrift, draw_drift, median_line
 from pipeline.report.figures import Figure, over_k, within_k
-from pipeline.report.heatmaps import fingerprints
+from pipeline.report.fingerprints import fingerprints
+from pipeline.report.finished_chain import FinishedChain
+from pipeline.report.image_grid import GridRow
 from pipeline.report.latents import latents
-from pipeline.report.memory import memorisation
-from pipeline.report.pictures import Row
-from pipeline.report.record import FinishedChain
-from pipeline.report.scatter import similarity_map
+from pipeline.report.memorisation import memorisation
+from pipeline.report.projection import similarity_map
 from pipeline.report.spectra import spectra
-from pipeline.report.words import what_happened, what_was_run
 
 _HERE = Path(__file__).parent
 SHOWN_ROWS = 24
 """Prompts that the grid shows before "Show all" is pressed."""
 
 
-def page(params: View, record: FinishedChain, rows: list[Row], families: Families) -> str:
+def page(params: View, chain: FinishedChain, rows: list[GridRow], drift: PromptDrift) -> str:
     """The whole report as HTML. The same chain gives the same text."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
-    last, prompts = record.last, len({row["prompt_index"] for row in record.manifests[0]})
+    last, prompts = chain.last, len({row["prompt_index"] for row in chain.manifests[0]})
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("page.html.j2").render(
         title=params.title,
-        outcome=what_happened(last.metrics["fid_1"], last.metrics["fid"], record.real["fid_floor"], last.k),
+        outcome=what_happened(last.metrics["fid_1"], last.metrics["fid"], chain.real["fid_floor"], last.k),
         sentences=what_was_run(params, prompts),
-        numbers=_headline(record),
-        columns=_columns(record),
+        numbers=_headline(chain),
+        columns=_columns(chain),
         rows=rows,
-        paths=drawings(families, [row.index for row in rows]),
-        typical=typical_line(families),
-        orders=_orders(rows, families),
+        paths=draw_drift(drift, [row.index for row in rows]),
+        typical=median_line(drift),
+        orders=_orders(rows, drift),
         shown_rows=SHOWN_ROWS,
         prompt_count=prompts,
         last=last.k,
         palette_light=palette(last.k, dark=False),
         palette_dark=palette(last.k, dark=True),
-        figures_over=[*over_k(record), *colour(record)],
-        figures_map=[similarity_map(record), *memorisation(record)],
-        figures_spectra=[*spectra(record), *fingerprints(record)],
-        figures_within=[*within_k(record), *latents(record)],
+        figures_over=[*over_k(chain), *colour(chain)],
+        figures_map=[similarity_map(chain), *memorisation(chain)],
+        figures_spectra=[*spectra(chain), *fingerprints(chain)],
+        figures_within=[*within_k(chain), *latents(chain)],
         draw=_draw,
         feature=last.metrics["feature"],
-        lineage=record.lineage,
+        lineage=chain.lineage,
         parameters=_parameters(params),
         style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -66,25 +66,25 @@ def page(params: View, record: FinishedChain, rows: list[Row], families: Familie
     )
 
 
-def _headline(record: FinishedChain) -> list[dict[str, str]]:
-    first, last = record.iterations[0].metrics, record.last.metrics
+def _headline(chain: FinishedChain) -> list[dict[str, str]]:
+    first, last = chain.iterations[0].metrics, chain.last.metrics
     rate = last["collapse_rate"]
     numbers = [("FID, iteration 1", short(first["fid"]), "distance to the real images")]
-    if record.last.k > 1:
+    if chain.last.k > 1:
         numbers += [
-            (f"FID, iteration {record.last.k}", short(last["fid"]), "the same, at the end of the chain"),
+            (f"FID, iteration {chain.last.k}", short(last["fid"]), "the same, at the end of the chain"),
             ("collapse rate", ("+" if rate > 0 else "") + short(rate), "FID gained per iteration after the first"),
         ]
-    half = record.real["fid_floor_n"]
-    numbers.append(("real vs real", short(record.real["fid_floor"]), f"FID of two halves of the real images, {half} each"))
-    before = f"; {short(first['recall'])} after iteration 1" if record.last.k > 1 else ""
+    half = chain.real["fid_floor_n"]
+    numbers.append(("real vs real", short(chain.real["fid_floor"]), f"FID of two halves of the real images, {half} each"))
+    before = f"; {short(first['recall'])} after iteration 1" if chain.last.k > 1 else ""
     numbers.append(("recall", short(last["recall"]), f"of the real variety at the end{before}"))
     return [{"name": name, "value": value, "hint": hint} for name, value, hint in numbers]
 
 
-def _columns(record: FinishedChain) -> list[dict[str, Any]]:
+def _columns(chain: FinishedChain) -> list[dict[str, Any]]:
     """Heads of the grid's columns: D_0..D_K."""
-    drawn = [{"name": f"k = {it.k}", "hint": f"FID {short(it.metrics['fid'])}"} for it in record.iterations]
+    drawn = [{"name": f"k = {it.k}", "hint": f"FID {short(it.metrics['fid'])}"} for it in chain.iterations]
     return [{"name": "real", "hint": "D₀"}, *drawn]
 
 
@@ -96,10 +96,10 @@ def _parameters(params: View) -> list[tuple[str, str]]:
     ]
 
 
-def _orders(rows: list[Row], families: Families) -> list[tuple[str, str]]:
+def _orders(rows: list[GridRow], drift: PromptDrift) -> list[tuple[str, str]]:
     """Names of the grid's orders, and the rows' places in each; as given first."""
     place = {row.index: i for i, row in enumerate(rows)}
-    found = families.orders(list(place))
+    found = drift.orders(list(place))
     named = [("as given", list(place)), *((f"{name} first", order) for name, order in found.items())]
     return [(name, " ".join(str(place[prompt]) for prompt in order)) for name, order in named]
 

@@ -7,24 +7,24 @@ from typing import Any
 from pipeline.charts.lines import Band, Series
 from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
+from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.forecast import forecast_figures
-from pipeline.report.record import FinishedChain
 from pipeline.theory.fit import PowerFit, fit_power
 from pipeline.theory.observations import FEWEST_ITERATIONS
 
 FIT_COLOUR = "var(--fit)"
 
 
-def spectra(record: FinishedChain) -> list[Figure]:
+def spectra(chain: FinishedChain) -> list[Figure]:
     """Radial and angular densities, the high-frequency power and its forecast, and the residuals' radial profile."""
-    measured, spread = powers(record), record.iterations[0].metrics["power_spread"]
+    measured, spread = powers(chain), chain.iterations[0].metrics["power_spread"]
     power = [power_figure(measured, spread), *forecast_figures(measured, spread)]
-    return [_radial(record), _angular(record), *power, _residual(record)]
+    return [_radial(chain), _angular(chain), *power, _residual(chain)]
 
 
-def powers(record: FinishedChain) -> list[float]:
+def powers(chain: FinishedChain) -> list[float]:
     """S_0..S_K, the mean high-frequency power of D_k (eq. 15)."""
-    return [record.real["power"], *(iteration.metrics["power"] for iteration in record.iterations)]
+    return [chain.real["power"], *(iteration.metrics["power"] for iteration in chain.iterations)]
 
 
 def power_figure(measured: list[float], spread: float | None = None) -> Figure:
@@ -66,18 +66,18 @@ def _share(fit: PowerFit, name: str) -> str:
     return f"{getattr(fit, name):.0%} ({low:.0%}–{high:.0%})".replace("%", " %")
 
 
-def _analyses(record: FinishedChain) -> list[dict[str, Any]]:
-    return [record.real_analysis, *(iteration.analysis for iteration in record.iterations)]
+def _analyses(chain: FinishedChain) -> list[dict[str, Any]]:
+    return [chain.real_analysis, *(iteration.analysis for iteration in chain.iterations)]
 
 
-def _radial(record: FinishedChain) -> Figure:
+def _radial(chain: FinishedChain) -> Figure:
     """Ring 0 is left out: the mean, which is removed beforehand."""
 
     def points(analysis: dict[str, Any]) -> Points:
         return _profile(analysis["spectrum"])[1:]
 
     return _against_real(
-        record,
+        chain,
         "Radial power spectrum",
         "Share of an image’s power at each spatial frequency, from coarse to fine, on a logarithmic scale. "
         "Dashed: the real images; a curve that ends below it has lost detail.",
@@ -87,13 +87,13 @@ def _radial(record: FinishedChain) -> Figure:
     )
 
 
-def _angular(record: FinishedChain) -> Figure:
+def _angular(chain: FinishedChain) -> Figure:
     def points(analysis: dict[str, Any]) -> Points:
         shares = analysis["spectrum"]["angular"]
         return [(180.0 * (j + 0.5) / len(shares), share) for j, share in enumerate(shares)]
 
     return _against_real(
-        record,
+        chain,
         "Angular power spectrum",
         "Share of power in each direction, without the coarse structure: 0° counts vertical edges, 90° horizontal ones. "
         "A peak that the real images lack is a grid or grain.",
@@ -102,14 +102,14 @@ def _angular(record: FinishedChain) -> Figure:
     )
 
 
-def _residual(record: FinishedChain) -> Figure:
-    denoiser = record.real_analysis["fingerprint"]["denoiser"]
+def _residual(chain: FinishedChain) -> Figure:
+    denoiser = chain.real_analysis["fingerprint"]["denoiser"]
 
     def points(analysis: dict[str, Any]) -> Points:
         return _profile(analysis["fingerprint"])
 
     return _against_real(
-        record,
+        chain,
         "Spectrum of the residuals",
         f"Power of what a denoiser ({denoiser}) takes away, ring by ring around the middle of the pictures below. "
         "Dashed: the real images.",
@@ -121,11 +121,11 @@ def _residual(record: FinishedChain) -> Figure:
 
 
 def _against_real(
-    record: FinishedChain, title: str, note: str, x_label: str, points: Any, log: bool = False, paper: str = "Fig. 39"
+    chain: FinishedChain, title: str, note: str, x_label: str, points: Any, log: bool = False, paper: str = "Fig. 39"
 ) -> Figure:
     """One line for each k, and a dashed one for D_0; `points` takes an analysis."""
-    real = Series("real images", points(record.real_analysis), "var(--k0)", dashed=True)
-    svg = one_line_each(record, x_label, lambda it: points(it.analysis), extra=[real], from_zero=not log, log=log)
+    real = Series("real images", points(chain.real_analysis), "var(--k0)", dashed=True)
+    svg = one_line_each(chain, x_label, lambda it: points(it.analysis), extra=[real], from_zero=not log, log=log)
     return Figure(title, note, svg, paper=paper)
 
 

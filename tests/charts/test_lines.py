@@ -4,11 +4,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pipeline.charts.lines import Band, Chart, Series, nice_ticks, render
+from pipeline.charts.lines import Band, LineChart, Series, draw_lines, nice_ticks
 
 
-def drawn(chart: Chart) -> ET.Element:
-    return ET.fromstring(str(render(chart)))
+def drawn(chart: LineChart) -> ET.Element:
+    return ET.fromstring(str(draw_lines(chart)))
 
 
 def points(element: ET.Element) -> list[list[tuple[float, float]]]:
@@ -17,30 +17,30 @@ def points(element: ET.Element) -> list[list[tuple[float, float]]]:
 
 
 def test_larger_values_stand_higher_and_further_right() -> None:
-    (line,) = points(drawn(Chart("k", [Series("FID", [(1, 10.0), (2, 30.0), (3, 20.0)], "red")])))
+    (line,) = points(drawn(LineChart("k", [Series("FID", [(1, 10.0), (2, 30.0), (3, 20.0)], "red")])))
     assert [x for x, _ in line] == sorted(x for x, _ in line)
     assert line[1][1] < line[2][1] < line[0][1]
 
 
 def test_each_decade_of_a_log_axis_has_the_same_height() -> None:
-    (line,) = points(drawn(Chart("f", [Series("power", [(0, 1.0), (1, 0.1), (2, 0.01), (3, 0.0)], "red")], log=True)))
+    (line,) = points(drawn(LineChart("f", [Series("power", [(0, 1.0), (1, 0.1), (2, 0.01), (3, 0.0)], "red")], log=True)))
     assert len(line) == 3
     assert line[1][1] - line[0][1] == pytest.approx(line[2][1] - line[1][1], abs=0.11)
 
 
 def test_missing_values_are_left_out() -> None:
-    (line,) = points(drawn(Chart("k", [Series("rate", [(1, None), (2, 3.0), (3, float("nan")), (4, 5.0)], "red")])))
+    (line,) = points(drawn(LineChart("k", [Series("rate", [(1, None), (2, 3.0), (3, float("nan")), (4, 5.0)], "red")])))
     assert len(line) == 2
 
 
 @pytest.mark.parametrize("series", [[], [Series("empty", [], "red")]])
 def test_nothing_to_draw_says_so(series: list[Series]) -> None:
-    assert "Nothing was recorded" in render(Chart("k", series))
+    assert "Nothing was recorded" in draw_lines(LineChart("k", series))
 
 
 def test_a_band_reaches_from_its_lower_to_its_upper_end_and_widens_the_axis() -> None:
     line = Series("S", [(0, 1.0), (1, 1.0)], "red")
-    element = drawn(Chart("k", [line], bands=[Band([(0, 1.0, 1.0), (1, 0.0, 3.0)], "red")]))
+    element = drawn(LineChart("k", [line], bands=[Band([(0, 1.0, 1.0), (1, 0.0, 3.0)], "red")]))
     (band,) = element.iter("polygon")
     corners = [tuple(map(float, pair.split(","))) for pair in band.get("points", "").split()]
     (_, start), (right, low), (same_right, high), (_, end) = corners
@@ -51,26 +51,26 @@ def test_a_band_reaches_from_its_lower_to_its_upper_end_and_widens_the_axis() ->
 
 def test_a_faint_line_is_drawn_but_not_read_out() -> None:
     series = [Series("model", [(0, 1.0), (1, 2.0)], "red", faint=True), Series("data", [(0, 1.5), (1, 2.5)], "red")]
-    element = drawn(Chart("k", series))
+    element = drawn(LineChart("k", series))
     assert len(points(element)) == 2
     assert [line["name"] for line in json.loads(element.get("data-chart", ""))["series"]] == ["data"]
 
 
 @pytest.mark.parametrize("y", [0.0, 5.0, -3e-7, 2.5e9])
 def test_a_single_point_is_drawn_as_a_dot_inside_the_frame(y: float) -> None:
-    element = drawn(Chart("k", [Series("FID", [(1, y)], "red")], whole_x=True))
+    element = drawn(LineChart("k", [Series("FID", [(1, y)], "red")], whole_x=True))
     (circle,) = element.iter("circle")
     assert 0 < float(circle.get("cx", "")) < 360
     assert 0 < float(circle.get("cy", "")) < 225
 
 
 def test_the_read_out_holds_the_values() -> None:
-    element = drawn(Chart("k", [Series("FID", [(1, 10.0), (2, 31.25)], "var(--k1)")]))
+    element = drawn(LineChart("k", [Series("FID", [(1, 10.0), (2, 31.25)], "var(--k1)")]))
     assert json.loads(element.get("data-chart", ""))["series"][0]["points"] == [[1.0, 10.0], [2.0, 31.25]]
 
 
 def test_names_are_never_markup() -> None:
-    text = str(render(Chart("<b>k</b>", [Series('"><script>', [(1, 1.0)], "red")])))
+    text = str(draw_lines(LineChart("<b>k</b>", [Series('"><script>', [(1, 1.0)], "red")])))
     assert "<script>" not in text and "<b>" not in text
 
 

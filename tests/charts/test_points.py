@@ -5,12 +5,12 @@ import pytest
 from markupsafe import Markup
 
 from pipeline.charts.colours import setting_colours, standalone
-from pipeline.charts.points import Mark, Plane, draw
-from pipeline.charts.statistics import SeedMean
+from pipeline.charts.numbers import plus_minus
+from pipeline.charts.points import Mark, PointChart, draw
+from pipeline.charts.statistics import SeedMean, pearson
 from pipeline.core.errors import UserError
-from pipeline.report.memory import pearson
-from pipeline.studies.compare.figures import curves, entropy_figure, over_k, told, trade_off
-from pipeline.studies.compare.groups import Setting, settings_of
+from pipeline.studies.compare.figures import curves, entropy_figure, over_k, trade_off
+from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.runs import TableRow, runs_from_rows
 
 
@@ -22,7 +22,7 @@ def settings(arms: dict[str, list[list[float]]], **extra: float) -> list[Setting
         for seed, fids in enumerate(seeds)
         for k, fid in enumerate(fids, 1)
     ]
-    return settings_of(runs_from_rows(rows))
+    return group_runs(runs_from_rows(rows))
 
 
 def parsed(svg: str) -> ElementTree.Element:
@@ -35,14 +35,14 @@ def circles(svg: str) -> list[tuple[float, float]]:
 
 def test_points_keep_their_proportions() -> None:
     marks = [Mark(0.0, 0.0, "red"), Mark(1.0, 2.0, "red"), Mark(3.0, 1.0, "red")]
-    (ax, ay), (bx, by), (cx, cy) = circles(draw(Plane("x", "y", marks)))
+    (ax, ay), (bx, by), (cx, cy) = circles(draw(PointChart("x", "y", marks)))
     assert (cx - ax) / (bx - ax) == pytest.approx(3.0, abs=0.01)
     assert (by - ay) / (cy - ay) == pytest.approx(2.0, abs=0.01)
     assert by < ay < 420 and ax < bx < 760
 
 
 def test_error_bars_end_where_the_interval_ends() -> None:
-    svg = draw(Plane("x", "y", [Mark(1.0, 1.0, "red", x_error=0.5), Mark(1.5, 1.0, "red"), Mark(0.5, 1.0, "red")]))
+    svg = draw(PointChart("x", "y", [Mark(1.0, 1.0, "red", x_error=0.5), Mark(1.5, 1.0, "red"), Mark(0.5, 1.0, "red")]))
     bar = next(line for line in parsed(svg).iter("line") if line.attrib["class"] == "error")
     (_, (right, _), (left, _)) = circles(svg)
     assert (float(bar.attrib["x1"]), float(bar.attrib["x2"])) == (left, right)
@@ -50,7 +50,7 @@ def test_error_bars_end_where_the_interval_ends() -> None:
 
 def test_labels_of_near_points_do_not_cover_each_other() -> None:
     near = [Mark(1.0 + 0.01 * i, 1.0 + 0.01 * (i % 2), "red", label=f"setting {i}") for i in range(5)]
-    svg = draw(Plane("x", "y", [Mark(-3.0, -3.0, "red"), *near, Mark(5.0, 5.0, "red")]))
+    svg = draw(PointChart("x", "y", [Mark(-3.0, -3.0, "red"), *near, Mark(5.0, 5.0, "red")]))
     texts = [text for text in parsed(svg).iter("text") if text.attrib["class"] == "mark"]
     places = [(float(text.attrib["x"]), float(text.attrib["y"])) for text in texts]
     assert len(places) == 5
@@ -94,7 +94,7 @@ def test_the_trade_off_marks_single_runs_and_labels_settings_only() -> None:
 
 def _floors(**floors: float) -> str:
     rows = [TableRow(arm, 0, k, {"fid": 10.0 * k, "fid_floor": floor}) for arm, floor in floors.items() for k in (1, 2)]
-    return curves(settings_of(runs_from_rows(rows)), "fid")
+    return curves(group_runs(runs_from_rows(rows)), "fid")
 
 
 def test_one_floor_is_one_line_and_different_floors_are_told_apart() -> None:
@@ -110,7 +110,7 @@ def test_saturation_growth_is_relative_to_the_real_images_of_the_same_run() -> N
         for seed, start in enumerate((0.2, 0.4))
         for k in (0, 1, 2)
     ]
-    (found,) = settings_of(runs_from_rows(rows))
+    (found,) = group_runs(runs_from_rows(rows))
     growth = found.at("saturation_growth", 2)
     assert growth is not None and (growth.mean, growth.half) == (pytest.approx(1.2), pytest.approx(0.0, abs=1e-12))
     assert "Saturation growth" in [figure.title for figure in over_k([found])]
@@ -137,7 +137,7 @@ def test_entropy_and_score_correlate_as_they_were_made_to() -> None:
     rows = [
         TableRow("a", 0, k, {"fid": 1.0, "entropy_training": -k, "generalisation_score": 2.0 * 3.0**-k}) for k in (1, 2, 3, 4)
     ]
-    figure = entropy_figure(settings_of(runs_from_rows(rows)))
+    figure = entropy_figure(group_runs(runs_from_rows(rows)))
     assert figure is not None and "r = 1.00 over 4 points" in figure.note
     assert len(circles(figure.svg)) == 4
 
@@ -148,7 +148,11 @@ def test_there_is_no_entropy_figure_without_entropies() -> None:
 
 
 def test_intervals_are_told_with_their_mean() -> None:
-    assert [told(v) for v in (None, SeedMean(24.42, None, 1), SeedMean(24.42, 1.234, 3))] == ["–", "24.4", "24.4 ± 1.2"]
+    assert [plus_minus(v) for v in (None, SeedMean(24.42, None, 1), SeedMean(24.42, 1.234, 3))] == [
+        "–",
+        "24.4",
+        "24.4 ± 1.2",
+    ]
 
 
 def test_settings_have_colours_of_their_own() -> None:

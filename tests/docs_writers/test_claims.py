@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from docs.writers.claims import CLAIMS, Check, judge
-from pipeline.studies.compare.groups import Setting, settings_of
+from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.runs import TableRow, runs_from_rows
 from pipeline.studies.sweep import plan
 from project import ROOT
@@ -21,7 +21,7 @@ def study(**last_fids: list[float]) -> list[Setting]:
         for seed, fid in enumerate(fids)
         for k in (1, 2)
     ]
-    return settings_of(runs_from_rows(rows))
+    return group_runs(runs_from_rows(rows))
 
 
 def test_the_difference_is_taken_seed_by_seed_with_students_interval() -> None:

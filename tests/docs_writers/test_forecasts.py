@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from docs.writers.forecasts import paragraph
-from pipeline.studies.compare.groups import Setting, settings_of
+from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.runs import TableRow, runs_from_rows
 
 
@@ -15,7 +15,7 @@ def chains(powers: list[list[float]]) -> list[Setting]:
         for seed, values in enumerate(powers)
         for k, power in enumerate(values)
     ]
-    return settings_of(runs_from_rows(rows))
+    return group_runs(runs_from_rows(rows))
 
 
 def test_a_steady_drift_is_forecast_better_than_no_change_and_its_error_is_in_units_of_s_0() -> None:

@@ -84,7 +84,7 @@ def test_metrics_that_are_no_numbers_are_named(place: Workplace, changes: dict[s
 
 def write_metrics(place: Workplace, changes: dict[str, Any]) -> None:
     """Metrics and analyses of k = 0 and 1 with the keys that a report reads; metrics/1.json with `changes`."""
-    from pipeline.report.record import ANALYSIS, METRICS, REAL_METRICS
+    from pipeline.report.finished_chain import ANALYSIS, METRICS, REAL_METRICS
 
     for k, keys in ((0, REAL_METRICS), (1, METRICS)):
         write_json(place.root / f"analysis/{k}.json", _tree(ANALYSIS) | {"fingerprint": _tree(_below("fingerprint", ANALYSIS))})

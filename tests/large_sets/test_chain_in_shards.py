@@ -11,7 +11,7 @@ from pipeline.chain.paths import Layout
 from pipeline.chain.sets import Images, read_manifest
 from pipeline.chain.shards import PLACE
 from pipeline.provenance.share.formats import WRITERS, read_pictures
-from pipeline.report.pictures import grid
+from pipeline.report.image_grid import grid
 
 SAME = ["data/prompts.jsonl", "data/T_1.jsonl", "data/T_2.jsonl", "models/M_1/lora.safetensors", "models/M_1/lineage.json",
         "models/M_1/train.toml", "models/M_1/dataset.toml", "models/M_1/metadata.json", "models/M_1/loss.csv",

@@ -21,7 +21,7 @@ from pipeline.train.draws import RandomDraws
 from pipeline.train.low_rank import attached, initial
 from pipeline.train.moments import Moments
 from pipeline.train.team import Team
-from train.train_project import settings_of, view, write_project
+from train.train_project import group_runs, view, write_project
 
 DEVICE = torch.device("lazy:0")
 SETTINGS = Settings(Exponential(7.5, 2.0), 3, 64, 64)
@@ -60,7 +60,7 @@ def test_sampling_stays_on_the_models_device(elsewhere: StableDiffusion) -> None
 def test_a_training_step_stays_on_the_models_device(
     elsewhere: StableDiffusion, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_of(write_project(tmp_path, tiny_model), caption_dropout=0.1, noise_offset=0.1)
+    settings = group_runs(write_project(tmp_path, tiny_model), caption_dropout=0.1, noise_offset=0.1)
     ids = elsewhere.tokenize([*(example.caption for example in settings.examples), ""]).to(DEVICE)
     mean = torch.zeros(6, 2, 4, 8, 8, device=DEVICE)
     data = builtin.Data(torch.arange(6, device=DEVICE), ids[:-1], ids[-1:], Moments(mean, mean))

@@ -27,7 +27,7 @@ from pipeline.train.low_rank import SidePath, attached, initial
 from pipeline.train.moments import encode_images
 from pipeline.train.objective import min_snr_weight
 from pipeline.train.settings import Settings
-from train.train_project import settings_of, view, write_project
+from train.train_project import group_runs, view, write_project
 
 
 class AddLowRank(nn.Module):
@@ -75,7 +75,7 @@ def loop_by_hand(settings: Settings, root: Path, draws: RandomDraws, start: dict
 
 
 def test_losses_equal_those_of_a_loop_by_hand(project: Layout) -> None:
-    settings = settings_of(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
+    settings = group_runs(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
     model = load_base(settings.model)
     start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
     draws = RandomDraws(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2)
@@ -132,7 +132,7 @@ def test_layers_of_one_shape_keep_their_own_changes() -> None:
 
 @pytest.mark.parametrize("change", [{"clip_skip": 2}, {"clip_skip": 1}], ids=["left out", "in use"])
 def test_a_text_layer_that_clip_skip_leaves_out_is_not_changed(project: Layout, change: dict[str, int]) -> None:
-    settings = settings_of(project, epochs=1, text_encoder_lr=0.1, **change)
+    settings = group_runs(project, epochs=1, text_encoder_lr=0.1, **change)
     model = load_base(settings.model)
     start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
     last = f"layers_{model.text_encoder.config.num_hidden_layers - 1}_"
@@ -209,7 +209,7 @@ def test_a_stage_run_twice_writes_the_same_bytes(project: Layout) -> None:
 
 @pytest.mark.parametrize(("parts", "prefix"), [("unet", "lora_unet"), ("text_encoder", "lora_te")])
 def test_only_the_chosen_part_is_trained(project: Layout, parts: str, prefix: str) -> None:
-    weights = train(settings_of(project, train_parts=parts), project.root, "cpu").weights
+    weights = train(group_runs(project, train_parts=parts), project.root, "cpu").weights
     assert weights and all(name.startswith(prefix) for name in weights)
     assert any(layer.up.abs().max() > 0 for layer in weights.values())
 
@@ -243,7 +243,7 @@ def test_channels_last_changes_where_numbers_lie_and_not_what_is_learnt(
     project: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The layout that a GPU trains in."""
-    settings = settings_of(project, epochs=2, unet_lr=1e-3, text_encoder_lr=1e-3)
+    settings = group_runs(project, epochs=2, unet_lr=1e-3, text_encoder_lr=1e-3)
     plain = train(settings, project.root, "cpu").losses
     strides = []
     monkeypatch.setattr(StableDiffusion, "layout", torch.channels_last)

@@ -70,7 +70,7 @@ def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: in
     return layout
 
 
-def settings_of(layout: Layout, **changes: object) -> Settings:
+def group_runs(layout: Layout, **changes: object) -> Settings:
     """What the builtin trainer reads of the project, M_1's input files written first."""
     from pipeline.train import config
     from pipeline.train.job import read_job

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from studies.compare.shelf import chain_files
+from studies.compare.stored_runs import chain_files
 
 from pipeline.cli.compare import collect
 from pipeline.cli.compare import compare as command

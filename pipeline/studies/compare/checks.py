@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.charts.numbers import counted
 from pipeline.core.errors import UserError
-from pipeline.report.words import counted
 from pipeline.studies.compare.runs import ComparedRun
 
 

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from pipeline.charts.colours import colour
-from pipeline.charts.lines import Band, Chart, Dots, Series, legend, render
-from pipeline.charts.numbers import short
-from pipeline.charts.pareto import pareto_front
-from pipeline.charts.points import Mark, Plane, draw
-from pipeline.charts.statistics import SeedMean
+from pipeline.charts.lines import Band, Dots, LineChart, Series, draw_lines, legend
+from pipeline.charts.numbers import plus_minus
+from pipeline.charts.points import Mark, PointChart, draw
+from pipeline.charts.statistics import SeedMean, pareto_front, pearson
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
-from pipeline.report.memory import pearson
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.runs import DERIVED
 
@@ -50,17 +48,6 @@ SAME_FLOOR = 1e-5
 """Floors that differ by less than this share are one: tables keep six digits."""
 
 
-def told(value: SeedMean | None) -> str:
-    """ "24.4 ± 1.2", with as many decimals as the mean; "24.4" for one seed, a dash for nothing."""
-    if value is None:
-        return "–"
-    mean = short(value.mean)
-    if value.half is None:
-        return mean
-    decimals = len(mean.partition(".")[2])
-    return f"{mean} ± {short(value.half) if 'e' in mean else f'{value.half:,.{decimals}f}'}"
-
-
 def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520) -> Markup:
     """Collapse rate against FID_1, with intervals, the runs as thin marks, and the Pareto front of the means (Fig. 2, 6)."""
     placed = [(i, s, first, rate) for i, s in enumerate(settings) if (first := s.at("fid", 1)) and (rate := s.collapse_rate)]
@@ -68,7 +55,7 @@ def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520)
     marks = [mark for index, setting, _, _ in placed for mark in _single_runs(index, setting)]
     marks += [_mark(index, setting, first, rate) for index, setting, first, rate in placed]
     front = [means[i] for i in pareto_front(means)]
-    return draw(Plane("FID₁", "collapse rate (FID per iteration)", marks, front, width=width, height=height))
+    return draw(PointChart("FID₁", "collapse rate (FID per iteration)", marks, front, width=width, height=height))
 
 
 def _single_runs(index: int, setting: Setting) -> list[Mark]:
@@ -82,7 +69,9 @@ def _single_runs(index: int, setting: Setting) -> list[Mark]:
 
 def _mark(index: int, setting: Setting, first: SeedMean, rate: SeedMean) -> Mark:
     name = setting.name if len(setting.name) <= LONGEST_LABEL else setting.name[: LONGEST_LABEL - 1] + "…"
-    tip = f"{setting.name}: FID_1 {told(first)}, collapse rate {told(rate)}, {rate.n} seed{'s' if rate.n > 1 else ''}"
+    tip = (
+        f"{setting.name}: FID_1 {plus_minus(first)}, collapse rate {plus_minus(rate)}, {rate.n} seed{'s' if rate.n > 1 else ''}"
+    )
     return Mark(first.mean, rate.mean, colour(index), name, tip, first.half or 0.0, rate.half or 0.0, radius=5.5)
 
 
@@ -122,8 +111,8 @@ def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: i
     dots = [Dots(_of_runs(setting, metric), colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
     from_zero = metric in ("fid", "sfd", "recall", "power_ratio", "saturation")
     lines += _floors(settings) if metric == "fid" else []
-    return render(
-        Chart("iteration k", lines, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands, dots=dots)
+    return draw_lines(
+        LineChart("iteration k", lines, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands, dots=dots)
     )
 
 
@@ -182,5 +171,5 @@ def entropy_figure(settings: Sequence[Setting], width: int = 1100, height: int =
         f"{found}: all runs and all k. In the second paper (r = 0.91) a training set of low entropy goes with images "
         "that repeat it (a low score)."
     )
-    drawing = draw(Plane("entropy of T_k, nats", "ln generalisation score", marks, width=width, height=height))
+    drawing = draw(PointChart("entropy of T_k, nats", "ln generalisation score", marks, width=width, height=height))
     return Figure("Entropy and generalisation", note, drawing)

@@ -49,7 +49,7 @@ class Setting:
         return estimate(run.collapse_rate for run in self.finished)
 
 
-def settings_of(
+def group_runs(
     runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",), presets: Mapping[str, ParameterValues] | None = None
 ) -> list[Setting]:
     """Group runs that differ in the `averaged` parameters alone, in the order in which settings first appear.
@@ -59,8 +59,8 @@ def settings_of(
     left_out = {*averaged, *NEVER_DIFFERS}
     groups: dict[str, list[ComparedRun]] = {}
     for run in runs:
-        groups.setdefault(run.arm or _canonical(_telling(run, left_out)), []).append(run)
-    values = [_telling(members[0], left_out) for members in groups.values()]
+        groups.setdefault(run.arm or _canonical(_defining_params(run, left_out)), []).append(run)
+    values = [_defining_params(members[0], left_out) for members in groups.values()]
     names = setting_names(values, presets or {})
     return [
         Setting(members[0].arm or name, tuple(sorted(members, key=lambda run: (run.seed, run.name))))
@@ -68,7 +68,7 @@ def settings_of(
     ]
 
 
-def _telling(run: ComparedRun, left_out: set[str]) -> dict[str, Any]:
+def _defining_params(run: ComparedRun, left_out: set[str]) -> dict[str, Any]:
     """The parameters that make a setting; `iterations` counts."""
     found = {key: value for key, value in run.params.items() if key not in left_out}
     return found | ({"iterations": run.planned} if "iterations" in found else {})
@@ -122,12 +122,12 @@ def _part(key: str, values: ParameterValues) -> str:
     return f"{key}={text}"
 
 
-def without_doubles(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",)) -> tuple[list[ComparedRun], list[str]]:
+def without_duplicates(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",)) -> tuple[list[ComparedRun], list[str]]:
     """Runs that differ in some parameter, and a sentence for each that was left out: one run counted twice is no sample."""
     kept: dict[str, ComparedRun] = {}
     notices = []
     for run in runs:
-        key = _canonical([run.arm, _telling(run, set(NEVER_DIFFERS)), [run.params.get(key) for key in averaged]])
+        key = _canonical([run.arm, _defining_params(run, set(NEVER_DIFFERS)), [run.params.get(key) for key in averaged]])
         if key in kept:
             notices.append(f"{run.name} has the same parameters and seed as {kept[key].name}: only {kept[key].name} counts.")
         kept.setdefault(key, run)

@@ -14,12 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.charts.colours import colour, variables
+from pipeline.charts.numbers import plus_minus
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
-from pipeline.studies.compare.figures import entropy_figure, key, over_k, told, trade_off
+from pipeline.studies.compare.figures import entropy_figure, key, over_k, trade_off
 from pipeline.studies.compare.groups import COLUMNS, Setting
-from pipeline.studies.compare.maps import map_panels
-from pipeline.studies.compare.pictures import Block, Line, representative, side_by_side
+from pipeline.studies.compare.image_columns import ColumnBlock, PromptRow, representative_runs, side_by_side
+from pipeline.studies.compare.projections import projection_panels
 
 _HERE = Path(__file__).parent
 _REPORT_STYLE = _HERE.parents[1] / "report/page.css"
@@ -28,31 +29,31 @@ T = TypeVar("T")
 
 
 @dataclass
-class RunsCompared:
+class Comparison:
     """What the page shows; `notices` are sentences that a reader must know. Pictures and the map may be missing."""
 
     settings: list[Setting]
     notices: list[str]
     figures: list[Figure]
     entropy: Figure | None = None
-    blocks: list[Block] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
+    blocks: list[ColumnBlock] = field(default_factory=list)
+    lines: list[PromptRow] = field(default_factory=list)
     panels: list[Figure] = field(default_factory=list)
 
 
-def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> RunsCompared:
+def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> Comparison:
     """Draw everything that can be drawn; what lacks its files becomes a notice. Raises UserError for an unknown metric."""
-    found = RunsCompared(settings, list(notices), over_k(settings, metrics), entropy_figure(settings))
+    found = Comparison(settings, list(notices), over_k(settings, metrics), entropy_figure(settings))
     if any(run.source is None for setting in settings for run in setting.runs):
         return found
-    runs = representative(settings)
-    nothing: tuple[list[Block], list[Line]] = ([], [])
+    runs = representative_runs(settings)
+    nothing: tuple[list[ColumnBlock], list[PromptRow]] = ([], [])
     found.blocks, found.lines = _or_notice(found, "No pictures", lambda: side_by_side(settings, runs), nothing)
-    found.panels = _or_notice(found, "No map", lambda: map_panels(settings, runs), [])
+    found.panels = _or_notice(found, "No map", lambda: projection_panels(settings, runs), [])
     return found
 
 
-def _or_notice(comparison: RunsCompared, what: str, make: Callable[[], T], instead: T) -> T:
+def _or_notice(comparison: Comparison, what: str, make: Callable[[], T], instead: T) -> T:
     try:
         return make()
     except UserError as error:
@@ -78,7 +79,7 @@ def _table(settings: Sequence[Setting]) -> list[dict[str, Any]]:
     rows = []
     for index, setting in enumerate(settings):
         found = [measure(setting) for measure in COLUMNS.values()]
-        cells = [{"text": told(value), "mean": "" if value is None else repr(value.mean)} for value in found]
+        cells = [{"text": plus_minus(value), "mean": "" if value is None else repr(value.mean)} for value in found]
         members = ", ".join(f"{run.name} (seed {run.seed})" for run in setting.runs)
         told_of = {"n": len(setting.runs), "last": setting.last, "runs": members}
         rows.append({"name": setting.name, "colour": colour(index), "cells": cells, **told_of})
@@ -90,7 +91,7 @@ def _symbols(text: str) -> Markup:
     return Markup(re.sub(r"(?<=[A-Za-z])_([0-9Kk])(?![a-z])", r"<sub>\1</sub>", str(escape(text))))
 
 
-def page(comparison: RunsCompared, title: str = "Runs compared") -> str:
+def page(comparison: Comparison, title: str = "Runs compared") -> str:
     """The comparison as HTML. The same runs give the same text."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     settings = comparison.settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.studies.theory.measured import MeasuredSetting, mean_over_runs
+from pipeline.studies.theory.measured_power import MeasuredSetting, mean_over_runs
 from pipeline.theory.fit import PowerFit
 from pipeline.theory.forecast import Forecast
 from pipeline.theory.recursion import Trajectory

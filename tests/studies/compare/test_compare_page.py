@@ -7,22 +7,22 @@ import re
 
 import pytest
 from PIL import Image
-from studies.compare.shelf import PROMPTS, Shelf, chain_files
+from studies.compare.stored_runs import PROMPTS, StoredFiles, chain_files
 
 from pipeline.core.errors import UserError
-from pipeline.studies.compare.contents import read_image, read_manifest
-from pipeline.studies.compare.groups import Setting, settings_of
+from pipeline.studies.compare.groups import Setting, group_runs
+from pipeline.studies.compare.image_columns import representative_runs, shown_iterations, side_by_side, thumbnail
 from pipeline.studies.compare.page import compare, numbers, page
-from pipeline.studies.compare.pictures import representative, shown_iterations, side_by_side, thumbnail
+from pipeline.studies.compare.run_data import read_image, read_manifest
 from pipeline.studies.compare.runs import ComparedRun, TableRow, read_run, runs_from_rows
 
 
 def run(name: str, **chain: object) -> ComparedRun:
-    return read_run(Shelf(chain_files(**chain)), name)  # type: ignore[arg-type]
+    return read_run(StoredFiles(chain_files(**chain)), name)  # type: ignore[arg-type]
 
 
 def settings(*runs: ComparedRun) -> list[Setting]:
-    return settings_of(runs)
+    return group_runs(runs)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_same_runs_give_the_same_text(whole: str) -> None:
 
 def test_runs_of_a_table_have_a_page_without_pictures() -> None:
     rows = [TableRow(arm, 0, k, {"fid": fid * k}) for arm, fid in (("a", 1.0), ("b", 2.0)) for k in (1, 2)]
-    found = compare(settings_of(runs_from_rows(rows)))
+    found = compare(group_runs(runs_from_rows(rows)))
     assert found.lines == [] and found.panels == [] and found.notices == []
     assert "The same prompts" not in page(found)
 
@@ -85,7 +85,7 @@ def test_numbers_are_json_and_those_of_the_runs() -> None:
 
 def test_the_grid_shows_what_each_run_drew_for_one_prompt() -> None:
     found = settings(run("a", cfg=1.0, last=4, planned=4), run("b", cfg=2.0))
-    blocks, lines = side_by_side(found, representative(found))
+    blocks, lines = side_by_side(found, representative_runs(found))
     assert [(block.name, block.ks) for block in blocks] == [
         ("real", (0,)),
         ("cfg=1, iterations=4", (1, 2, 4)),
@@ -103,7 +103,7 @@ def grey(uri: str | None) -> int:
 
 def test_runs_of_one_seed_stand_side_by_side() -> None:
     found = settings(run("a0", cfg=1.0), run("a1", cfg=1.0, seed=1), run("b1", cfg=2.0, seed=1))
-    assert [member.name for member in representative(found)] == ["a1", "b1"]
+    assert [member.name for member in representative_runs(found)] == ["a1", "b1"]
 
 
 def test_half_way_is_shown_once() -> None:
@@ -112,7 +112,7 @@ def test_half_way_is_shown_once() -> None:
 
 def test_missing_pictures_are_told_and_the_rest_is_drawn() -> None:
     files = {name: content for name, content in chain_files(1.0).items() if not name.startswith(("data/D_1", "features/2"))}
-    found = compare(settings(read_run(Shelf(files), "a")))
+    found = compare(settings(read_run(StoredFiles(files), "a")))
     assert [notice.split(":")[0] for notice in found.notices] == ["No pictures", "No map"]
     assert found.figures
 
@@ -120,7 +120,7 @@ def test_missing_pictures_are_told_and_the_rest_is_drawn() -> None:
 def test_an_exchanged_image_is_refused() -> None:
     files = chain_files(1.0)
     files["data/D_1/00000.png"] += b" "
-    damaged = read_run(Shelf(files), "a")
+    damaged = read_run(StoredFiles(files), "a")
     with pytest.raises(UserError, match="D_1/00000.png of a is not the image that its manifest.jsonl records"):
         read_image(damaged, 1, read_manifest(damaged, 1)[0])
 
@@ -136,7 +136,7 @@ def test_large_images_are_shrunk_and_text_is_no_image() -> None:
 
 def test_a_run_without_metrics_says_so() -> None:
     with pytest.raises(UserError, match="early has no metrics .*dvc repro.* commit dvc.lock"):
-        read_run(Shelf(chain_files(1.0, last=0)), "early")
+        read_run(StoredFiles(chain_files(1.0, last=0)), "early")
 
 
 def test_a_chain_that_ended_early_is_read_as_far_as_it_goes() -> None:
@@ -155,10 +155,12 @@ def test_a_chain_that_ended_early_is_read_as_far_as_it_goes() -> None:
 )
 def test_damaged_files_end_in_a_sentence(name: str, content: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        read_run(Shelf(chain_files(1.0) | {name: content}), "a")
+        read_run(StoredFiles(chain_files(1.0) | {name: content}), "a")
 
 
 def test_weights_that_changed_at_one_path_are_other_features() -> None:
     lock = "stages:\n  reference:\n    deps:\n    - {{path: models/miniature/clip, md5: {}}}\n"
-    one, other = (read_run(Shelf(chain_files(1.0) | {"dvc.lock": lock.format(md5).encode()}), md5) for md5 in ("aa", "bb"))
+    one, other = (
+        read_run(StoredFiles(chain_files(1.0) | {"dvc.lock": lock.format(md5).encode()}), md5) for md5 in ("aa", "bb")
+    )
     assert one.features_of != other.features_of

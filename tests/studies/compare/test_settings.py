@@ -5,7 +5,7 @@ from chains import parameters
 
 from pipeline.core.errors import UserError
 from pipeline.studies.compare.checks import check_features, warnings
-from pipeline.studies.compare.groups import COLUMNS, settings_of, without_doubles
+from pipeline.studies.compare.groups import COLUMNS, group_runs, without_duplicates
 from pipeline.studies.compare.runs import ComparedRun, TableRow, runs_from_rows
 
 REDIFINE = {"ReDiFine": {"cfg": 7.5, "schedule": "exponential", "cfg_decay": 2.0, "condition_drop": 0.2}}
@@ -19,26 +19,26 @@ def run(name: str, last: int = 3, fids: tuple[float, ...] = (10.0, 14.0, 30.0), 
 
 
 def names(*runs: ComparedRun) -> list[str]:
-    return [setting.name for setting in settings_of(runs, presets=REDIFINE)]
+    return [setting.name for setting in group_runs(runs, presets=REDIFINE)]
 
 
 def test_runs_that_differ_in_seed_and_title_are_one_setting() -> None:
-    found = settings_of([run("b", seed=1, title="second"), run("other", cfg=1.0), run("a", seed=0)])
+    found = group_runs([run("b", seed=1, title="second"), run("other", cfg=1.0), run("a", seed=0)])
     assert [[member.name for member in setting.runs] for setting in found] == [["a", "b"], ["other"]]
 
 
 def test_how_a_set_is_stored_makes_no_other_setting() -> None:
-    assert len(settings_of([run("loose", seed=0), run("in shards", seed=1, shard_above=10, shard_size=5)])) == 1
+    assert len(group_runs([run("loose", seed=0), run("in shards", seed=1, shard_above=10, shard_size=5)])) == 1
 
 
 def test_the_parameter_to_average_over_can_be_another() -> None:
     runs = [run("a", rank=8), run("b", rank=16)]
-    assert len(settings_of(runs)) == 2
-    assert len(settings_of(runs, averaged=("rank",))) == 1
+    assert len(group_runs(runs)) == 2
+    assert len(group_runs(runs, averaged=("rank",))) == 1
 
 
 def test_a_setting_is_not_named_by_what_is_averaged() -> None:
-    (setting,) = settings_of([run("a", cfg=1.0), run("b", cfg=2.5)], averaged=("cfg",))
+    (setting,) = group_runs([run("a", cfg=1.0), run("b", cfg=2.5)], averaged=("cfg",))
     assert setting.name == "all runs"
 
 
@@ -67,11 +67,11 @@ def test_the_remedy_has_its_own_name_and_keeps_what_differs_besides() -> None:
 
 
 def test_a_longer_chain_is_a_setting_of_its_own() -> None:
-    assert len(settings_of([run("a", last=3), run("b", last=12)])) == 2
+    assert len(group_runs([run("a", last=3), run("b", last=12)])) == 2
 
 
 def test_two_runs_with_the_same_seed_count_once() -> None:
-    kept, notices = without_doubles([run("a"), run("copy"), run("b", seed=1)])
+    kept, notices = without_duplicates([run("a"), run("copy"), run("b", seed=1)])
     assert [member.name for member in kept] == ["a", "b"]
     assert len(notices) == 1 and "copy" in notices[0]
 
@@ -79,7 +79,7 @@ def test_two_runs_with_the_same_seed_count_once() -> None:
 def test_rows_of_a_table_make_the_same_settings_as_runs() -> None:
     rows = [TableRow("ours", seed, k, {"fid": 10.0 * k + seed}) for seed in (0, 2) for k in (1, 2, 3)]
     rows += [TableRow("base", 0, k, {"fid": 20.0 * k}) for k in (3, 1, 2)]
-    ours, base = settings_of(runs_from_rows(rows))
+    ours, base = group_runs(runs_from_rows(rows))
     assert (ours.name, base.name) == ("ours", "base")
     first, rate = COLUMNS["FID_1"](ours), COLUMNS["collapse rate"](base)
     assert first is not None and (first.mean, first.n) == (11.0, 2)
@@ -95,7 +95,7 @@ def test_a_table_with_holes_or_doubles_is_refused(ks: list[int], message: str) -
 
 
 def test_a_chain_that_ended_early_has_no_say_at_the_end() -> None:
-    (setting,) = settings_of([run("whole"), run("early", fids=(12.0, 13.0), seed=1)])
+    (setting,) = group_runs([run("whole"), run("early", fids=(12.0, 13.0), seed=1)])
     first, end = setting.at("fid", 1), setting.at_end("fid")
     assert first is not None and first.mean == 11.0
     assert end is not None and (end.mean, end.n) == (30.0, 1)

@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli.theory import theory
 from pipeline.core.errors import UserError
-from pipeline.studies.compare.groups import settings_of
+from pipeline.studies.compare.groups import group_runs
 from pipeline.studies.compare.runs import TableRow, runs_from_rows
-from pipeline.studies.theory.applied import Assumptions, describe_fit, fit_settings, forecast_settings
-from pipeline.studies.theory.measured import MeasuredSetting, read_settings
+from pipeline.studies.theory.fit_and_forecast import Assumptions, describe_fit, fit_settings, forecast_settings
+from pipeline.studies.theory.measured_power import MeasuredSetting, read_settings
 from pipeline.theory.fit import fit_power
 
 POWERS = [0.052, 0.048, 0.050, 0.053, 0.057, 0.061, 0.062]
@@ -124,7 +124,7 @@ def _settings() -> list[MeasuredSetting]:
         for seed in (0, 1)
         for k, power in enumerate(POWERS)
     ]
-    return read_settings(settings_of(runs_from_rows(rows)), start=1)
+    return read_settings(group_runs(runs_from_rows(rows)), start=1)
 
 
 def test_the_runs_of_a_setting_share_one_fit_and_settings_one_figure(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.report.figures import Figure
-from pipeline.report.record import FinishedChain
+from pipeline.report.finished_chain import FinishedChain
 
 MOST_POINTS = 2000
 """More take long to place and cannot be told apart; whole families are left out then, evenly over the prompts."""
@@ -18,15 +18,15 @@ MOST_POINTS = 2000
 WIDTH, HEIGHT, MARGIN = 720, 660, 14
 
 
-def similarity_map(record: FinishedChain) -> Figure:
+def similarity_map(chain: FinishedChain) -> Figure:
     """t-SNE of one image per prompt and k, in the colours of the iterations; page.js tells the family under the pointer."""
     from pipeline.charts.embedding import tsne
 
-    rows = family_rows(record.manifests, MOST_POINTS)
-    sets = [record.features[k][chosen] for k, chosen in enumerate(rows)]
+    rows = family_rows(chain.manifests, MOST_POINTS)
+    sets = [chain.features[k][chosen] for k, chosen in enumerate(rows)]
     # The limit is met already: families stay whole, and the points in the order of the prompts.
     points = tsne(sets, limit=sum(len(chosen) for chosen in rows)) if rows[0] else []
-    prompts = [(int(row["prompt_index"]), row["prompt"]) for row in (record.manifests[0][i] for i in rows[0])]
+    prompts = [(int(row["prompt_index"]), row["prompt"]) for row in (chain.manifests[0][i] for i in rows[0])]
     return Figure(
         "The sets in one map",
         "Each point is an image (t-SNE of the features): near means alike, the axes mean nothing. Colours that part from the "

@@ -13,9 +13,9 @@ from PIL import Image
 from pipeline.charts.colours import colour
 from pipeline.core.errors import UserError
 from pipeline.core.images import IMAGE_ERRORS
-from pipeline.report.pictures import SMALL_SIDE, THUMBNAIL_SIDE
-from pipeline.studies.compare.contents import read_image, read_manifest
+from pipeline.report.image_grid import SMALL_SIDE, THUMBNAIL_SIDE
 from pipeline.studies.compare.groups import Setting
+from pipeline.studies.compare.run_data import read_image, read_manifest
 from pipeline.studies.compare.runs import ComparedRun
 
 PROMPTS = 8
@@ -26,7 +26,7 @@ Manifest = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Block:
+class ColumnBlock:
     """Columns of the grid: a name and its colour, the run that stands for it, and the iterations shown."""
 
     name: str
@@ -36,14 +36,14 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Line:
+class PromptRow:
     """A prompt: `cells`[block][column] is a data URI, None where D_k has no image of it."""
 
     prompt: str
     cells: list[list[str | None]]
 
 
-def representative(settings: Sequence[Setting]) -> list[ComparedRun]:
+def representative_runs(settings: Sequence[Setting]) -> list[ComparedRun]:
     """A run for each setting: of the smallest seed that all of them have, else of each one's smallest."""
     shared = set.intersection(*({run.seed for run in setting.runs} for setting in settings))
     seed = min(shared, default=None)
@@ -57,7 +57,7 @@ def shown_iterations(last: int) -> tuple[int, ...]:
 
 def side_by_side(
     settings: Sequence[Setting], runs: Sequence[ComparedRun], count: int = PROMPTS
-) -> tuple[list[Block], list[Line]]:
+) -> tuple[list[ColumnBlock], list[PromptRow]]:
     """A block of columns for each setting, and a line for each of `count` prompts that all of `runs` have, evenly spread.
 
     D_0 has a block of its own when it is the same everywhere. Raises UserError when an image cannot be had.
@@ -65,21 +65,21 @@ def side_by_side(
     manifests = {run.name: {k: _by_prompt(run, k) for k in shown_iterations(run.last)} for run in runs}
     shared = [prompt for prompt in manifests[runs[0].name][0] if all(prompt in found[0] for found in manifests.values())]
     blocks = _blocks(settings, runs, one_origin=all(found[0] == manifests[runs[0].name][0] for found in manifests.values()))
-    lines: list[Line] = []
+    lines: list[PromptRow] = []
     used = 0
-    for prompt in _spread(shared, count):
+    for prompt in _evenly_spaced(shared, count):
         cells = [[_uri(block.run, k, manifests[block.run.name][k].get(prompt)) for k in block.ks] for block in blocks]
         used += sum(len(uri or "") for cell in cells for uri in cell)
         if lines and used > BUDGET:
             break
-        lines.append(Line(prompt, cells))
+        lines.append(PromptRow(prompt, cells))
     return blocks, lines
 
 
-def _blocks(settings: Sequence[Setting], runs: Sequence[ComparedRun], one_origin: bool) -> list[Block]:
-    real = [Block("real", "var(--k0)", runs[0], (0,))] if one_origin else []
+def _blocks(settings: Sequence[Setting], runs: Sequence[ComparedRun], one_origin: bool) -> list[ColumnBlock]:
+    real = [ColumnBlock("real", "var(--k0)", runs[0], (0,))] if one_origin else []
     return real + [
-        Block(setting.name, colour(i), run, shown_iterations(run.last)[1 if one_origin else 0 :])
+        ColumnBlock(setting.name, colour(i), run, shown_iterations(run.last)[1 if one_origin else 0 :])
         for i, (setting, run) in enumerate(zip(settings, runs, strict=True))
     ]
 
@@ -92,7 +92,7 @@ def _by_prompt(run: ComparedRun, k: int) -> Manifest:
     return found
 
 
-def _spread(prompts: Sequence[str], count: int) -> list[str]:
+def _evenly_spaced(prompts: Sequence[str], count: int) -> list[str]:
     """At most `count` of them, at equal distances."""
     take = min(count, len(prompts))
     return [prompts[i * len(prompts) // take] for i in range(take)]

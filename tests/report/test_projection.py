@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.report.scatter import draw_map, family_rows
+from pipeline.report.projection import draw_map, family_rows
 from report.drawings import parsed
 
 

@@ -12,7 +12,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.core.json_files import write_json
 from pipeline.studies.theory import figures
-from pipeline.studies.theory.measured import MeasuredSetting, mean_over_runs
+from pipeline.studies.theory.measured_power import MeasuredSetting, mean_over_runs
 from pipeline.theory.fit import PowerFit, fit_power
 from pipeline.theory.forecast import Forecast, ForecastScore, forecast_power, score
 from pipeline.theory.problem import PLAIN, Variant

@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from pipeline.chain.params import View
-from pipeline.charts.numbers import short
-
-_SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-
-
-def number(count: int) -> str:
-    """12 -> "twelve", 13 -> "13", 1008 -> "1,008"."""
-    return _SMALL[count] if count < len(_SMALL) else f"{count:,}"
-
-
-def counted(count: int, noun: str) -> str:
-    """1, "prompt" -> "one prompt"; 2, "prompt" -> "two prompts"."""
-    return f"{number(count)} {noun}" + ("" if count == 1 else "s")
+from pipeline.charts.numbers import counted, short
 
 
 def what_was_run(params: View, prompts: int) -> list[str]:

@@ -23,7 +23,7 @@ THUMBNAIL_BUDGET, TOTAL_BUDGET = 18_000_000, 26_000_000
 
 
 @dataclass(frozen=True)
-class Picture:
+class GridImage:
     """One image of D_k as data URIs, as the manifest `listed` it; `enlarged` is None where the thumbnail is all there is."""
 
     k: int
@@ -45,12 +45,12 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """A prompt over k: `cells`[k] holds the images of D_k, none where D_k has none."""
 
     index: int
     prompt: str
-    cells: list[list[Picture]]
+    cells: list[list[GridImage]]
 
 
 def grid(
@@ -59,7 +59,7 @@ def grid(
     first: Sequence[int] = (),
     thumbnail_budget: int = THUMBNAIL_BUDGET,
     total_budget: int = TOTAL_BUDGET,
-) -> list[Row]:
+) -> list[GridRow]:
     """Rows in the order of the prompts: as many as fit the budget, at least one; then enlargements while they fit.
 
     Where not all fit, the prompts `first` go before the others. An image is in the page once, whatever the order shown.
@@ -67,11 +67,11 @@ def grid(
     Raises UserError when an image is missing, damaged or not the one that its manifest records.
     """
     by_prompt = _by_prompt(manifests)
-    rows: list[Row] = []
+    rows: list[GridRow] = []
     used = 0
     for index in dict.fromkeys([*(index for index in first if index in by_prompt), *sorted(by_prompt)]):
         row = _row(layout, index, by_prompt[index])
-        size = sum(len(picture.thumbnail) for cell in row.cells for picture in cell)
+        size = sum(len(image.thumbnail) for cell in row.cells for image in cell)
         if rows and used + size > thumbnail_budget:
             break
         rows.append(row)
@@ -88,39 +88,39 @@ def _by_prompt(manifests: list[list[dict[str, Any]]]) -> dict[int, list[list[dic
     return dict(found)
 
 
-def _row(layout: Layout, index: int, cells: list[list[dict[str, Any]]]) -> Row:
+def _row(layout: Layout, index: int, cells: list[list[dict[str, Any]]]) -> GridRow:
     prompt = next(row["prompt"] for cell in cells for row in cell)
     ordered = [sorted(cell, key=lambda row: row["image_index"]) for cell in cells]
-    return Row(index, prompt, [[_picture(layout, k, row) for row in cell] for k, cell in enumerate(ordered)])
+    return GridRow(index, prompt, [[_picture(layout, k, row) for row in cell] for k, cell in enumerate(ordered)])
 
 
-def _picture(layout: Layout, k: int, row: dict[str, Any]) -> Picture:
+def _picture(layout: Layout, k: int, row: dict[str, Any]) -> GridImage:
     content = checked_bytes(layout.images(k), row)
     pixels = decode_image(content, layout.images(k) / row["file"])
     small = max(pixels.shape[:2]) <= SMALL_SIDE
-    return Picture(k, row, _uri("png", content) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82))
+    return GridImage(k, row, _uri("png", content) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82))
 
 
-def _enlarge(layout: Layout, rows: list[Row], budget: int) -> list[Row]:
-    """Give pictures their enlargement, row by row, until `budget` characters are spent."""
+def _enlarge(layout: Layout, rows: list[GridRow], budget: int) -> list[GridRow]:
+    """Give images their enlargement, row by row, until `budget` characters are spent."""
     enlarged = []
     for row in rows:
         cells = []
         for cell in row.cells:
-            pictures = [_with_enlargement(layout, picture) if budget > 0 else picture for picture in cell]
-            budget -= sum(len(picture.enlarged or "") for picture in pictures)
-            cells.append(pictures)
+            images = [_with_enlargement(layout, image) if budget > 0 else image for image in cell]
+            budget -= sum(len(image.enlarged or "") for image in images)
+            cells.append(images)
         enlarged.append(replace(row, cells=cells))
     return enlarged
 
 
-def _with_enlargement(layout: Layout, picture: Picture) -> Picture:
-    if picture.thumbnail.startswith("data:image/png"):
-        return picture
-    image = Image.fromarray(load_checked(layout.images(picture.k), picture.listed))
-    if max(image.size) <= THUMBNAIL_SIDE:
-        return picture
-    return replace(picture, enlarged=_jpeg(image, ENLARGED_SIDE, 88))
+def _with_enlargement(layout: Layout, image: GridImage) -> GridImage:
+    if image.thumbnail.startswith("data:image/png"):
+        return image
+    pixels = Image.fromarray(load_checked(layout.images(image.k), image.listed))
+    if max(pixels.size) <= THUMBNAIL_SIDE:
+        return image
+    return replace(image, enlarged=_jpeg(pixels, ENLARGED_SIDE, 88))
 
 
 def _jpeg(image: Image.Image, side: int, quality: int) -> str:

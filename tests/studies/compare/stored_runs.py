@@ -18,14 +18,14 @@ PROMPTS = ("a red cat", "a blue <b>dog</b>", 'an owl "&" a moth', "a green frog"
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoredFiles:
     """A source of files without Git or DVC."""
 
     files: dict[str, bytes]
 
     def read(self, path: Path) -> bytes:
         if path.as_posix() not in self.files:
-            raise UserError(f"the shelf lacks {path}")
+            raise UserError(f"the chain lacks {path}")
         return self.files[path.as_posix()]
 
     def read_image(self, folder: Path, row: dict[str, str]) -> bytes:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.charts.numbers import short
 from pipeline.report.figures import Figure
-from pipeline.report.record import FinishedChain
+from pipeline.report.finished_chain import FinishedChain
 
 SHADES = 256
 _CLIPPED, _CLIPPED_CORRELATION = 0.5, 2.0
@@ -31,11 +31,11 @@ class Scale:
     high_name: str
 
 
-def fingerprints(record: FinishedChain) -> list[Figure]:
+def fingerprints(chain: FinishedChain) -> list[Figure]:
     """The residuals' mean power spectrum, on a logarithmic scale, and its autocorrelation, for k = 0..K."""
-    denoiser = record.real_analysis["fingerprint"]["denoiser"]
-    spectra = [maps.spectrum for maps in record.maps]
-    correlations = [maps.autocorrelation for maps in record.maps]
+    denoiser = chain.real_analysis["fingerprint"]["denoiser"]
+    spectra = [maps.spectrum for maps in chain.fingerprints]
+    correlations = [maps.autocorrelation for maps in chain.fingerprints]
     return [
         Figure(
             "Fingerprint: power of the residuals",

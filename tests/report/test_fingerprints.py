@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report.heatmaps import Scale, correlation_scale, palette_of, picture, power_scale
+from pipeline.report.fingerprints import Scale, correlation_scale, palette_of, picture, power_scale
 
 SCALE = Scale("magma", -2.0, 2.0, "", "")
 

@@ -5,35 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipeline.charts.lines import Series
+from pipeline.charts.statistics import pearson
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric
-from pipeline.report.record import FinishedChain
+from pipeline.report.finished_chain import FinishedChain
 
 SECOND_PAPER = "arXiv 2509.16499"
-_FEWEST_PAIRS = 3
 
 
-def memorisation(record: FinishedChain) -> list[Figure]:
+def memorisation(chain: FinishedChain) -> list[Figure]:
     """Distance of D_k to T_k, and the entropies of both; values that could not be measured are left out."""
-    drawn = metric(record, "entropy", record.real["entropy"])
+    drawn = metric(chain, "entropy", chain.real["entropy"])
     return [
         against_k(
             "Generalisation score",
             "Mean distance from a drawn image to the nearest image that its model was finetuned on: "
             "falling towards 0 means that training images are repeated.",
-            [Series("score", metric(record, "generalisation_score"), ACCENT, markers=True)],
+            [Series("score", metric(chain, "generalisation_score"), ACCENT, markers=True)],
             from_zero=True,
             paper=SECOND_PAPER,
         ),
         against_k(
             "Entropy",
             "How widely images spread in feature space (Kozachenko–Leonenko, in nats; it may be negative): falling means that "
-            f"they crowd together. At k = 0: the real images. {_correlation_note(record)}",
+            f"they crowd together. At k = 0: the real images. {_correlation_note(chain)}",
             [
                 Series("drawn images, Dₖ", drawn, ACCENT, markers=True),
-                Series("training set, Tₖ", metric(record, "entropy_training"), QUIET, markers=True),
+                Series("training set, Tₖ", metric(chain, "entropy_training"), QUIET, markers=True),
             ],
             paper=SECOND_PAPER,
         ),
@@ -47,15 +45,8 @@ def correlation(entropies: Sequence[float | None], scores: Sequence[float | None
     return pearson([entropy for entropy, _ in usable], [score for _, score in usable])
 
 
-def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Pearson's correlation; None for fewer than three points, or when either is constant."""
-    if len(x) < _FEWEST_PAIRS or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _correlation_note(record: FinishedChain) -> str:
-    entropies, scores = ([it.metrics[key] for it in record.iterations] for key in ("entropy_training", "generalisation_score"))
+def _correlation_note(chain: FinishedChain) -> str:
+    entropies, scores = ([it.metrics[key] for it in chain.iterations] for key in ("entropy_training", "generalisation_score"))
     found = correlation(entropies, scores)
     if found is None:
         return ""

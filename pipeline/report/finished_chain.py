@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_file
 from pipeline.core.json_files import read_json
 from pipeline.core.tensors import read_array
-from pipeline.report.reading import StoredFeatures, read_keys
+from pipeline.report.result_files import StoredFeatures, read_keys
 
 LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""
@@ -43,7 +43,7 @@ class Iteration:
 
 
 @dataclass(frozen=True)
-class Link:
+class LineageRow:
     """Where D_k and M_k come from: sha256 of the manifest, the training list and the LoRA (k = 0: of the base model)."""
 
     k: int
@@ -55,7 +55,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Maps:
+class Fingerprint:
     """Fingerprint of D_k: the mean power spectrum of the denoising residuals, and its autocorrelation; each [S,S] float32."""
 
     spectrum: np.ndarray
@@ -65,22 +65,22 @@ class Maps:
 @dataclass(frozen=True)
 class FinishedChain:
     """A whole chain: `real` and `real_analysis` are metrics/0.json and analysis/0.json; for k = 0..K, `manifests`[k] has
-    the rows of D_k, `features`[k] their features [N_k,d] in that order, and `maps`[k] the fingerprint."""
+    the rows of D_k, `features`[k] their features [N_k,d] in that order, and `fingerprints`[k] the fingerprint."""
 
     real: dict[str, Any]
     real_analysis: dict[str, Any]
     iterations: list[Iteration]
     features: StoredFeatures
-    maps: list[Maps]
+    fingerprints: list[Fingerprint]
     manifests: list[list[dict[str, Any]]]
-    lineage: list[Link]
+    lineage: list[LineageRow]
 
     @property
     def last(self) -> Iteration:
         return self.iterations[-1]
 
 
-def read_record(layout: Layout, last: int) -> FinishedChain:
+def read_finished_chain(layout: Layout, last: int) -> FinishedChain:
     """Read k = 0..`last`. Raises UserError when a file is missing, damaged, or of an older version of the pipeline."""
     manifests = [read_manifest(layout, k) for k in range(last + 1)]
     return FinishedChain(
@@ -88,7 +88,7 @@ def read_record(layout: Layout, last: int) -> FinishedChain:
         real_analysis=read_keys(layout.analysis(0), REAL_ANALYSIS),
         iterations=[_iteration(layout, k) for k in range(1, last + 1)],
         features=StoredFeatures(layout, [len(manifest) for manifest in manifests]),
-        maps=[_maps(layout, k) for k in range(last + 1)],
+        fingerprints=[_maps(layout, k) for k in range(last + 1)],
         manifests=manifests,
         lineage=[_lineage(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
     )
@@ -99,9 +99,9 @@ def _iteration(layout: Layout, k: int) -> Iteration:
     return Iteration(k, metrics, analysis, smooth(read_losses(layout, k)))
 
 
-def _maps(layout: Layout, k: int) -> Maps:
+def _maps(layout: Layout, k: int) -> Fingerprint:
     path = layout.analysis_maps(k)
-    return Maps(read_array(path, "residual_spectrum"), read_array(path, "autocorrelation"))
+    return Fingerprint(read_array(path, "residual_spectrum"), read_array(path, "autocorrelation"))
 
 
 def read_losses(layout: Layout, k: int) -> list[tuple[float, float]]:
@@ -130,16 +130,16 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _lineage(layout: Layout, k: int, images: int) -> Link:
+def _lineage(layout: Layout, k: int, images: int) -> LineageRow:
     training_set = sha256_file(layout.training_set(k)) if layout.training_set(k).is_file() else None
     data = sha256_file(layout.manifest(k))
     if k == 0:
         base = read_json(layout.base_record(), {"model": str, "sha256": str})
         vae = f" with the VAE {base['vae']}" if base.get("vae") else ""
-        return Link(k, images, data, None, base["sha256"], f"{base['model']}{vae}")
+        return LineageRow(k, images, data, None, base["sha256"], f"{base['model']}{vae}")
     if not layout.lora(k).is_file():
         raise UserError(f"{layout.lora(k)} does not exist; run 'dvc repro' or fetch it with 'dvc pull'")
-    return Link(k, images, data, training_set, sha256_file(layout.lora(k)), _trainer(layout, k))
+    return LineageRow(k, images, data, training_set, sha256_file(layout.lora(k)), _trainer(layout, k))
 
 
 def _trainer(layout: Layout, k: int) -> str:

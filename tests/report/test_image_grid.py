@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.chain.paths import Layout
 from pipeline.chain.sets import read_manifest
-from pipeline.report.pictures import Picture, Row, grid
+from pipeline.report.image_grid import GridImage, GridRow, grid
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +30,20 @@ def decoded(uri: str | None) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
 
 
-def pictures(rows: list[Row]) -> list[Picture]:
-    return [picture for row in rows for cell in row.cells for picture in cell]
+def images(rows: list[GridRow]) -> list[GridImage]:
+    return [image for row in rows for cell in row.cells for image in cell]
 
 
 def test_small_images_go_in_as_they_are_stored(small: Layout) -> None:
-    for picture in pictures(grid(small, manifests(small))):
-        stored = (small.images(picture.k) / picture.file).read_bytes()
-        assert base64.b64decode(picture.thumbnail.split(",")[1]) == stored
-        assert picture.enlarged is None
+    for image in images(grid(small, manifests(small))):
+        stored = (small.images(image.k) / image.file).read_bytes()
+        assert base64.b64decode(image.thumbnail.split(",")[1]) == stored
+        assert image.enlarged is None
 
 
 def test_large_images_become_a_thumbnail_and_an_enlargement(large: Layout) -> None:
-    for picture in pictures(grid(large, manifests(large))):
-        thumbnail, enlarged = decoded(picture.thumbnail), decoded(picture.enlarged)
+    for image in images(grid(large, manifests(large))):
+        thumbnail, enlarged = decoded(image.thumbnail), decoded(image.enlarged)
         assert (thumbnail.format, thumbnail.size, enlarged.size) == ("JPEG", (192, 192), (320, 320))
 
 
@@ -54,15 +54,15 @@ def test_rows_follow_the_prompts_whatever_the_order_of_the_manifest(small: Layou
 
 def test_the_page_stops_growing_at_its_budget(large: Layout) -> None:
     whole = grid(large, manifests(large))
-    size = sum(len(picture.thumbnail) for picture in pictures(whole[:2]))
+    size = sum(len(image.thumbnail) for image in images(whole[:2]))
     cut = grid(large, manifests(large), thumbnail_budget=size, total_budget=size)
     assert [row.index for row in cut] == [0, 1]
-    assert all(picture.enlarged is None for picture in pictures(cut))
+    assert all(image.enlarged is None for image in images(cut))
 
 
 def test_the_prompts_to_show_first_are_kept_when_not_all_fit(large: Layout) -> None:
     whole = grid(large, manifests(large))
-    size = sum(len(picture.thumbnail) for row in (whole[0], whole[3]) for cell in row.cells for picture in cell)
+    size = sum(len(image.thumbnail) for row in (whole[0], whole[3]) for cell in row.cells for image in cell)
     cut = grid(large, manifests(large), first=[3, 0, 77, 3], thumbnail_budget=size)
     assert [row.index for row in cut] == [0, 3]
 

@@ -4,8 +4,8 @@ import pytest
 from chains import parameters
 
 from pipeline.chain.params import View
-from pipeline.charts.numbers import short
-from pipeline.report.words import counted, what_happened, what_was_run
+from pipeline.charts.numbers import counted, short
+from pipeline.report.descriptions import what_happened, what_was_run
 
 
 def told(iterations: int = 6, prompts: int = 100, **changes: Any) -> str:

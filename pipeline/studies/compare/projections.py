@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from pipeline.charts.embedding import tsne
-from pipeline.charts.points import Mark, Plane, draw
+from pipeline.charts.points import Mark, PointChart, draw
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
-from pipeline.studies.compare.contents import read_features
 from pipeline.studies.compare.groups import Setting
+from pipeline.studies.compare.run_data import read_features
 from pipeline.studies.compare.runs import ComparedRun
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ POINTS = 2000
 """Points in all; t-SNE takes about their number squared, and nobody sees more."""
 
 
-def map_panels(settings: Sequence[Setting], runs: Sequence[ComparedRun]) -> list[Figure]:
+def projection_panels(settings: Sequence[Setting], runs: Sequence[ComparedRun]) -> list[Figure]:
     """A panel for each setting, all in one map, colours by iteration, D_0 in ink.
 
     Raises UserError when features are missing, too few, or of different widths.
@@ -49,4 +49,4 @@ def _corners(placed: Sequence[np.ndarray]) -> list[Mark]:
 def panel(chain: Sequence[np.ndarray], corners: Sequence[Mark] = ()) -> Markup:
     """Positions [n_k,2] of each D_k -> a drawing without axes: the map's coordinates mean nothing by themselves."""
     marks = [Mark(x, y, f"var(--k{k})", radius=2.6) for k, found in enumerate(chain) for x, y in found.tolist()]
-    return draw(Plane("t-SNE 1", "t-SNE 2", [*corners, *marks], axes=False, width=340, height=300))
+    return draw(PointChart("t-SNE 1", "t-SNE 2", [*corners, *marks], axes=False, width=340, height=300))
