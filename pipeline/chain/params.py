@@ -147,6 +147,12 @@ class Params(BaseModel):
         return len(self.iterations)
 
 
+MODEL_PARAMETERS = ("model", "vae", "feature_model", "clip_model")
+"""Parameters that name a folder with a model (the latter two: or one on the Hub)."""
+
+PATH_PARAMETERS = (*MODEL_PARAMETERS, "folder", "denoiser_weights")
+"""Every parameter that names files which a run reads."""
+
 _MODEL = ("model", "vae")
 _PROMPT_ENCODING = ("clip_skip", "max_token_length")
 

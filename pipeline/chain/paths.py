@@ -94,8 +94,9 @@ def image_name(prompt: int, image: int = 0) -> str:
     return f"{prompt:05d}.png" if image == 0 else f"{prompt:05d}_{image}.png"
 
 
-def project_root(start: Path) -> Path:
-    """The folder at or above `start` that holds dvc.yaml; `start` itself when none does."""
+def project_root(start: Path | None = None) -> Path:
+    """Return the folder at or above `start` (the current one) that holds dvc.yaml; `start` itself when none does."""
+    start = start or Path().resolve()
     for folder in (start, *start.parents):
         if (folder / "dvc.yaml").is_file():
             return folder

@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.chain.paths import project_root
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.inputs.base_models.check import Report
     from pipeline.inputs.base_models.fetch import Fetched
     from pipeline.inputs.base_models.whole import Role
-
-
-def _root() -> Path:
-    from pipeline.chain.paths import project_root
-
-    return project_root(Path().resolve())
 
 
 @click.group(short_help="Bring a base model here, and check it.")
@@ -52,7 +47,7 @@ def fetch(
 
     if vae and no_vae:
         raise click.UsageError("give --vae or --no-vae, not both")
-    root = _root()
+    root = project_root()
     main = bring(model, root, name, revision, variant, tokenizer)
     _say(main, root)
     wanted = None if no_vae else vae or (CATALOGUE[model].vae if model in CATALOGUE else None)
@@ -115,7 +110,7 @@ def check(model: str | None, json_: bool) -> None:
     from pipeline.inputs.base_models.names import local_folder
     from pipeline.inputs.base_models.whole import refuse
 
-    root = _root()
+    root = project_root()
     reports: list[Report] = []
     for name, role, without in [(model, None, ())] if model else _set_in_params(root):
         folder = local_folder(name, root)
@@ -145,5 +140,5 @@ def list_models(json_: bool) -> None:
     """List the models that can be fetched by name, and everything in models/base."""
     from pipeline.inputs.base_models.listing import as_json, as_table, rows
 
-    found = rows(_root())
+    found = rows(project_root())
     click.echo(as_json(found) if json_ else as_table(found))

@@ -38,7 +38,7 @@ def compare(
     from pipeline.studies.compare.page import compare as draw
     from pipeline.studies.compare.page import numbers, page
 
-    settings, notices = collect(revisions, experiments, group_by, project_root(Path().resolve()))
+    settings, notices = collect(revisions, experiments, group_by, project_root())
     if as_json:
         click.echo(json.dumps({"settings": numbers(settings), "notices": notices}, indent=2, sort_keys=True))
         return

@@ -25,7 +25,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     """
     from pipeline.chain.paths import project_root
 
-    found = examine(project_root(Path().resolve()))
+    found = examine(project_root())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:

@@ -36,7 +36,7 @@ def lineage(what: str | None, as_json: bool) -> None:
     from pipeline.provenance.lineage.sources import work_tree
     from pipeline.provenance.lineage.tree import draw
 
-    root = project_root(Path().resolve())
+    root = project_root()
     stray = origin = None
     if what is None or _ITERATION.fullmatch(what):
         run = work_tree(root)

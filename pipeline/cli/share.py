@@ -9,15 +9,10 @@ from typing import Any
 
 import click
 
+from pipeline.chain.paths import project_root
 from pipeline.core.errors import UserError
 
 FORMATS = ("hf-dataset", "webdataset", "folder", "lora")
-
-
-def _root() -> Path:
-    from pipeline.chain.paths import project_root
-
-    return project_root(Path().resolve())
 
 
 def _places(function: Any) -> Any:
@@ -50,7 +45,7 @@ def remote(url: str, name: str, options: tuple[str, ...]) -> None:
     """
     from pipeline.provenance.share.remotes import parse_options, set_up
 
-    address = set_up(_root(), name, url, parse_options(options))
+    address = set_up(project_root(), name, url, parse_options(options))
     click.echo(f"iterations are shared on {name} ({address.url}); commit .dvc/config, so that others share there too")
 
 
@@ -67,7 +62,7 @@ def share(iterations: tuple[int, ...], experiment: str | None, force: bool, remo
     """
     from pipeline.provenance.share import sharing
 
-    sent, notices = sharing.share(_root(), iterations, experiment, force, remote, git_remote)
+    sent, notices = sharing.share(project_root(), iterations, experiment, force, remote, git_remote)
     click.echo(f"{sent} file(s) sent" if sent else "everything is there already")
     for notice in notices:
         click.echo(notice)
@@ -93,9 +88,9 @@ def get(k: int | None, images: str | None, experiment: str | None, force: bool, 
     if k is None and experiment is None:
         raise UserError("say what to get: an iteration ('redifine get 3'), or an experiment ('redifine get --exp NAME')")
     if images is not None and k is not None:
-        fetched, notices = sharing.get_images(_root(), k, _span(images), force, remote)
+        fetched, notices = sharing.get_images(project_root(), k, _span(images), force, remote)
     else:
-        fetched, notices = sharing.get(_root(), k, experiment, force, remote, git_remote)
+        fetched, notices = sharing.get(project_root(), k, experiment, force, remote, git_remote)
     click.echo(f"{fetched} file(s) fetched" if fetched else "everything is here already")
     for notice in notices:
         click.echo(notice)
@@ -122,7 +117,7 @@ def ls(remote: str | None, git_remote: str, json_: bool) -> None:
     """
     from pipeline.provenance.share.listing import as_json, as_table, list_remote
 
-    rows = list_remote(_root(), remote, git_remote)
+    rows = list_remote(project_root(), remote, git_remote)
     if json_:
         click.echo(as_json(rows))
     elif rows:
@@ -146,7 +141,7 @@ def export(k: int, format_: str, out: Path | None, name: str | None, licence: st
     from pipeline.provenance.share.export import write_export
 
     target = out or Path("export") / (f"M_{k}-lora" if format_ == "lora" else f"D_{k}-{format_}")
-    digest = write_export(_root(), k, format_, target, name, licence)
+    digest = write_export(project_root(), k, format_, target, name, licence)
     click.echo(f"{target}: sha256 of its SHA256SUMS is {digest}")
 
 

@@ -22,7 +22,7 @@ def status(as_json: bool) -> None:
     from pipeline.run.status import chain, times, words
     from pipeline.run.status.interrupted import leftovers
 
-    root = project_root(Path().resolve())
+    root = project_root()
     # DVC takes any value, and shows a state that no stage could reach.
     params = parameters.load(Path(os.path.relpath(root / parameters.FILE)))
     stages = chain.read_chain(root)

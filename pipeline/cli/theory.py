@@ -153,7 +153,7 @@ def _read(
         raise UserError("--run reads a folder and REV a revision; give one of the two")
     from pipeline.cli.compare import collect
 
-    found, notices = collect(revisions, experiments, group_by, project_root(Path().resolve()), one_scale=False)
+    found, notices = collect(revisions, experiments, group_by, project_root(), one_scale=False)
     for notice in notices:
         click.echo(f"Note: {notice}", err=True)
     return read_settings(found, start), assumed

@@ -51,7 +51,7 @@ def verify(
         raise click.UsageError("give an iteration K to compute again, or --all to audit every file's hash")
     if images is not None and not k:
         raise click.UsageError("--images needs an iteration K >= 1, whose images were drawn")
-    root = project_root(Path().resolve())
+    root = project_root()
     if k is None:
         from pipeline.provenance.verify.audit import audit
 

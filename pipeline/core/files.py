@@ -149,6 +149,15 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a hard link to `source`, which takes no space, or a copy where the file system has no such links."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def free_bytes(folder: Path) -> int:
     """Return the free disk space where `folder` is, or will be. Raise UserError when a file is in its way."""
     while not folder.exists():

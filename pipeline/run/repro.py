@@ -38,7 +38,7 @@ def check_folder(params: Params) -> None:
     broken = sorted(path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists())
     if broken:
         names = ", ".join(map(printable, broken[:5])) + (", ..." if len(broken) > 5 else "")
-        raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or mend them and run again")
+        raise UserError(f"{folder} has {len(broken)} link(s) that lead nowhere: {names}; remove or fix them and run again")
 
 
 def check_fetched(root: Path, last: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 
 from pipeline.chain.shards import shard_name, write_shard
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic_file, remove_folder, sha256_bytes, sha256_file
+from pipeline.core.files import atomic_file, link_or_copy, remove_folder, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.tensors import TensorSpec, header_and_order, read_array, tensor_bytes
 from pipeline.sample.plan import Job, Plan
@@ -65,26 +63,24 @@ def collect(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for number in range(len(parts)):
         name = shard_name(plan.name, number)
-        _link_or_copy(_rows_file(plan, number).with_name(name), folder / name)
+        _place(_rows_file(plan, number).with_name(name), folder / name)
         rows += read_jsonl(_rows_file(plan, number))
     for part, jobs in [] if parts else plan.parts():
         for job in jobs:
-            _link_or_copy(part / job.file, folder / job.file)
+            _place(part / job.file, folder / job.file)
             rows.append(_row(job, sha256_file(folder / job.file)))
     return rows
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name costs no room on the disk, where the file system has such. Raises UserError when the disk is full."""
+def _place(source: Path, target: Path) -> None:
+    """Put a finished file at its place. Raises UserError when the disk is full."""
     try:
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
+        link_or_copy(source, target)
     except OSError as error:
         reason = error.strerror
-        raise UserError(f"cannot write {target.name}: {reason}; finished images are kept, make room and run again") from error
+        raise UserError(
+            f"cannot write {target.name}: {reason}; finished images are kept, free some space and run again"
+        ) from error
 
 
 def collect_traces(plan: Plan, path: Path) -> None:

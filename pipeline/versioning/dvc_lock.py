@@ -66,7 +66,7 @@ def parse_lock(text: str, where: str = FILE) -> dict[str, Stage]:
         return {name: _stage(name, entry) for name, entry in entries.items()}
     except (YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise UserError(
-            f"{where} cannot be read as a {FILE}; run 'redifine repro', which mends it, or 'git checkout {FILE}'"
+            f"{where} cannot be read as a {FILE}; run 'redifine repro', which repairs it, or 'git checkout {FILE}'"
         ) from error
 
 

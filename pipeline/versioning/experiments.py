@@ -16,9 +16,6 @@ from pipeline.versioning.git import ask_git
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-_INPUTS = ("model", "vae", "feature_model", "clip_model", "denoiser_weights")
-"""Parameters that name what a run reads; `folder` with them, where the data set is one."""
-
 _IN_PART = "keep it in a folder of its own, such as raw/mine, and 'dvc add' that, or "
 """What to do where Git holds the rest of a folder, which DVC then cannot hold."""
 
@@ -32,7 +29,9 @@ def check_git(root: Path) -> None:
     deleted when DVC fails before the first stage.
     """
     if ask_git(root, "rev-parse", "--verify", "HEAD") is None:
-        raise UserError("experiments are kept in Git, and here is no commit; run 'git init', 'git add -A' and 'git commit'")
+        raise UserError(
+            "experiments are kept in Git, and this repository has no commits; run 'git init', 'git add -A' and 'git commit'"
+        )
     if not ask_git(root, "config", "user.name") or not ask_git(root, "config", "user.email"):
         raise UserError(
             "an experiment is a commit, and Git does not know who you are; "
@@ -83,9 +82,10 @@ def _options() -> argparse.ArgumentParser:
 
 def _inputs(values: params.Params) -> Iterator[tuple[str, str]]:
     """(parameter, path) of what a run reads and finds by a path in the project."""
-    for name in (*_INPUTS, "folder") if values.dataset == "folder" else _INPUTS:
+    for name in params.PATH_PARAMETERS:
         given = getattr(values, name)
-        if given and not Path(given).is_absolute():
+        is_read = name != "folder" or values.dataset == "folder"
+        if given and is_read and not Path(given).is_absolute():
             yield name, given
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.chain import params, presets
-from pipeline.chain.params import Params, View
+from pipeline.chain.params import PATH_PARAMETERS, Params, View
 from pipeline.core.errors import UserError
 from project import ROOT
 
@@ -114,3 +114,8 @@ def test_a_preset_that_is_wrong_leaves_the_file_alone(file: Path, tmp_path: Path
 def test_an_unknown_preset_lists_those_there_are(file: Path) -> None:
     with pytest.raises(UserError, match="redifine"):
         presets.apply(["nonsense"], file, ROOT / "presets")
+
+
+def test_path_parameters_are_those_that_name_files() -> None:
+    texts = {name for name, field in Params.model_fields.items() if field.annotation in (str, str | None)}
+    assert set(PATH_PARAMETERS) == texts - {"title"}

@@ -75,7 +75,7 @@ def deaf(arguments):
     print("stage ended with", stage.wait())
     return 255
 dvc.cli.main = deaf
-from pipeline.dvc_command import run_dvc
+from pipeline.versioning.dvc_command import run_dvc
 sys.exit(run_dvc(["repro"]))
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from pipeline.chain.model_names import FOLDER
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic_folder, free_bytes, sha256_file
+from pipeline.core.files import atomic_folder, free_bytes, link_or_copy, sha256_file
 from pipeline.core.json_files import read_json, write_json
 from pipeline.inputs.base_models import hub
 from pipeline.inputs.base_models.architecture import Architecture, Config, published, require_model
@@ -72,7 +71,7 @@ def _from_hub(source: Hub, target: Path, variant: str | None, scratch: Path) -> 
     _require_whole(remote, chosen, partial)
     with atomic_folder(target) as folder:
         for file, name in chosen.items():
-            _bring(partial / file, folder / name, _link)
+            _bring(partial / file, folder / name, link_or_copy)
         _refuse_half(faults(folder, kind), source.repository, kind)
         record = _finish(folder, chosen, target.name, kind.kind, wish | {"revision": remote.commit}, remote.licence)
     shutil.rmtree(partial, ignore_errors=True)
@@ -157,14 +156,6 @@ def _refuse_half(lacks: Sequence[str], name: str, kind: Architecture) -> None:
 def _bring(source: Path, target: Path, how: Callable[[Path, Path], object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     how(source, target)
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name; a copy where the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _finish(

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.chain.model_names import CATALOGUE, FOLDER, HUB_ID, LOCAL, Entry
+from pipeline.chain.params import MODEL_PARAMETERS
 from pipeline.core.errors import UserError
 from pipeline.core.guards import is_file_name
 from pipeline.core.weights import no_model
 from pipeline.inputs.missing import no_raw_folder
-
-_SETTINGS = ("model", "vae", "feature_model", "clip_model")
 
 
 @dataclass(frozen=True)
@@ -75,5 +74,5 @@ def local_folder(text: str, root: Path) -> Path:
 
 def not_here(values: Mapping[str, Any], root: Path) -> list[str]:
     """A sentence for each model, and for raw images, that parameters name and `root` lacks: the command that brings them."""
-    given = {key: value for key in (*_SETTINGS, "folder") if (value := values.get(key)) and not (root / value).exists()}
+    given = {key: value for key in (*MODEL_PARAMETERS, "folder") if (value := values.get(key)) and not (root / value).exists()}
     return [f"{key}: {no_raw_folder(Path(value)) if key == 'folder' else no_model(value, key)}" for key, value in given.items()]

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.chain.paths import Layout, iterations
-from pipeline.core.errors import UserError
+from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
 from pipeline.provenance.lineage.sources import WORKSPACE, Run, other_runs, work_tree
-from pipeline.provenance.verify.findings import printable
 from pipeline.provenance.verify.records import LINEAGE
 
 _LAYOUT = Layout()

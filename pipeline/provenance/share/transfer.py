@@ -49,11 +49,11 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
                 done = transfer(cache, store, objects, cache_odb=cache, shallow=False, callback=progress)
         if done.failed:
             raise UserError(
-                f"{len(done.failed)} file(s) could not be sent to {name}; the rest stays, mend the cause and run this again"
+                f"{len(done.failed)} file(s) could not be sent to {name}; the rest stays, fix the cause and run this again"
             )
         if left := set(wanted) - existing(repo, wanted, remote):
             raise UserError(
-                f"{len(left)} output(s) are not whole in the cache here; see 'dvc status', mend them with 'dvc repro'"
+                f"{len(left)} output(s) are not whole in the cache here; see 'dvc status', repair them with 'dvc repro'"
             )
         return len(done.transferred)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.core.errors import printable
+
 Kind = Literal["missing", "extra", "changed", "swapped", "damaged"]
 
 
@@ -46,8 +48,3 @@ def disagreements(subject: str, claims: Sequence[Claim], sound: Mapping[str, boo
     for claim in [claim for claim in odd if not sound.get(claim.path)] or odd:
         place = "" if claim.line is None else f"line {claim.line}: "
         yield Finding(claim.path, "changed", f"{place}{subject} is not what {witness} says")
-
-
-def printable(text: str) -> str:
-    """Someone else's text without what could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pipeline
 from pipeline.chain import paths
-from pipeline.chain.params import FILE, Params
+from pipeline.chain.params import FILE, PATH_PARAMETERS, Params
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.core.process import dying_with_parent
 
-_INPUTS = ("data", "models", "features", "metrics")
+_FOLDERS = ("data", "models", "features", "metrics")
 _DVC = ("DVC_STAGE", "DVC_ROOT")
 
 
@@ -48,10 +48,10 @@ def scratch_project(root: Path, params: Params, made: Collection[str], prompts: 
 
 def _inputs(root: Path, params: Params) -> Iterator[str]:
     """Entries of the folders that stages read, and the paths that params name, relative to the root."""
-    for folder in _INPUTS:
+    for folder in _FOLDERS:
         if (root / folder).is_dir():
             yield from (f"{folder}/{path.name}" for path in sorted((root / folder).iterdir()))
-    for path in (params.model, params.vae, params.folder):
+    for path in (getattr(params, name) for name in PATH_PARAMETERS):
         if path and not Path(path).is_absolute() and (root / path).exists():
             yield path
 

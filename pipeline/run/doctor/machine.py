@@ -87,7 +87,7 @@ def disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free
     found = f"{free / 2**30:.1f} GiB free"
     if free < NO_ROOM:
-        return problem("disk", found, "make room, or move the cache with 'dvc cache dir PATH'")
+        return problem("disk", found, "free some space, or move the cache with 'dvc cache dir PATH'")
     if free < LITTLE_ROOM:
         return note(
             "disk", found, "enough for the miniature; a real model's chain wants more: 'dvc cache dir PATH' moves the cache"

@@ -25,7 +25,7 @@ def read_params(root: Path) -> tuple[Params | None, Finding]:
     try:
         found = parameters.load(root / parameters.FILE)
     except UserError as error:
-        return None, problem("params.yaml", str(error), "mend it; 'git diff params.yaml' shows what was changed")
+        return None, problem("params.yaml", str(error), "fix it; 'git diff params.yaml' shows what was changed")
     return found, ok("params.yaml", f"{found.last} iterations, trainer {found.trainer}, model {found.model}")
 
 

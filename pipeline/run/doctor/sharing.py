@@ -35,7 +35,7 @@ def dvc(root: Path) -> list[Finding]:
         with Repo(str(root)) as repo:
             return [*remotes(repo), cache(repo)]
     except DvcException as error:
-        return [problem("DVC", " ".join(str(error).split()), "run 'dvc init' in the project's folder, or mend dvc.yaml")]
+        return [problem("DVC", " ".join(str(error).split()), "run 'dvc init' in the project's folder, or fix dvc.yaml")]
 
 
 def remotes(repo: Repo) -> list[Finding]:

@@ -6,7 +6,6 @@ refs/exps, is made with Git alone. Such references belong to the clone, whicheve
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,18 +17,15 @@ from ruamel.yaml import YAML
 
 from pipeline.chain import params as parameters
 from pipeline.chain import presets
-from pipeline.chain.params import Params
+from pipeline.chain.params import PATH_PARAMETERS, Params
 from pipeline.core.errors import UserError
+from pipeline.core.files import link_or_copy
 from pipeline.studies.sweep.plan import Chain
 from pipeline.versioning.experiment_refs import ON_ITS_WAY, Experiment, experiments
 from pipeline.versioning.git import ask_git, git
 
 FOLDER = Path(".dvc/tmp/sweeps")
 """Where the worktrees are, in the clone: ignored by Git, and below vendor/sd-scripts's own folder."""
-
-
-_INPUTS = ("model", "vae", "folder", "feature_model", "clip_model", "denoiser_weights")
-"""Parameters that name files that a run reads."""
 
 
 def check_committed(clone: Path) -> str:
@@ -86,7 +82,7 @@ def _is_worktree(folder: Path) -> bool:
 
 def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
     """Models and raw images that are in the clone but not in Git: hard links, or copies across file systems."""
-    for name in _INPUTS:
+    for name in PATH_PARAMETERS:
         given = getattr(params, name)
         source = clone / given if given else None
         if source is None or Path(given).is_absolute() or not source.exists():
@@ -95,16 +91,13 @@ def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
             target = folder / file.relative_to(clone)
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(file, target)
-                except OSError:
-                    shutil.copy2(file, target)
+                link_or_copy(file, target)
 
 
 def _but_inputs(folder: Path) -> list[str]:
     """Git's words for leaving out what `_link_inputs` has put there: it was not in Git, and is not to get there."""
     params = parameters.load(folder / parameters.FILE)
-    given = {name for key in _INPUTS if (name := getattr(params, key)) and not Path(name).is_absolute()}
+    given = {name for key in PATH_PARAMETERS if (name := getattr(params, key)) and not Path(name).is_absolute()}
     # `git add` takes a word that leaves out what is ignored anyway for a mistake.
     return [f":(exclude,literal){name}" for name in sorted(given) if ask_git(folder, "check-ignore", "--quiet", name) is None]
 
