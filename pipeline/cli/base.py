@@ -12,8 +12,8 @@ from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.inputs.base_models.check import Report
+    from pipeline.inputs.base_models.completeness import Role
     from pipeline.inputs.base_models.fetch import Fetched
-    from pipeline.inputs.base_models.whole import Role
 
 
 @click.group(short_help="Bring a base model here, and check it.")
@@ -68,12 +68,12 @@ def _shown(folder: Path, root: Path) -> str:
 
 
 def _say(fetched: Fetched, root: Path) -> None:
-    from pipeline.inputs.base_models.check import described
+    from pipeline.inputs.base_models.check import describe_source
 
     rows = fetched.record["files"].values()
     size = f"{sum(row['bytes'] for row in rows) / 1e9:.2f} GB in {len(rows)} files"
     what = "here already" if fetched.was_here else "fetched"
-    source = described(fetched.record["source"], fetched.record.get("licence"))
+    source = describe_source(fetched.record["source"], fetched.record.get("licence"))
     click.echo(f"{_shown(fetched.folder, root)}: {what}, {size}, {source}")
 
 
@@ -107,8 +107,8 @@ def check(model: str | None, json_: bool) -> None:
     """
     from pipeline.inputs.base_models.check import as_json, as_text
     from pipeline.inputs.base_models.check import check as look
-    from pipeline.inputs.base_models.names import local_folder
-    from pipeline.inputs.base_models.whole import refuse
+    from pipeline.inputs.base_models.completeness import require_no_faults
+    from pipeline.inputs.base_models.source import local_folder
 
     root = project_root()
     reports: list[Report] = []
@@ -117,7 +117,7 @@ def check(model: str | None, json_: bool) -> None:
         reports.append(look(folder, _relative(folder, root), role, without))
     click.echo(as_json(reports) if json_ else "\n".join(as_text(report) for report in reports))
     for report in reports:
-        refuse(report.folder, report.faults)
+        require_no_faults(report.folder, report.faults)
 
 
 def _relative(folder: Path, root: Path) -> str:
@@ -138,7 +138,7 @@ def _set_in_params(root: Path) -> list[tuple[str, Role | None, tuple[str, ...]]]
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def list_models(json_: bool) -> None:
     """List the models that can be fetched by name, and everything in models/base."""
-    from pipeline.inputs.base_models.listing import as_json, as_table, rows
+    from pipeline.inputs.base_models.listing import all_models, as_json, as_table
 
-    found = rows(project_root())
+    found = all_models(project_root())
     click.echo(as_json(found) if json_ else as_table(found))

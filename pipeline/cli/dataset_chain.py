@@ -13,9 +13,9 @@ from pipeline.chain.paths import Layout
 from pipeline.cli.captions import caption_set
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl
-from pipeline.inputs.base_models.names import not_here
-from pipeline.inputs.base_models.usable import require_usable
+from pipeline.inputs.base_models.completeness import require_usable
 from pipeline.inputs.datasets.catalogue import dataset
+from pipeline.inputs.missing import missing_inputs
 from pipeline.prepare import stage
 
 
@@ -26,7 +26,7 @@ def into_chain(raw: Path, options: dict[str, Any], tell: Callable[[str], object]
     """
     params = parameters.load()
     # Before the hours that captions take, not after them.
-    for sentence in not_here({"model": params.model, "vae": params.vae}, Path()):
+    for sentence in missing_inputs({"model": params.model, "vae": params.vae}, Path()):
         raise UserError(sentence)
     require_usable(params.model, params.vae)
     chosen = with_defaults(options, params)

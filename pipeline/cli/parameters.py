@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.inputs.base_models.names import not_here
+from pipeline.inputs.missing import missing_inputs
 
 
 @click.command(short_help="Write named sets of values into params.yaml.")
@@ -33,7 +33,7 @@ def preset(names: tuple[str, ...], json_: bool) -> None:
             click.echo(f"{found:24} {purpose}")
         return
     changes = presets.apply(names)
-    for line in [*presets.told(changes), *not_here({key: after for key, (_, after) in changes.items()}, Path())]:
+    for line in [*presets.told(changes), *missing_inputs({key: after for key, (_, after) in changes.items()}, Path())]:
         click.echo(line)
 
 

@@ -34,7 +34,7 @@ def repro(arguments: tuple[str, ...]) -> None:
         params = parameters.load()
         check_folder(params)
         if params.vae and not is_forced(arguments):
-            from pipeline.inputs.base_models.changed_vae import check_vae
+            from pipeline.inputs.base_models.identity import check_vae
 
             check_vae(params.model, params.vae, Path())
     for sentence in mend(Path()):

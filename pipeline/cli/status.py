@@ -18,7 +18,7 @@ def status(as_json: bool) -> None:
     """
     from pipeline.chain import params as parameters
     from pipeline.chain.paths import project_root
-    from pipeline.inputs.base_models.changed_vae import changed_vae
+    from pipeline.inputs.base_models.identity import changed_vae
     from pipeline.run.status import chain, times, words
     from pipeline.run.status.interrupted import leftovers
 

@@ -107,3 +107,24 @@ def read_array(path: Path, name: str) -> np.ndarray:
     if array is None:
         raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
     return array
+
+
+class TensorInfo(NamedTuple):
+    """Type ("F16") and shape of one tensor of a file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_header(path: Path) -> dict[str, TensorInfo]:
+    """List a safetensors file's tensors by its header alone. Raise UserError for a pickle, and when bytes are missing."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {name: TensorInfo(tensor.get_dtype(), tuple(tensor.get_shape())) for name, tensor in tensors.items()}
+    except SafetensorError as error:
+        raise refused_weights(path, error) from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from error

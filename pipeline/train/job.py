@@ -19,7 +19,7 @@ from pipeline.core.images import IMAGE_ERRORS
 from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.diffusion.models import is_xl
 from pipeline.diffusion.text import check_clip_skip_xl
-from pipeline.inputs.base_models.tokenizers import laid_out, lay_out
+from pipeline.inputs.base_models.tokenizers import lay_out_for_sd_scripts, sd_scripts_folder
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read_job(params: View, k: int, layout: Layout) -> Job:
         model=base["model"],
         vae=base.get("vae"),
         base_sha256=base["sha256"],
-        tokenizer=laid_out(model, layout.scratch) if model.is_dir() else None,
+        tokenizer=sd_scripts_folder(model, layout.scratch) if model.is_dir() else None,
         previous=previous,
         sdxl=is_xl(model),
     )
@@ -110,4 +110,4 @@ def check_images(recorded: Mapping[str, str | None], images: Images, resolution:
 def copy_tokenizer(job: Job, layout: Layout) -> None:
     """Put the base model's own tokenizers where sd-scripts looks for them, so that it asks no hub and uses no other."""
     if job.tokenizer is not None:
-        lay_out(layout.root / job.model, layout.scratch)
+        lay_out_for_sd_scripts(layout.root / job.model, layout.scratch)

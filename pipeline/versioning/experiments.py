@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.chain import params
 from pipeline.core.errors import UserError
-from pipeline.inputs.base_models.names import not_here
+from pipeline.inputs.missing import missing_inputs
 from pipeline.versioning.git import ask_git
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
         setting = current | dict(zip(choices, values, strict=True))
         checked = params.check(setting, Path("-S"))
         # A dependency that is not there would be DVC's "No such file or directory".
-        for sentence in not_here({key: setting[key] for key in choices}, file.parent):
+        for sentence in missing_inputs({key: setting[key] for key in choices}, file.parent):
             raise UserError(sentence)
         inputs |= dict.fromkeys(_inputs(checked))
     for name, given in inputs if options.queue or options.temp else ():
         check_copy(name, given, file.parent)
     if not options.force and not {"model", "vae"} & choices.keys():
-        from pipeline.inputs.base_models.changed_vae import check_vae
+        from pipeline.inputs.base_models.identity import check_vae
 
         check_vae(current["model"], current["vae"], file.parent)
 

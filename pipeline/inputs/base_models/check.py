@@ -1,4 +1,4 @@
-"""Is a base model whole: every part there, every file as recorded, and which architecture and precision it has."""
+"""Check that a base model is complete: every part there, every file as recorded; and its architecture and precision."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
+from pipeline.core.tensors import read_header
 from pipeline.inputs.base_models.architecture import Architecture, recognise
-from pipeline.inputs.base_models.header import read_header
+from pipeline.inputs.base_models.completeness import Role, faults
 from pipeline.inputs.base_models.record import FILE, hashed, read_record
-from pipeline.inputs.base_models.whole import Role, faults
 
 _PRECISIONS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 
@@ -33,19 +33,19 @@ class Report:
     faults: list[str]
 
 
-def check(folder: Path, shown: str, role: Role | None = None, without: Collection[str] = ()) -> Report:
-    """Look at every file of a model. Raises UserError when there is no such folder; `shown` is what the report calls it.
+def check(folder: Path, name: str, role: Role | None = None, without: Collection[str] = ()) -> Report:
+    """Check every file of a model. Raise UserError when there is no such folder; `name` is what the report calls it.
 
     `role`: what params.yaml uses it for, if it does; the parts `without` need not be there.
     """
     if not folder.is_dir():
-        raise UserError(f"there is no folder {shown}; bring the model with 'redifine base fetch', or name another folder")
+        raise UserError(f"there is no folder {name}; bring the model with 'redifine base fetch', or name another folder")
     found = recognise(folder)
     record = read_record(folder)
     files = hashed(folder) if record else {path: {"bytes": size} for path, size in _sizes(folder).items()}
     changed = _changed(record["files"], files) if record else ()
     return Report(
-        folder=shown,
+        folder=name,
         kind=found.kind,
         what=found.what,
         true_size=found.true_size,
@@ -64,7 +64,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def _changed(recorded: dict[str, Any], files: dict[str, Any]) -> Iterator[str]:
-    """Files that differ from the record, are gone, or were added where a loader could read them."""
+    """List files that differ from the record, are gone, or were added where a loader could read them."""
     for path, row in recorded.items():
         if path not in files:
             yield f"{path} is gone"
@@ -74,7 +74,7 @@ def _changed(recorded: dict[str, Any], files: dict[str, Any]) -> Iterator[str]:
 
 
 def _precision(folder: Path, found: Architecture) -> list[str]:
-    """The types of the U-Net's tensors, or of all weights of a model that has none."""
+    """List the types of the U-Net's tensors, or of all weights of a model that has none."""
     place = folder / "unet" if "unet" in found.parts else folder
     kinds = set()
     for path in sorted(place.glob("*.safetensors")):
@@ -90,17 +90,17 @@ def as_json(reports: list[Report]) -> str:
 
 
 def as_text(report: Report) -> str:
-    """A line on what it is, a line on where it came from, a line for each fault."""
+    """Format a line on what it is, a line on where it came from, a line for each fault."""
     size = "" if report.kind in ("other", "tower") else " at its true size" if report.true_size else " in small"
     precision = f", {' and '.join(report.precision)}" if report.precision else ""
     lines = [f"{report.folder}: {report.what}{size}, {report.bytes / 1e9:.2f} GB in {report.files} files{precision}"]
-    lines.append(f"  {described(report.source, report.licence)}")
+    lines.append(f"  {describe_source(report.source, report.licence)}")
     lines += [f"  {fault}" for fault in report.faults] or ["  whole" + (", every file as recorded" if report.source else "")]
     return "\n".join(lines)
 
 
-def described(source: dict[str, Any] | None, licence: str | None) -> str:
-    """Where a model came from, in words."""
+def describe_source(source: dict[str, Any] | None, licence: str | None) -> str:
+    """Describe where a model came from."""
     if source is None:
         return "not fetched by redifine: no record to compare with"
     if "repository" in source:

@@ -13,14 +13,16 @@ from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, free_bytes, link_or_copy, sha256_file
 from pipeline.core.json_files import read_json, write_json
+from pipeline.core.tensors import read_header
 from pipeline.inputs.base_models import hub
 from pipeline.inputs.base_models.architecture import Architecture, Config, published, require_model
-from pipeline.inputs.base_models.choose import is_weights, wanted
-from pipeline.inputs.base_models.header import read_header, single_file_kind
-from pipeline.inputs.base_models.names import Hub, Local, folder_name, understand
+from pipeline.inputs.base_models.clip_vocabulary import find_vocabulary
+from pipeline.inputs.base_models.completeness import faults, missing_configs
+from pipeline.inputs.base_models.needed_files import is_weights, needed_files
 from pipeline.inputs.base_models.record import FILE, read_record, write_record
-from pipeline.inputs.base_models.vocabulary import find_vocabulary
-from pipeline.inputs.base_models.whole import faults, missing_texts
+from pipeline.inputs.base_models.single_file import single_file_kind
+from pipeline.inputs.base_models.source import HubSource, LocalSource, folder_name, parse_source
+from pipeline.inputs.hub import endpoint
 
 _SPARE_BYTES = 200_000_000
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder")
@@ -45,26 +47,26 @@ def fetch(
     `configs` replace the published ones for a single file, which has none. What is there already stays: a model of the hub
     from the same source; else UserError. Raises UserError, too, that says what is wrong with the source.
     """
-    source = understand(text, revision)
+    source = parse_source(text, revision)
     target = root / FOLDER / folder_name(source, name)
-    if isinstance(source, Hub):
+    if isinstance(source, HubSource):
         return _from_hub(source, target, variant, Layout(root).scratch / "base")
     if source.path.is_dir():
         return _from_folder(source, target, variant)
     return _from_file(source, target, root, tokenizer, configs)
 
 
-def _from_hub(source: Hub, target: Path, variant: str | None, scratch: Path) -> Fetched:
+def _from_hub(source: HubSource, target: Path, variant: str | None, scratch: Path) -> Fetched:
     """Configs first: what is no Stable Diffusion is refused before gigabytes of weights come."""
     wish = {"repository": source.repository, "requested": source.revision or "default branch", "variant": variant}
     if here := _already_here(target, wish):
         return here
     remote = hub.look_up(source.repository, source.revision)
-    chosen = wanted(remote.files, source.repository, variant)
+    chosen = needed_files(remote.files, source.repository, variant)
     partial = scratch / f"{target.name}-{remote.commit[:12]}"
     hub.download(remote, [file for file in chosen if not is_weights(file)], partial)
     kind = require_model(partial, source.repository)
-    _refuse_half(missing_texts(partial, kind), source.repository, kind)
+    _refuse_half(missing_configs(partial, kind), source.repository, kind)
     _require_published(source, remote, chosen)
     _require_space(remote, chosen, partial)
     hub.download(remote, chosen, partial)
@@ -103,18 +105,18 @@ def _require_space(remote: hub.Remote, chosen: Mapping[str, str], partial: Path)
     free = free_bytes(partial)
     if needed + _SPARE_BYTES > free:
         raise UserError(
-            f"{remote.repository} needs {needed / 1e9:.1f} GB, and {partial.parent} has {free / 1e9:.1f} GB free; make room"
+            f"{remote.repository} needs {needed / 1e9:.1f} GB, and {partial.parent} has {free / 1e9:.1f} GB: free some space"
         )
 
 
-def _require_published(source: Hub, remote: hub.Remote, chosen: Mapping[str, str]) -> None:
+def _require_published(source: HubSource, remote: hub.Remote, chosen: Mapping[str, str]) -> None:
     """Raise UserError when the hub lists other weights at the catalogue's commit than were published."""
     known = source.entry.sha256 if source.entry and source.entry.revision == source.revision else {}
     for file in chosen:
         if file in known and remote.files[file].sha256 != known[file]:
             raise UserError(
                 f"{file} is not the one that {source.repository} published (its sha256 must be {known[file]}); "
-                f"do not use {hub.endpoint() or 'this hub'}"
+                f"do not use {endpoint() or 'this hub'}"
             )
 
 
@@ -127,13 +129,13 @@ def _require_whole(remote: hub.Remote, chosen: Mapping[str, str], partial: Path)
             raise UserError(f"{file} of {remote.repository} arrived damaged (its hash is wrong); run again: only it is fetched")
 
 
-def _from_folder(source: Local, target: Path, variant: str | None) -> Fetched:
+def _from_folder(source: LocalSource, target: Path, variant: str | None) -> Fetched:
     """Adopt a diffusers folder of one's own: a copy, so that later changes to the original cannot reach a chain."""
     wish = {"folder": source.path.resolve().name, "variant": variant}
     files = [path.relative_to(source.path).as_posix() for path in source.path.rglob("*") if path.is_file()]
-    chosen = wanted(files, str(source.path), variant)
+    chosen = needed_files(files, str(source.path), variant)
     kind = require_model(source.path, str(source.path))
-    _refuse_half(missing_texts(source.path, kind), str(source.path), kind)
+    _refuse_half(missing_configs(source.path, kind), str(source.path), kind)
     for file in chosen:
         if is_weights(file):
             read_header(source.path / file)
@@ -177,7 +179,7 @@ def _without_left_out(path: Path) -> None:
 
 
 def _from_file(
-    source: Local, target: Path, root: Path, tokenizer: Path | None, configs: Mapping[str, Config] | None
+    source: LocalSource, target: Path, root: Path, tokenizer: Path | None, configs: Mapping[str, Config] | None
 ) -> Fetched:
     """Convert a single-file checkpoint. Its configs are the published ones, for it has none of its own."""
     file = source.path
@@ -189,8 +191,10 @@ def _from_file(
     chosen = configs or published("sdxl" if kind == "sdxl" else "sd1")
     lent, texts = (None, None) if kind == "vae" else find_vocabulary(root, tokenizer, chosen["text_encoder"]["vocab_size"])
     if (free := free_bytes(target)) < file.stat().st_size + _SPARE_BYTES:
-        raise UserError(f"{target} needs {file.stat().st_size / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free; make room")
-    from pipeline.inputs.base_models.single import convert
+        raise UserError(
+            f"{target} needs {file.stat().st_size / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB free; free some space"
+        )
+    from pipeline.inputs.base_models.convert import convert
 
     with atomic_folder(target) as folder:
         convert(file, folder, kind, chosen, texts)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes, sha256_file
 from pipeline.core.json_files import read_json
@@ -19,9 +20,9 @@ SECOND_PARTS = ("tokenizer_2", "text_encoder_2")
 
 
 def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
-    """{path below the model's folder: sha256} of every file that M_0 is made of; empty when the model has none.
+    """Return {path below the model's folder: sha256} of every file that M_0 is made of; empty when the model has none.
 
-    Raises UserError when there is no such folder, the model has some of its parts but not all, `vae` names no folder with
+    Raise UserError when there is no such folder, the model has some of its parts but not all, `vae` names no folder with
     files, or weights are pickles.
     """
     folder = Path(model)
@@ -38,9 +39,9 @@ def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, st
 
 
 def vae_files(vae: Path) -> dict[str, str]:
-    """{path in the model: sha256} of the files of another VAE, which stands in for the model's own.
+    """Return {path in the model: sha256} of the files of another VAE, which stands in for the model's own.
 
-    Raises UserError when there are none, and for pickles.
+    Raise UserError when there are none, and for pickles.
     """
     refuse_pickles(vae)
     # Not the record of a fetched VAE: it names the source, and the same weights must be the same M_0.
@@ -57,9 +58,9 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def origins(model: str | Path, vae: str | Path | None, files: Mapping[str, str]) -> dict[str, Any]:
-    """{"model": ..., "vae": ...} of those that were fetched: repository and commit, or file; with their licence.
+    """Return {"model": ..., "vae": ...} of those that were fetched: repository and commit, or file; with their licence.
 
-    `files` are `base_files`' hashes. Raises UserError when a file is not the one that was fetched.
+    `files` are `base_files`' hashes. Raise UserError when a file is not the one that was fetched.
     """
     own = {name: digest for name, digest in files.items() if not (vae and name.startswith("vae/"))}
     other = {name.removeprefix("vae/"): digest for name, digest in files.items() if name not in own}
@@ -68,14 +69,14 @@ def origins(model: str | Path, vae: str | Path | None, files: Mapping[str, str])
 
 
 def base_hash(files: dict[str, str]) -> str:
-    """One hash for M_0 from the hashes of its files."""
+    """Combine into one hash for M_0 the hashes of its files."""
     return sha256_bytes("\n".join(f"{name} {digest}" for name, digest in sorted(files.items())).encode())
 
 
 def require_recorded(record: Path, model: str | Path, vae: str | Path | None = None) -> str:
-    """M_0's hash, as `record` (models/M_0/base.json) has it.
+    """Return M_0's hash, as `record` (models/M_0/base.json) has it.
 
-    Raises UserError that names the folder whose files are no longer those that M_0 was recorded from.
+    Raise UserError that names the folder whose files are no longer those that M_0 was recorded from.
     """
     recorded: dict[str, Any] = read_json(record, {"sha256": str})
     files = base_files(model, vae)
@@ -92,7 +93,7 @@ def _without_vae(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def another_vae(vae: str | Path, record: Path) -> UserError:
-    """Why a chain cannot go on with other files in the folder `vae`.
+    """Return the UserError for a chain that cannot go on with other files in the folder `vae`.
 
     DVC does not run `prepare` again for them: a dependency in dvc.yaml must be a path, and the setting may be null.
     """
@@ -100,3 +101,29 @@ def another_vae(vae: str | Path, record: Path) -> UserError:
         f"{vae} is not the VAE that {record} records; restore its files, "
         "or run 'dvc repro --force prepare' to go on from the new ones"
     )
+
+
+def changed_vae(model: str, vae: str | None, root: Path = Path()) -> UserError | None:
+    """Return why the chain in `root` cannot go on with the `vae` of params.yaml: its files are not those that M_0 records.
+
+    DVC does not watch them. None where there is no `vae` or no whole record, and where params.yaml names another one than the
+    record, because then `prepare` runs again.
+    """
+    record = Layout().base_record()
+    try:
+        recorded = read_json(root / record, {"model": str, "files": dict})
+    except (UserError, OSError):
+        return None
+    if vae is None or (recorded["model"], recorded.get("vae")) != (model, vae):
+        return None
+    known = {name: digest for name, digest in recorded["files"].items() if name.startswith("vae/")}
+    try:
+        return None if vae_files(root / vae) == known else another_vae(vae, record)
+    except UserError as error:
+        return error
+
+
+def check_vae(model: str, vae: str | None, root: Path = Path()) -> None:
+    """Raise UserError where the chain in `root` cannot go on with `vae`, as `changed_vae` says."""
+    if (problem := changed_vae(model, vae, root)) is not None:
+        raise problem

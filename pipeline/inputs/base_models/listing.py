@@ -1,4 +1,4 @@
-"""The catalogue beside what is in models/base."""
+"""List the catalogue beside what is in models/base."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.chain.model_names import CATALOGUE, FOLDER
-from pipeline.inputs.base_models.check import described
+from pipeline.inputs.base_models.check import describe_source
 from pipeline.inputs.base_models.record import read_record
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelRow:
     """One model: in the catalogue, in models/base, or in both."""
 
     name: str
@@ -24,29 +24,29 @@ class Row:
     here: bool
 
 
-def rows(root: Path) -> list[Row]:
-    """The catalogue in its order, then other models below models/base by name. Raises UserError for a damaged record."""
+def all_models(root: Path) -> list[ModelRow]:
+    """List the catalogue in its order, then other models below models/base by name. Raise UserError for a damaged record."""
     places = sorted(path for path in (root / FOLDER).glob("*") if path.is_dir() and not path.name.startswith("."))
     here = {path.name: record for path in places if (record := read_record(path)) is not None}
     known = [
-        Row(entry.name, entry.purpose, f"{entry.repository}@{entry.revision}", entry.licence, entry.gigabytes, entry.vae,
+        ModelRow(entry.name, entry.purpose, f"{entry.repository}@{entry.revision}", entry.licence, entry.gigabytes, entry.vae,
             name in here)
         for name, entry in CATALOGUE.items()
     ]  # fmt: skip
     others = [
-        Row(name, record["kind"], described(record["source"], record.get("licence")).removeprefix("from "),
+        ModelRow(name, record["kind"], describe_source(record["source"], record.get("licence")).removeprefix("from "),
             record.get("licence"), sum(row["bytes"] for row in record["files"].values()) / 1e9, None, True)
         for name, record in here.items() if name not in CATALOGUE
     ]  # fmt: skip
     return known + others
 
 
-def as_json(found: list[Row]) -> str:
+def as_json(found: list[ModelRow]) -> str:
     return json.dumps([vars(row) for row in found], indent=2, ensure_ascii=False)
 
 
-def as_table(found: list[Row]) -> str:
-    """Name, size, where it is, what for; the catalogue's source in full on a second line."""
+def as_table(found: list[ModelRow]) -> str:
+    """Format name, size, where it is, what for; the catalogue's source in full on a second line."""
     lines = []
     for row in found:
         place = "here" if row.here else "-"

@@ -15,14 +15,14 @@ _REQUIRED = {"name": str, "kind": str, "source": dict, "files": dict}
 
 
 def write_record(folder: Path, name: str, kind: str, source: Mapping[str, Any], licence: str | None) -> dict[str, Any]:
-    """Hash every file in `folder` and write base.json beside them; returns what was written."""
+    """Hash every file in `folder`, write base.json beside them and return it."""
     record = {"name": name, "kind": kind, "source": dict(source), "licence": licence, "files": hashed(folder)}
     write_json(folder / FILE, record)
     return record
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of a fetched model; None for a folder that was not fetched. Raises UserError when it is damaged."""
+    """Read the record of a fetched model; None for a folder that was not fetched. Raise UserError when it is damaged."""
     if not (folder / FILE).is_file():
         return None
     found: dict[str, Any] = read_json(folder / FILE, _REQUIRED)
@@ -30,15 +30,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def hashed(folder: Path) -> dict[str, dict[str, Any]]:
-    """{path: {"bytes", "sha256"}} of every file below `folder` but the record."""
+    """Return {path: {"bytes", "sha256"}} of every file below `folder` but the record."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / FILE)
     return {path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files}
 
 
 def origin(folder: Path, files: Mapping[str, str]) -> dict[str, Any] | None:
-    """Where the `files` {path: sha256} of a fetched model came from; None for a folder that was not fetched.
+    """Return where the `files` {path: sha256} of a fetched model came from; None for a folder that was not fetched.
 
-    Raises UserError when one of them is not the file that was fetched.
+    Raise UserError when one of them is not the file that was fetched.
     """
     record = read_record(folder)
     if record is None:

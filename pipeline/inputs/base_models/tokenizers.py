@@ -1,4 +1,4 @@
-"""CLIP's tokenizers of a base model: laid out for sd-scripts, or written from a vocabulary for a single-file checkpoint."""
+"""CLIP's tokenizers of a base model: check their vocabulary, and lay them out for sd-scripts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ SD_SCRIPTS_NAMES: Mapping[str, str] = {
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 
 
-def laid_out(model: Path, scratch: Path) -> Path:
-    """Where `lay_out` puts the tokenizers of `model`: a folder below `scratch`, named by their content.
+def sd_scripts_folder(model: Path, scratch: Path) -> Path:
+    """Return where `lay_out_for_sd_scripts` puts the tokenizers of `model`: a folder below `scratch`, named by their content.
 
-    Raises UserError when the model has no tokenizer that CLIPTokenizer reads.
+    Raise UserError when the model has no tokenizer that CLIPTokenizer reads.
     """
     return scratch / "tokenizer" / sha256_bytes("".join(_hashes(model)).encode())[:12]
 
 
-def lay_out(model: Path, scratch: Path) -> Path:
+def lay_out_for_sd_scripts(model: Path, scratch: Path) -> Path:
     """Copy the tokenizer of a Stable Diffusion, or both of SDXL, to where sd-scripts finds them without a hub.
 
-    Returns the folder to give as `tokenizer_cache_dir`: `scratch`/tokenizer/HASH. What is there already stays.
-    Raises UserError when the model has no tokenizer that CLIPTokenizer reads.
+    Return the folder to give as `tokenizer_cache_dir`: `scratch`/tokenizer/HASH. What is there already stays.
+    Raise UserError when the model has no tokenizer that CLIPTokenizer reads.
     """
-    target = laid_out(model, scratch)
+    target = sd_scripts_folder(model, scratch)
     if not target.is_dir():
         with atomic_folder(target) as folder:
             for part in _parts(model):

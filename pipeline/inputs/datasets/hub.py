@@ -12,6 +12,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
 from pipeline.core.guards import fault_of_text
 from pipeline.core.json_files import write_json
+from pipeline.inputs import hub
 from pipeline.inputs.datasets.items import Problem, refuse
 from pipeline.inputs.datasets.pictures import BrokenPicture, open_picture
 from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, Row, of_split, read_rows
@@ -66,23 +67,10 @@ def fetch(
 def download(source: str, revision: str | None, split: str, endpoint: str | None = None) -> Raw:
     """The files of one commit that can be read, from the hub or its cache. Raises UserError when they cannot be had."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-    try:
-        return _download(HfApi(endpoint=endpoint), source, revision, split)
-    except HFValidationError as error:
-        raise UserError(f"{source!r} is neither a folder nor OWNER/NAME of a data set on the hub") from error
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "no answer"
-        raise UserError(
-            f"the hub does not give the data set {source}, revision {revision or 'main'} (status {status}); "
-            "check both names, or log in with 'hf auth login' if it asks for consent"
-        ) from error
-    except (OfflineModeIsEnabled, OSError) as error:
-        raise UserError(
-            f"the hub cannot be reached for {source} ({type(error).__name__}); run again with a connection, "
-            "or name a folder that holds the data set"
-        ) from error
+    address = endpoint or hub.endpoint()
+    with hub.hub_errors(source, revision, "data set", address):
+        return _download(HfApi(endpoint=address), source, revision, split)
 
 
 def _download(api: HfApi, source: str, revision: str | None, split: str) -> Raw:

@@ -21,7 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models.fetch import fetch
-from pipeline.inputs.base_models.tokenizers import SD_SCRIPTS_NAMES, laid_out, lay_out
+from pipeline.inputs.base_models.tokenizers import SD_SCRIPTS_NAMES, lay_out_for_sd_scripts, sd_scripts_folder
 from pipeline.prepare import stage
 from project import ROOT
 from train.train_project import needs_sd_scripts
@@ -99,17 +99,17 @@ def test_a_model_that_is_not_here_names_the_command(root: Path) -> None:
 
 
 def test_the_tokenizer_lies_where_sd_scripts_looks(fetched: Path, root: Path) -> None:
-    place = lay_out(fetched, root / "scratch")
-    assert place == laid_out(fetched, root / "scratch")
+    place = lay_out_for_sd_scripts(fetched, root / "scratch")
+    assert place == sd_scripts_folder(fetched, root / "scratch")
     assert [path.name for path in place.iterdir()] == [SD_SCRIPTS_NAMES["tokenizer"]]
     for path in (place / SD_SCRIPTS_NAMES["tokenizer"]).iterdir():
         assert path.read_bytes() == (fetched / "tokenizer" / path.name).read_bytes()
 
 
 def test_another_tokenizer_is_laid_out_elsewhere(fetched: Path, root: Path) -> None:
-    before = lay_out(fetched, root / "scratch")
+    before = lay_out_for_sd_scripts(fetched, root / "scratch")
     (fetched / "tokenizer/merges.txt").write_text("#version: 0.2\n")
-    assert lay_out(fetched, root / "scratch") != before
+    assert lay_out_for_sd_scripts(fetched, root / "scratch") != before
 
 
 @needs_sd_scripts
@@ -123,7 +123,7 @@ def test_sd_scripts_names_its_tokenizers_as_we_do() -> None:
 def test_a_model_without_a_vocabulary_is_refused(fetched: Path, root: Path) -> None:
     (fetched / "tokenizer/vocab.json").unlink()
     with pytest.raises(UserError, match="has no vocab.json, so it is no CLIP tokenizer"):
-        lay_out(fetched, root / "scratch")
+        lay_out_for_sd_scripts(fetched, root / "scratch")
 
 
 class ModelCheckpoint:

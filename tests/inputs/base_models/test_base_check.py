@@ -17,7 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import write_bytes
 from pipeline.inputs.base_models.check import check
 from pipeline.inputs.base_models.fetch import fetch
-from pipeline.inputs.base_models.listing import rows
+from pipeline.inputs.base_models.listing import all_models
 from project import ROOT
 
 REPOSITORY = "someone/a-model"
@@ -51,7 +51,7 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another content": (lambda m: (m / UNET).write_bytes(weights(77)), f"{UNET} is not the file that was fetched"),
     "a file that is gone": (lambda m: (m / "tokenizer/merges.txt").unlink(), "tokenizer/merges.txt is missing"),
-    "half a file": (lambda m: (m / UNET).write_bytes((m / UNET).read_bytes()[:-9]), "bytes; fetch it again"),
+    "half a file": (lambda m: (m / UNET).write_bytes((m / UNET).read_bytes()[:-9]), "is not a whole safetensors file"),
     "an added file": (lambda m: (m / "unet/more.safetensors").write_bytes(weights()), "unet/more.safetensors was added"),
     "another architecture": (lambda m: (m / "unet/config.json").write_text('{"in_channels": 9}'), "takes 9 channels"),
 }
@@ -127,7 +127,7 @@ def test_a_model_is_no_vae(hub: HubStandIn, model: Path) -> None:
 
 
 def test_the_list_has_the_catalogue_and_what_is_here(model: Path, root: Path) -> None:
-    found = {row.name: row.here for row in rows(root)}
+    found = {row.name: row.here for row in all_models(root)}
     assert found["a-model"] and not found["sd15"]
     assert {"sd15", "sdxl", "sd-vae-ft-mse", "sdxl-vae-fp16-fix"} <= found.keys()
     assert f"{REPOSITORY}@" in run("list")

@@ -14,7 +14,7 @@ from inputs.base_models.repositories import as_bytes, autoencoder, flux, stable_
 from pipeline.chain import model_names as catalogue
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_bytes
-from pipeline.inputs.base_models import fetch, names
+from pipeline.inputs.base_models import fetch, source
 from pipeline.inputs.base_models import hub as hub_module
 
 REPOSITORY = "someone/a-model"
@@ -30,7 +30,7 @@ def refused(root: Path, text: str = REPOSITORY, **options: object) -> str:
     with pytest.raises(UserError) as error:
         fetch.fetch(text, root, **options)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
-    assert not list((root / names.FOLDER).glob("*"))
+    assert not list((root / source.FOLDER).glob("*"))
     return str(error.value)
 
 
@@ -119,7 +119,7 @@ def test_a_broken_download_goes_on_where_it_stopped(hub: HubStandIn, root: Path,
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100)
     hub.files[REPOSITORY] = stable_diffusion()
     hub.broken_after["unet/diffusion_pytorch_model.safetensors"] = 700
-    assert "run again: it goes on" in refused(root)
+    assert "run again to resume" in refused(root)
     hub.broken_after.clear()
     hub.asked.clear()
     fetch.fetch(REPOSITORY, root)
@@ -153,7 +153,7 @@ def test_a_mirror_cannot_give_other_weights_under_a_name_of_the_catalogue(
 ) -> None:
     entry = catalogue.CATALOGUE["sd15"]
     pinned = replace(entry, revision=hub.commit(entry.repository))
-    monkeypatch.setattr(names, "CATALOGUE", {"sd15": pinned})
+    monkeypatch.setattr(source, "CATALOGUE", {"sd15": pinned})
     hub.files[entry.repository] = stable_diffusion()
     assert "is not the one that stable-diffusion-v1-5/stable-diffusion-v1-5 published" in refused(root, "sd15")
     assert not [path for path in hub.downloads() if path.endswith(".safetensors")]

@@ -12,18 +12,18 @@ from pipeline.chain import params
 from pipeline.chain.model_names import CATALOGUE, fault_of_setting
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError
-from pipeline.inputs.base_models.names import Hub, Local, folder_name, local_folder, not_here, understand
+from pipeline.inputs.base_models.source import HubSource, LocalSource, folder_name, local_folder, parse_source
 from pipeline.inputs.datasets.catalogue import DATASETS
-from pipeline.inputs.missing import PAPER_SETS
+from pipeline.inputs.missing import PAPER_SETS, missing_inputs
 from pipeline.versioning.experiments import check_settings
 from project import ROOT
 
 
 def test_a_name_of_the_catalogue_is_a_pinned_commit() -> None:
-    found = understand("sd15")
-    assert isinstance(found, Hub) and found.entry is CATALOGUE["sd15"]
+    found = parse_source("sd15")
+    assert isinstance(found, HubSource) and found.entry is CATALOGUE["sd15"]
     assert len(found.revision or "") == 40
-    assert understand("sd15", "main").revision == "main"  # type: ignore[union-attr]
+    assert parse_source("sd15", "main").revision == "main"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -35,15 +35,15 @@ def test_a_name_of_the_catalogue_is_a_pinned_commit() -> None:
     ],
 )
 def test_a_hub_id_may_carry_its_revision(root: Path, text: str, repository: str, revision: str | None) -> None:
-    assert understand(text) == Hub(repository, revision)
-    assert folder_name(understand(text), None) == repository.partition("/")[2]
+    assert parse_source(text) == HubSource(repository, revision)
+    assert folder_name(parse_source(text), None) == repository.partition("/")[2]
 
 
 def test_what_is_here_is_meant_before_the_hub(root: Path) -> None:
     (root / "someone/a-model").mkdir(parents=True)
-    assert understand("someone/a-model") == Local(Path("someone/a-model"))
+    assert parse_source("someone/a-model") == LocalSource(Path("someone/a-model"))
     with pytest.raises(UserError, match="--revision main belongs to the hub"):
-        understand("someone/a-model", "main")
+        parse_source("someone/a-model", "main")
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_what_is_here_is_meant_before_the_hub(root: Path) -> None:
 )
 def test_what_is_nothing_is_said_with_what_there_is(root: Path, text: str) -> None:
     with pytest.raises(UserError, match="is no file or folder here, no id on the hub"):
-        understand(text)
+        parse_source(text)
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", ".hidden", ""])
 def test_a_name_stays_below_models_base(name: str) -> None:
     with pytest.raises(UserError, match="--name"):
-        folder_name(understand("sd15"), name)
+        folder_name(parse_source("sd15"), name)
 
 
 def test_a_fetched_model_is_found_by_its_name_alone(root: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_path_in_params_yaml_is_left_alone(value: str | None) -> None:
 def test_models_that_are_not_here_are_told_with_their_commands(root: Path) -> None:
     (root / "models/base/dinov2-large").mkdir(parents=True)
     values = {"model": "models/base/sd15", "vae": None, "feature_model": "models/base/dinov2-large", "clip_model": "own/clip"}
-    first, second = not_here(values, root)
+    first, second = missing_inputs(values, root)
     assert first.startswith("model: there is no folder models/base/sd15; ") and "'redifine base fetch sd15'" in first
     assert second.startswith("clip_model: ") and "'redifine base fetch own/clip'" in second
 
@@ -103,10 +103,10 @@ def test_models_that_are_not_here_are_told_with_their_commands(root: Path) -> No
     ],
 )
 def test_raw_images_that_are_not_here_are_told_with_what_to_do(root: Path, folder: str, sentence: str) -> None:
-    (found,) = not_here({"folder": folder}, root)
+    (found,) = missing_inputs({"folder": folder}, root)
     assert found.startswith(sentence)
     (root / folder).mkdir(parents=True)
-    assert not_here({"folder": folder}, root) == []
+    assert missing_inputs({"folder": folder}, root) == []
 
 
 def test_the_sets_that_are_told_by_name_are_those_that_the_command_knows() -> None:

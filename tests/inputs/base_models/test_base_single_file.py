@@ -128,9 +128,8 @@ def test_a_file_that_is_no_whole_model_is_refused(root: Path, tiny_model: Path, 
 
 def test_a_truncated_file_is_refused(root: Path, tiny_model: Path) -> None:
     file = write(root / "x.safetensors", original(tiny_model))
-    whole = file.stat().st_size
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(UserError, match=f"has {whole - 1000} of {whole} bytes; fetch it again"):
+    with pytest.raises(UserError, match="is not a whole safetensors file .*fetch or make it again"):
         convert(root, file, tiny_model)
 
 
@@ -165,7 +164,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(root: Path, tiny_model: Pa
 def test_clips_own_list_of_merges_gives_clips_vocabulary(tmp_path: Path) -> None:
     from transformers import CLIPTokenizer
 
-    from pipeline.inputs.base_models.vocabulary import find_vocabulary, write_tokenizer
+    from pipeline.inputs.base_models.clip_vocabulary import find_vocabulary, write_tokenizer
 
     # Not CLIP's merges, which are not here, but as many, and of its form.
     letters = "abcdefghijklmnopqrstuvwxyz"

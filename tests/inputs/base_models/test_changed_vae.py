@@ -17,9 +17,8 @@ from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError
-from pipeline.inputs.base_models.changed_vae import changed_vae
+from pipeline.inputs.base_models.identity import changed_vae
 from pipeline.prepare import stage
-from pipeline.run import repro
 from pipeline.train import stage as training
 from pipeline.versioning.experiments import check_settings
 from project import ROOT
@@ -84,8 +83,8 @@ def test_repro_and_exp_run_refuse_before_dvc_starts_unless_prepare_is_forced(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[list[str]] = []
-    monkeypatch.setattr(repro, "run_dvc", lambda arguments: ran.append(arguments) or 0)
-    monkeypatch.setattr(repro, "mend", lambda root: [])
+    monkeypatch.setattr("pipeline.cli.repro.run_dvc", lambda arguments: ran.append(arguments) or 0)
+    monkeypatch.setattr("pipeline.cli.repro.mend", lambda root: [])
     scale(Path("v"))
     refused = CliRunner().invoke(main, ["repro", "report"])
     assert (refused.exit_code, ran) == (2, []) and "v is not the VAE" in refused.stderr and refused.stderr.count("\n") == 1

@@ -56,7 +56,7 @@ DAMAGES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: set_in(Path("m/scheduler/scheduler_config.json"), prediction_type="v_prediction"),
         "m cannot be used: it is a model whose prediction type is v_prediction, not epsilon",
     ),
-    "half a U-Net": (lambda: cut(Path("m", UNET)), f"m cannot be used: {UNET} has "),
+    "half a U-Net": (lambda: cut(Path("m", UNET)), f"m cannot be used: {UNET} is not a whole safetensors file"),
     "no U-Net": (lambda: shutil.rmtree("m/unet"), "m cannot be used: it is a Stable Diffusion without unet/config.json"),
     "no vocabulary": (lambda: Path("m/tokenizer/vocab.json").unlink(), "m cannot be used: tokenizer/vocab.json is missing;"),
     "no scheduler": (lambda: shutil.rmtree("m/scheduler"), "m cannot be used: scheduler/scheduler_config.json is missing;"),

@@ -202,11 +202,11 @@ def test_an_id_fetches_the_split_of_one_commit_and_nothing_else(pokemon: Path, t
 
 @pytest.mark.usefixtures("own_cache")
 def test_an_id_that_the_hub_does_not_have_or_give_is_named(pokemon: Path, tmp_path: Path) -> None:
-    with hub(pokemon, "someone/pictures") as (address, _), pytest.raises(UserError, match=r"someone/else.*status 404.*login"):
+    with hub(pokemon, "someone/pictures") as (address, _), pytest.raises(UserError, match=r"no data set someone/else.*login"):
         fetch("someone/else", tmp_path / "out", endpoint=address)
-    with pytest.raises(UserError, match="hub cannot be reached for someone/pictures"):
+    with pytest.raises(UserError, match="someone/pictures cannot be fetched from .*no connection"):
         fetch("someone/pictures", tmp_path / "out", endpoint="http://127.0.0.1:9")
-    with pytest.raises(UserError, match="neither a folder nor OWNER/NAME"):
+    with pytest.raises(UserError, match="neither a folder here nor a repository"):
         fetch("not a/name/at all", tmp_path / "out")
 
 

@@ -1,4 +1,4 @@
-"""Is a model whole, and one that a chain can start from: told by its configs and the headers of its weights, which is quick."""
+"""Tell whether a model is complete and usable, by its configs and the headers of its weights, before gigabytes are hashed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Literal
 
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import parse_json
-from pipeline.core.weights import PICKLE_SUFFIXES
-from pipeline.inputs.base_models.architecture import Architecture
-from pipeline.inputs.base_models.header import read_header
+from pipeline.core.tensors import read_header
+from pipeline.core.weights import PICKLE_SUFFIXES, no_model, refuse_pickles
+from pipeline.inputs.base_models.architecture import Architecture, recognise
+from pipeline.inputs.base_models.identity import PARTS, SECOND_PARTS
 from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY
 
 Role = Literal["model", "vae"]
@@ -26,9 +27,9 @@ _INDEX = ".safetensors.index.json"
 
 
 def faults(folder: Path, found: Architecture, role: Role | None = None, without: Collection[str] = ()) -> list[str]:
-    """What keeps a chain from using the model that `folder` was `found` to be, for `role` if given; empty when nothing does.
+    """List what keeps a chain from using, for `role` if given, the model that `folder` was `found` to be.
 
-    The parts `without` are not looked at, as another VAE makes the model's own needless. Raises UserError for a damaged index
+    The parts `without` are not looked at, as another VAE makes the model's own needless. Raise UserError for a damaged index
     of shards.
     """
     if role == "vae" and found.kind != "vae":
@@ -40,17 +41,17 @@ def faults(folder: Path, found: Architecture, role: Role | None = None, without:
     return [*_missing_texts(folder, parts), *weights, *_broken(folder, parts)]
 
 
-def missing_texts(folder: Path, found: Architecture) -> list[str]:
-    """What is missing of the configs and vocabularies of a whole model of this kind."""
+def missing_configs(folder: Path, found: Architecture) -> list[str]:
+    """List what is missing of the configs and vocabularies of a whole model of this kind."""
     return list(_missing_texts(folder, found.parts))
 
 
-def refuse(shown: str, found: Sequence[str]) -> None:
-    """Raise UserError that names the first of the faults of the folder `shown`, if there are any."""
+def require_no_faults(name: str, found: Sequence[str]) -> None:
+    """Raise UserError that names the first of the faults of the folder `name`, if there are any."""
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        fault = found[0].removesuffix("; fetch it again")
-        raise UserError(f"{shown} cannot be used: {fault}{more}; fetch it again, or name another")
+        fault = found[0].partition("; fetch ")[0]
+        raise UserError(f"{name} cannot be used: {fault}{more}; fetch it again, or name another")
 
 
 def _prefix(part: str) -> str:
@@ -89,3 +90,25 @@ def _broken(folder: Path, parts: Sequence[str]) -> Iterator[str]:
             read_header(path)
         except UserError as error:
             yield str(error).replace(f"{folder}/", "", 1)
+
+
+def require_usable(model: str | Path, vae: str | Path | None = None) -> None:
+    """Raise UserError, in the words of `redifine base check`, unless both are whole and of the right kind."""
+    without = ("vae",) if vae else ()
+    _require_folder(Path(model), "model", [part for part in (*PARTS, *SECOND_PARTS) if part not in without])
+    if vae:
+        _require_folder(Path(vae), "vae", [""])
+    _require_whole(Path(model), "model", without)
+    if vae:
+        _require_whole(Path(vae), "vae")
+
+
+def _require_folder(folder: Path, role: Role, parts: list[str]) -> None:
+    """Refuse pickles before anything else."""
+    refuse_pickles(folder, parts)
+    if not folder.is_dir():
+        raise no_model(folder, role)
+
+
+def _require_whole(folder: Path, role: Role, without: tuple[str, ...] = ()) -> None:
+    require_no_faults(str(folder), faults(folder, recognise(folder), role, without))

@@ -1,4 +1,4 @@
-"""Which files of a repository or folder a chain needs: configs, tokenizers, and weights as safetensors, once."""
+"""Choose the files of a repository or folder that a chain needs: configs, tokenizers, and one set of safetensors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TEXT = frozenset({".json", ".txt"})
 _INDEX = "model_index.json"
 
 
-def wanted(files: Collection[str], name: str, variant: str | None = None) -> dict[str, str]:
-    """{file: name in our layout} of what a model needs; weights of a `variant` ("fp16") get the plain names.
+def needed_files(files: Collection[str], name: str, variant: str | None = None) -> dict[str, str]:
+    """Return {file: name in our layout} of what a model needs; weights of a `variant` ("fp16") get the plain names.
 
     `files` are paths below the model's folder, `name` is what sentences call it. Weights that exist only as fp16 are
-    taken; those that exist only as pickles are refused. Raises UserError.
+    taken; those that exist only as pickles are refused with UserError.
     """
     parts = [part for part in PIPELINE_PARTS if any(file.startswith(f"{part}/") for file in files)]
     alone = _INDEX not in files and "unet/config.json" not in files

@@ -1,4 +1,4 @@
-"""Give a single-file checkpoint, which has none, the tokenizer of CLIP: from a folder, a fetched model, or CLIP's own list."""
+"""Give a single-file checkpoint, which has none, CLIP's tokenizer: from a folder, a fetched model, or CLIP's own list."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _VISIBLE = (range(0x21, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x100))
 
 
 def find_vocabulary(root: Path, given: Path | None, size: int) -> tuple[str, list[str]]:
-    """(source, [vocab.json, merges.txt]) of a tokenizer with `size` tokens, the files as texts.
+    """Return (source, [vocab.json, merges.txt]) of a tokenizer with `size` tokens, the files as texts.
 
     `given` is a folder that holds both, or CLIP's bpe_simple_vocab_16e6.txt(.gz); without it, a model below models/base
-    lends its own. Raises UserError when there is none, or none of that size.
+    lends its own. Raise UserError when there is none, or none of that size.
     """
     if given is None:
         places = (folder for name in ("tokenizer", "") for folder in sorted((root / FOLDER).glob(f"*/{name}")))
@@ -59,7 +59,7 @@ def _of_folder(folder: Path) -> list[str]:
 
 
 def _of_clip(path: Path) -> list[str]:
-    """vocab.json and merges.txt from the list of merges that OpenAI's CLIP and open_clip carry in their packages."""
+    """Return vocab.json and merges.txt from the list of merges that OpenAI's CLIP and open_clip carry in their packages."""
     try:
         lines = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
@@ -76,7 +76,7 @@ def _of_clip(path: Path) -> list[str]:
 
 
 def _letters() -> list[str]:
-    """The 256 bytes as letters, in the vocabulary's order: visible ones first, the rest as U+0100, U+0101, ..."""
+    """List the 256 bytes as letters, in the vocabulary's order: visible ones first, the rest as U+0100, U+0101, ..."""
     visible = [byte for group in _VISIBLE for byte in group]
     hidden = 256 - len(visible)
     return [chr(byte) for byte in visible] + [chr(256 + i) for i in range(hidden)]

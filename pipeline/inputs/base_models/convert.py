@@ -1,4 +1,4 @@
-"""A single-file checkpoint (.safetensors, the original key naming) -> the same model in diffusers layout, tensor for tensor.
+"""Convert a single-file checkpoint (.safetensors, the original key naming) to diffusers layout, tensor for tensor.
 
 The keys are mapped by diffusers; its own loader would fetch the configs from the hub, so these come from our JSON.
 """
@@ -23,8 +23,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import write_json
 from pipeline.inputs.base_models.architecture import Config
-from pipeline.inputs.base_models.header import TEXT, TEXT_XL, UNET
-from pipeline.inputs.base_models.vocabulary import write_tokenizer
+from pipeline.inputs.base_models.clip_vocabulary import write_tokenizer
+from pipeline.inputs.base_models.single_file import TEXT, TEXT_XL, UNET
 
 Tensors = Mapping[str, torch.Tensor]
 _TEXT_MODELS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
@@ -34,9 +34,9 @@ def convert(file: Path, folder: Path, kind: str, configs: Mapping[str, Config], 
     """Write the model in `file` to `folder` in diffusers layout, in the precision it has.
 
     `kind`: sd1, sdxl or vae; `configs`: one for each part; `tokenizer`: the texts of vocab.json and merges.txt.
-    Raises UserError when a tensor is missing or of another shape.
+    Raise UserError when a tensor is missing or of another shape.
     """
-    tensors = _named_alike(load_file(file))
+    tensors = _with_current_names(load_file(file))
     if kind == "vae":
         write_json(folder / "config.json", configs["vae"])
         _save(_convert(file, "vae", tensors, folder, None), folder)
@@ -57,15 +57,15 @@ def write_skeleton(folder: Path, configs: Mapping[str, Config], tokenizer: list[
             write_json(folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json"), config)
 
 
-def _named_alike(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The first checkpoints leave "text_model." out of the text encoder's names; diffusers does not know that form."""
+def _with_current_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rename the tensors of the first checkpoints, which leave "text_model." out of the text encoder's names."""
     old = tuple(f"{TEXT}{layer}." for layer in ("embeddings", "encoder", "final_layer_norm"))
     new = f"{TEXT}text_model."
     return {name.replace(TEXT, new, 1) if name.startswith(old) else name: tensor for name, tensor in tensors.items()}
 
 
 def _convert(file: Path, part: str, tensors: Tensors, folder: Path, subfolder: str | None) -> nn.Module:
-    """One part of the checkpoint as a model of diffusers' or transformers', in the file's precision."""
+    """Load one part of the checkpoint as a model of diffusers' or transformers', in the file's precision."""
     dtype, place = _dtype(part, tensors), str(folder)
     try:
         if part in _TEXT_MODELS:
@@ -92,7 +92,7 @@ def _convert(file: Path, part: str, tensors: Tensors, folder: Path, subfolder: s
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without diffusers' warning that casting a whole model may be wrong: every tensor has that precision already."""
+    """Silence diffusers' warning that casting a whole model may be wrong: every tensor has that precision already."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -102,7 +102,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _dtype(part: str, tensors: Tensors) -> torch.dtype:
-    """The precision of a part in the file: parts may differ, a VAE in fp32 beside a U-Net in fp16."""
+    """Return the precision of a part in the file: parts may differ, a VAE in fp32 beside a U-Net in fp16."""
     starts = {"unet": (UNET,), "text_encoder": (TEXT, TEXT_XL), "text_encoder_2": ("conditioner.embedders.1.",)}
     chosen = starts.get(part, ("first_stage_model.", "encoder.", "decoder."))
     kinds = {tensor.dtype for name, tensor in tensors.items() if name.startswith(chosen) and tensor.is_floating_point()}
@@ -110,7 +110,7 @@ def _dtype(part: str, tensors: Tensors) -> torch.dtype:
 
 
 def _save(model: Any, folder: Path) -> None:
-    """Contiguous: a transposed view cannot be stored."""
+    """Save contiguous tensors: a transposed view cannot be stored."""
     for parameter in model.parameters():
         parameter.data = parameter.data.contiguous()
     model.save_pretrained(folder, safe_serialization=True)

@@ -1,22 +1,17 @@
-"""What a user means by the name of a model: a name of the catalogue, an id on the hub, a folder or a single file."""
+"""Parse what a user gives as a model: a name of the catalogue, an id on the hub, a folder or a single file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.chain.model_names import CATALOGUE, FOLDER, HUB_ID, LOCAL, Entry
-from pipeline.chain.params import MODEL_PARAMETERS
 from pipeline.core.errors import UserError
 from pipeline.core.guards import is_file_name
-from pipeline.core.weights import no_model
-from pipeline.inputs.missing import no_raw_folder
 
 
 @dataclass(frozen=True)
-class Hub:
+class HubSource:
     """A repository of the hub at a commit, tag or branch; None is its default branch."""
 
     repository: str
@@ -25,39 +20,39 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalSource:
     """A folder or a file on this machine."""
 
     path: Path
 
 
-def understand(text: str, revision: str | None = None) -> Hub | Local:
-    """What `text` names; `revision` overrides the catalogue's. Raises UserError for what can be none of the four kinds."""
+def parse_source(text: str, revision: str | None = None) -> HubSource | LocalSource:
+    """Parse what `text` names; `revision` overrides the catalogue's. Raise UserError for what can be none of the four kinds."""
     if text in CATALOGUE:
         entry = CATALOGUE[text]
-        return Hub(entry.repository, revision or entry.revision, entry)
+        return HubSource(entry.repository, revision or entry.revision, entry)
     if Path(text).exists():
         if revision:
             raise UserError(f"--revision {revision} belongs to the hub, and {text} is here; leave it out")
-        return Local(Path(text))
+        return LocalSource(Path(text))
     found = HUB_ID.fullmatch(text)
     if text == LOCAL or found is None or text.startswith(f"{FOLDER.as_posix()}/") or _looks_like_file(text):
         raise UserError(
             f"{text} is no file or folder here, no id on the hub (owner/name or owner/name@revision), and none of "
             f"{', '.join(CATALOGUE)}; 'redifine base list' explains these"
         )
-    return Hub(found["repository"], revision or found["revision"])
+    return HubSource(found["repository"], revision or found["revision"])
 
 
 def _looks_like_file(text: str) -> bool:
     return Path(text).suffix.lower() in (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
-def folder_name(source: Hub | Local, given: str | None) -> str:
-    """The name below models/base: what was given, else the catalogue's, the repository's, the file's or the folder's."""
+def folder_name(source: HubSource | LocalSource, given: str | None) -> str:
+    """Return the name below models/base: what was given, else the catalogue's, the repository's, the file's or the folder's."""
     if given is not None:
         name = given
-    elif isinstance(source, Local):
+    elif isinstance(source, LocalSource):
         name = source.path.resolve().name if source.path.is_dir() else source.path.stem
     else:
         name = source.entry.name if source.entry else source.repository.partition("/")[2]
@@ -67,12 +62,6 @@ def folder_name(source: Hub | Local, given: str | None) -> str:
 
 
 def local_folder(text: str, root: Path) -> Path:
-    """The folder that `text` names: one below models/base by its name alone, else a path."""
+    """Return the folder that `text` names: one below models/base by its name alone, else a path."""
     fetched = root / FOLDER / text
     return fetched if is_file_name(text) and fetched.is_dir() else root / text
-
-
-def not_here(values: Mapping[str, Any], root: Path) -> list[str]:
-    """A sentence for each model, and for raw images, that parameters name and `root` lacks: the command that brings them."""
-    given = {key: value for key in (*MODEL_PARAMETERS, "folder") if (value := values.get(key)) and not (root / value).exists()}
-    return [f"{key}: {no_raw_folder(Path(value)) if key == 'folder' else no_model(value, key)}" for key, value in given.items()]
