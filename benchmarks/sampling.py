@@ -27,7 +27,8 @@ from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, StableDiffusion, load_base
 from pipeline.methods.schedules import Constant
-from pipeline.sample.sampler import Settings, draw, encode_prompts
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.sampler import Settings, draw
 
 CFG = 7.5
 LOADED, FUSED = "diffusers, LoRA loaded", "diffusers, LoRA fused"

@@ -21,11 +21,11 @@ from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.train import config
 from pipeline.train.builtin import train
-from pipeline.train.draws import Draw, Draws, RandomDraws
-from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.kohya import launch
-from pipeline.train.kohya.options import Options
+from pipeline.train.kohya.launch import Options
 from pipeline.train.settings import read_settings
+from pipeline.train.step_noise import NoiseSource, SeededNoise, StepNoise
+from pipeline.train.training_inputs import copy_tokenizer, read_inputs
 
 BATCH, IMAGES, RESOLUTION = 8, 64, 64
 _RATE = re.compile(r"([\d.]+)(it/s|s/it)")
@@ -33,12 +33,12 @@ _RATE = re.compile(r"([\d.]+)(it/s|s/it)")
 
 @dataclass
 class Timed:
-    """Draws that note when each step begins."""
+    """NoiseSource that note when each step begins."""
 
-    draws: Draws
+    draws: NoiseSource
     starts: list[float] = field(default_factory=list)
 
-    def __call__(self, step: int) -> Draw:
+    def __call__(self, step: int) -> StepNoise:
         self.starts.append(time.perf_counter())
         return self.draws(step)
 
@@ -96,7 +96,7 @@ def write_project(layout: Layout, model: Path, steps: int) -> View:
     write_jsonl(layout.training_set(1), rows)
     write_jsonl(layout.prompts, rows[:BATCH])
     write_json(layout.base_record(), {"model": str(model), "vae": None, "sha256": "0" * 64, "files": {}})
-    job = read_job(params, 1, layout)
+    job = read_inputs(params, 1, layout)
     copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)
@@ -116,7 +116,7 @@ def rate_of_builtin(layout: Layout) -> float:
     """Steps per second between the first and the last step: without loading and encoding."""
     settings = read_settings(layout.model(1) / "train.toml", layout.root)
     latent = RESOLUTION // 8
-    timed = Timed(RandomDraws(0, IMAGES, BATCH, (4, latent, latent), settings.flip, 0.0, 0.0))
+    timed = Timed(SeededNoise(0, IMAGES, BATCH, (4, latent, latent), settings.flip, 0.0, 0.0))
     train(settings, layout.root, "cpu", draws=timed)
     return (len(timed.starts) - 1) / (timed.starts[-1] - timed.starts[0])
 

@@ -16,7 +16,8 @@ from benchmarks.paper_scale.scale import Scale, compiling
 from benchmarks.paper_scale.training import write_project
 from pipeline.chain.paths import Layout
 from pipeline.methods.schedules import Constant, Exponential
-from pipeline.sample.sampler import Settings, draw, encode_prompts, load_merged
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.sampler import Settings, draw, load_merged
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings
 

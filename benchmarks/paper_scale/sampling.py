@@ -19,7 +19,7 @@ from pipeline.core.errors import UserError
 from pipeline.diffusion.compiled import is_compiled, release_memory, restore
 from pipeline.diffusion.models import BETA_END, BETA_START, StableDiffusion
 from pipeline.methods.schedules import Constant
-from pipeline.sample.batches import Job, Plan, generate
+from pipeline.sample.batches import Plan, PlannedImage, generate
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings
 
@@ -60,7 +60,7 @@ def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
 def ours(model: StableDiffusion, scale: Scale, batch: int, count: int, compiled: bool) -> Run:
     """A whole stage but for loading the model: prompts encoded, images drawn, decoded, and written as PNGs."""
     settings = Settings(Constant(CFG), scale.steps, scale.side, scale.side, max_token_length=scale.tokens)
-    jobs = [Job(f"{i:05d}.png", i, 0, f"{CAPTION} {i}", i) for i in range(count)]
+    jobs = [PlannedImage(f"{i:05d}.png", i, 0, f"{CAPTION} {i}", i) for i in range(count)]
 
     def run() -> None:
         with TemporaryDirectory() as folder, compiling(compiled and not is_compiled(model.unet)):

@@ -21,11 +21,11 @@ from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.diffusion.compiled import release_memory
 from pipeline.train import config
 from pipeline.train.builtin import train
-from pipeline.train.draws import Draw, Draws, RandomDraws
-from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.kohya import launch
-from pipeline.train.kohya.options import Options
+from pipeline.train.kohya.launch import Options
 from pipeline.train.settings import read_settings
+from pipeline.train.step_noise import NoiseSource, SeededNoise, StepNoise
+from pipeline.train.training_inputs import copy_tokenizer, read_inputs
 
 BATCH = 6
 
@@ -42,15 +42,15 @@ class Clock:
 
 
 @dataclass
-class TimedDraws:
-    """Draws that note when each step begins; at the steps `ends`, between which is timed, with all work before them done."""
+class TimedNoise:
+    """Notes when each step begins; at the steps `ends`, between which is timed, with all work before them done."""
 
-    draws: Draws
+    draws: NoiseSource
     clock: Clock
     device: str
     ends: tuple[int, int]
 
-    def __call__(self, step: int) -> Draw:
+    def __call__(self, step: int) -> StepNoise:
         if step in self.ends:
             synchronize(self.device)
         self.clock.times.append(time.perf_counter())
@@ -96,7 +96,7 @@ def write_project(layout: Layout, model: Path, scale: Scale, cached: bool) -> No
     write_jsonl(layout.training_set(1), rows)
     write_jsonl(layout.prompts, rows)
     write_json(layout.base_record(), {"model": str(model.resolve()), "vae": None, "sha256": "0" * 64, "files": {}})
-    job = read_job(params, 1, layout)
+    job = read_inputs(params, 1, layout)
     copy_tokenizer(job, layout)
     workers = 2 if scale.on_gpu else 0
     for name, text in config.texts(params, job, layout.model(1), layout.root, workers).items():
@@ -106,11 +106,11 @@ def write_project(layout: Layout, model: Path, scale: Scale, cached: bool) -> No
 def rate_of_builtin(layout: Layout, scale: Scale) -> float:
     settings = read_settings(layout.model(1) / "train.toml", layout.root)
     latent = scale.side // 8
-    draws = RandomDraws(0, len(settings.examples), BATCH, (4, latent, latent), settings.flip, 0.0, 0.0)
+    draws = SeededNoise(0, len(settings.examples), BATCH, (4, latent, latent), settings.flip, 0.0, 0.0)
     clock = Clock()
     # On a GPU compiled, as the 16,800 updates of a real run are.
     with compiling(scale.on_gpu):
-        timed = TimedDraws(draws, clock, scale.device, (scale.skipped, scale.updates - 1))
+        timed = TimedNoise(draws, clock, scale.device, (scale.skipped, scale.updates - 1))
         train(settings, layout.root, scale.device, draws=timed)
     return clock.rate(scale.skipped)
 

@@ -25,7 +25,7 @@ _TOLERANCES = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 0.1}
 _COMPILED: WeakSet[nn.Module] = WeakSet()
 
 
-def wanted(device: torch.device, worth_it: bool) -> bool:
+def should_compile(device: torch.device, worth_it: bool) -> bool:
     """Whether to compile on `device`: as the environment says, else where it is a GPU and the work is large."""
     wish = os.environ.get(SWITCH)
     if wish in ("0", "1"):

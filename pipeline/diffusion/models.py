@@ -145,7 +145,7 @@ def is_xl(model: str | Path) -> bool:
 
 
 def load_base(model: str | Path, vae: str | Path | None = None, dtype: torch.dtype | None = torch.float32) -> StableDiffusion:
-    """Load M_0 from a diffusers folder onto the CPU, the VAE replaced by `vae` when given.
+    """Load M_0 from a diffusers folder to_device the CPU, the VAE replaced by `vae` when given.
 
     `dtype` None keeps each part as its file has it, which takes the least memory; an SDXL's VAE is in float32 in any case.
     Raises UserError when a part is missing or damaged, or the VAE belongs to another kind of model.
@@ -210,7 +210,7 @@ def _check_folders(model: str | Path, vae: str | Path | None, parts: Sequence[st
         raise UserError(f"there is no folder {vae}; name one that holds a VAE in diffusers layout, or set vae to null")
     for part in parts:
         if not (Path(model) / part).is_dir():
-            raise UserError(f"{model} has no folder {part}, so it is no whole model in diffusers layout; fetch it again")
+            raise UserError(f"{model} has no folder {part}, so it is no complete model in diffusers layout; fetch it again")
 
 
 def _check_vae(vae: AutoencoderKL, xl: bool, folder: Path) -> None:

@@ -25,7 +25,8 @@ from pipeline.miniature.build import load_classifier, parameter_count
 from pipeline.miniature.classifier import accuracies
 from pipeline.miniature.data import Drawings, make_drawings, to_unit_range
 from pipeline.miniature.vae import decode, encode, psnr
-from pipeline.sample.sampler import Settings, draw, encode_prompts
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.sampler import Settings, draw
 
 HELD_OUT_SEED = 1_000_003
 SCALES = (1.0, 2.5, 7.5)

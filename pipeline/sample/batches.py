@@ -14,17 +14,23 @@ from pipeline.core.files import atomic_folder, free_bytes, write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.progress import Progress
 from pipeline.core.tensors import save_tensors
+from pipeline.diffusion.compiled import compile_checked, should_compile
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.models import StableDiffusion
-from pipeline.sample.compiled import compile_if_worth_it
-from pipeline.sample.conditions import Conditions
-from pipeline.sample.finished import TRACE, pack
-from pipeline.sample.later import Underway, begin, joined
-from pipeline.sample.memory import images_at_a_time
-from pipeline.sample.pieces import Pieces
-from pipeline.sample.plan import Job, Plan
+from pipeline.sample.memory import ShrinkingBatches, images_at_a_time
+from pipeline.sample.outputs import TRACE, pack
+from pipeline.sample.plan import Plan, PlannedImage
 from pipeline.sample.png import KEY, Lineage, format_parameters
-from pipeline.sample.sampler import Drawn, encode_prompts
+from pipeline.sample.prompt_encoding import PromptEncodings, encode_prompts
+from pipeline.sample.queued import QueuedBatch, concatenate, queue_batch
+from pipeline.sample.sampler import Drawn, Settings
+
+_WORTH_PIXELS = 256 * 512 * 512
+"""From this many pixels on, compiling (a minute or two the first time) should pay for itself."""
+
+
+_GPU_OPTIONS = {"triton.cudagraphs": True, "deterministic": True}
+"""Deterministic: kernels are not chosen by timing them, which could choose others the next time, with another rounding."""
 
 
 def generate(model: StableDiffusion, plan: Plan) -> None:
@@ -52,8 +58,8 @@ def draw_batches(
     """
     _require_space(plan, plan.images(todo))
     unconditional = encode_prompts(model, [""], plan.settings)
-    conditions = Conditions(model, (job.prompt for job in plan.jobs), plan.settings)
-    pieces = Pieces(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
+    conditions = PromptEncodings(model, (job.prompt for job in plan.jobs), plan.settings)
+    pieces = ShrinkingBatches(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
     parts = plan.parts()
     writing: Future[None] | None = None
     with exact(), ThreadPoolExecutor(max_workers=1) as writer:
@@ -76,21 +82,23 @@ def _draw(
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
     plan: Plan,
-    jobs: Sequence[Job],
-    pieces: Pieces,
-) -> list[Underway]:
+    jobs: Sequence[PlannedImage],
+    pieces: ShrinkingBatches,
+) -> list[QueuedBatch]:
     """One batch, in pieces that fit the memory."""
 
-    def work(rows: slice) -> Underway:
+    def work(rows: slice) -> QueuedBatch:
         seeds = [job.seed for job in jobs[rows]]
-        return begin(model, conditions[rows], unconditional, seeds, plan.settings, pieces.rows, plan.name)
+        return queue_batch(model, conditions[rows], unconditional, seeds, plan.settings, pieces.rows, plan.name)
 
     return pieces.each(work, len(jobs))
 
 
-def _finish(folder: Path, pieces: Sequence[Underway], jobs: Sequence[Job], plan: Plan, written: Callable[[], None]) -> None:
+def _finish(
+    folder: Path, pieces: Sequence[QueuedBatch], jobs: Sequence[PlannedImage], plan: Plan, written: Callable[[], None]
+) -> None:
     """Write one batch, as soon as it is there. Raises UserError when a latent is NaN or infinite."""
-    drawn = joined([piece.drawn() for piece in pieces])
+    drawn = concatenate([piece.wait() for piece in pieces])
     broken = drawn.not_finite()
     if broken:
         raise UserError(
@@ -101,7 +109,7 @@ def _finish(folder: Path, pieces: Sequence[Underway], jobs: Sequence[Job], plan:
     written()
 
 
-def _write(folder: Path, drawn: Drawn, jobs: Sequence[Job], lineage: Lineage) -> None:
+def _write(folder: Path, drawn: Drawn, jobs: Sequence[PlannedImage], lineage: Lineage) -> None:
     with atomic_folder(folder) as partial:
         for pixels, job in zip(drawn.pixels, jobs, strict=True):
             fields = lineage.fields(job.prompt_index, job.image_index, job.seed)
@@ -116,5 +124,26 @@ def _require_space(plan: Plan, images: int) -> None:
     if free < needed:
         raise UserError(
             f"{plan.name} may need {needed / 2**20:.0f} MiB, and {plan.scratch} has {free / 2**20:.0f} MiB free; "
-            "make room and run again, finished images are kept"
+            "free some disk space and run again, finished images are kept"
         )
+
+
+def compile_if_worth_it(model: StableDiffusion, settings: Settings, condition: torch.Tensor, rows: int, images: int) -> None:
+    """Compile the model's U-Net for batches of `rows` images when there are enough of them to draw, and it works."""
+    if not should_compile(model.device, images * settings.height * settings.width >= _WORTH_PIXELS):
+        return
+    options = {} if model.device.type == "cpu" else _GPU_OPTIONS
+    # The example too: tensors made outside are of another kind, for which the next call would compile again.
+    with torch.inference_mode():
+        inputs = _example(model, settings, condition, rows)
+        compile_checked(model.unet, lambda: model.predict_noise(*inputs), options, "sample")
+
+
+def _example(model: StableDiffusion, settings: Settings, condition: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
+    """Inputs of the shapes that sampling has: both branches of `rows` images."""
+    cell = model.pixels_per_latent
+    shape = (2 * rows, model.latent_channels, settings.height // cell, settings.width // cell)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    latents = noise.to(model.device, model.unet.dtype).to(memory_format=model.layout)
+    both = condition.expand(2 * rows, *condition.shape[1:]).contiguous()
+    return latents, torch.tensor(500.0, device=model.device), both

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+from pipeline.core.errors import UserError, is_out_of_memory
+from pipeline.diffusion.compiled import release_memory
 from pipeline.diffusion.models import StableDiffusion
 from pipeline.sample.sampler import DECODE_PIXELS, Settings
 
@@ -65,3 +70,51 @@ def images_at_a_time(model: StableDiffusion, settings: Settings, wanted: int) ->
     while wanted > 1 and wanted * bytes_per_image(model, settings) > room:
         wanted = -(-wanted // 2)
     return wanted
+
+
+Result = TypeVar("Result")
+
+
+class ShrinkingBatches:
+    """Does work on `rows` rows at a time, and on half as many for good whenever that has run out of memory."""
+
+    def __init__(self, name: str, rows: int) -> None:
+        self._name, self.rows = name, rows
+
+    def each(self, work: Callable[[slice], Result], count: int) -> list[Result]:
+        """The result of `work` on every piece of `count` rows, in order.
+
+        Says once at each change how many rows a piece has from now on. Raises UserError when a single row does not fit.
+        """
+        results: list[Result] = []
+        start, before = 0, self.rows
+        while start < count:
+            piece = slice(start, min(count, start + self.rows))
+            result = _tried(work, piece)
+            if result is not None:
+                results.append(result)
+                start = piece.stop
+            else:
+                self._halve(piece.stop - start)
+        if self.rows < before:
+            print(f"{self._name}: out of memory with {before} images at a time, going on with {self.rows}", file=sys.stderr)
+        return results
+
+    def _halve(self, failed: int) -> None:
+        if failed == 1:
+            raise UserError(
+                f"{self._name}: out of memory with a single image; set precision: fp16 or resolution lower, "
+                "or free memory of other programs; finished images are kept"
+            )
+        self.rows = -(-failed // 2)
+        release_memory()
+
+
+def _tried(work: Callable[[slice], Result], piece: slice) -> Result | None:
+    """None when it ran out of memory. The error is gone on return, and with it what its frames held."""
+    try:
+        return work(piece)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None

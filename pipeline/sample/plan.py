@@ -12,7 +12,7 @@ from pipeline.sample.sampler import Settings
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedImage:
     """One image to draw."""
 
     file: str
@@ -27,14 +27,14 @@ class Plan:
     """Images to draw, in order, `batch` at a time; `name` says in messages what they are ("D_3")."""
 
     name: str
-    jobs: list[Job]
+    jobs: list[PlannedImage]
     settings: Settings
     lineage: Lineage
     batch: int
     scratch: Path
     sharding: Sharding = LOOSE
 
-    def parts(self) -> list[tuple[Path, list[Job]]]:
+    def parts(self) -> list[tuple[Path, list[PlannedImage]]]:
         """(folder, jobs) of each batch; the folder exists when the batch is finished."""
         starts = range(0, len(self.jobs), self.batch)
         return [(self.folder(start), self.jobs[start : start + self.batch]) for start in starts]

@@ -21,7 +21,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.process import devices_of, die_with_parent
 from pipeline.core.progress import Progress
 from pipeline.sample.batches import draw_batches, generate
-from pipeline.sample.finished import pack
+from pipeline.sample.outputs import pack
 from pipeline.sample.plan import Plan
 from pipeline.sample.sampler import load_merged
 
@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """The model to draw with, as any process can load it; as `load_merged` takes it."""
 
     model: str
@@ -41,7 +41,7 @@ class Source:
     precision: str
 
 
-def draw_all(source: Source, plan: Plan, device: str, processes: int = 1) -> None:
+def draw_all(source: ModelSource, plan: Plan, device: str, processes: int = 1) -> None:
     """Draw what is unfinished of the plan with `processes` processes, never more than there are batches.
 
     Raises UserError as `load_merged` and `generate` do, and when a process ends before its work; finished batches are kept.
@@ -54,7 +54,7 @@ def draw_all(source: Source, plan: Plan, device: str, processes: int = 1) -> Non
         generate(load_merged(source.model, source.vae, source.weights, source.precision, device), plan)
 
 
-def _draw_side_by_side(source: Source, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
+def _draw_side_by_side(source: ModelSource, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
     # Not forked: neither a GPU's context nor OpenMP's threads survive that.
     context = get_context("spawn")
     words = context.SimpleQueue()
@@ -82,7 +82,7 @@ def _draw_side_by_side(source: Source, plan: Plan, todo: Sequence[int], devices:
         )
 
 
-def _work(words: SimpleQueue[str], source: Source, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
+def _work(words: SimpleQueue[str], source: ModelSource, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
     """One process: its batches, or the sentence that says why not."""
     die_with_parent()
     torch.set_num_threads(threads)

@@ -11,17 +11,16 @@ import numpy as np
 import torch
 
 from pipeline.core.randomness import to_device
+from pipeline.diffusion import euler_ancestral as solver
 from pipeline.diffusion import lora
 from pipeline.diffusion.compiled import is_compiled
+from pipeline.diffusion.cpu_layout import optimized_for_cpu
+from pipeline.diffusion.cross_attention_cache import cached_cross_attention
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
 from pipeline.methods.schedules import Schedule
-from pipeline.sample import solver
-from pipeline.sample.condition import fixed_condition
-from pipeline.sample.cpu import arranged_for_cpu
 from pipeline.sample.guidance import GuidedNoise
 
-ENCODE_BATCH = 64
 DECODE_PIXELS = 4 * 512 * 512
 """Pixels that the VAE decodes at a time: its activations are the peak of memory."""
 
@@ -86,13 +85,6 @@ def load_merged(
     return base.place(device, dtype)
 
 
-@torch.inference_mode()
-def encode_prompts(model: StableDiffusion, prompts: Sequence[str], settings: Settings) -> torch.Tensor:
-    """Prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
-    ids = model.tokenize(prompts, settings.max_token_length)
-    return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(ENCODE_BATCH)])
-
-
 def draw(
     model: StableDiffusion, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
 ) -> Drawn:
@@ -120,9 +112,9 @@ def draw_latents(
     noise = solver.image_noise(seeds, shape, model.device)
     with ExitStack() as arranged:
         if not is_compiled(model.unet):
-            arranged.enter_context(fixed_condition(model.unet, model.states(both)))
+            arranged.enter_context(cached_cross_attention(model.unet, model.states(both)))
             if model.device.type == "cpu":
-                arranged.enter_context(arranged_for_cpu(model.unet, len(both), shape[1] * shape[2]))
+                arranged.enter_context(optimized_for_cpu(model.unet, len(both), shape[1] * shape[2]))
         latents = solver.euler_ancestral(guided, [*settings.noise_levels, 0.0], noise)
     return latents, guided.diff_norm
 

@@ -17,10 +17,10 @@ from pipeline.core.randomness import image_seed
 from pipeline.diffusion import lora
 from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.methods.schedules import Schedule, make_schedule
-from pipeline.sample.finished import collect, collect_traces, discard
-from pipeline.sample.plan import Job, Plan
+from pipeline.sample.outputs import collect, collect_traces, discard
+from pipeline.sample.plan import Plan, PlannedImage
 from pipeline.sample.png import Lineage
-from pipeline.sample.processes import Source, draw_all
+from pipeline.sample.processes import ModelSource, draw_all
 from pipeline.sample.sampler import Settings
 
 
@@ -31,7 +31,7 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
     another shape, and as `processes.draw_all` does.
     """
     plan = _plan(params, k, layout, device)
-    draw_all(Source(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
+    draw_all(ModelSource(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
     with atomic_folder(layout.images(k)) as folder:
         write_jsonl(folder / layout.manifest(k).name, collect(plan, folder))
     collect_traces(plan, layout.traces(k))
@@ -76,9 +76,9 @@ def _checked_base(params: View, layout: Layout) -> str:
     return require_recorded(layout.base_record(), params.model, params.vae)
 
 
-def _jobs(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: int) -> list[Job]:
+def _jobs(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: int) -> list[PlannedImage]:
     return [
-        Job(
+        PlannedImage(
             file=image_name(row["index"], image),
             prompt_index=row["index"],
             image_index=image,

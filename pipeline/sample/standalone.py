@@ -18,10 +18,10 @@ from pipeline.diffusion.lora import identify
 from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.methods.schedules import make_schedule
-from pipeline.sample.finished import collect, discard
-from pipeline.sample.plan import Job, Plan
+from pipeline.sample.outputs import collect, discard
+from pipeline.sample.plan import Plan, PlannedImage
 from pipeline.sample.png import Lineage
-from pipeline.sample.processes import Source, draw_all
+from pipeline.sample.processes import ModelSource, draw_all
 from pipeline.sample.sampler import Settings
 
 
@@ -74,14 +74,14 @@ def sample_prompts(
     weights = identify(lora, lora.stem) if lora is not None else None
     lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
     jobs = [
-        Job(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
+        PlannedImage(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
         for i, prompt in enumerate(prompts)
         for j in range(images_per_prompt)
     ]
     drawn = [model, vae, asdict(lineage), [asdict(job) for job in jobs], batch, precision, surroundings(device)]
     key = json.dumps(drawn, sort_keys=True)
     plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
-    draw_all(Source(model, vae, lora, precision), plan, device, processes)
+    draw_all(ModelSource(model, vae, lora, precision), plan, device, processes)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
     discard(plan)
     return [out / job.file for job in jobs]

@@ -7,7 +7,7 @@
       trainer: kohya                 trainer: builtin
     kohya/launch.py (parent)         builtin.py   the loop
     kohya/entry.py (child)           moments, draws, objective, low_rank
-                                     together.py, team.py: in several processes
+                                     together.py, group.py: in several processes
       sd-scripts' trainer, SD or SDXL
                   |
               stage.py -> models/M_k/lora.safetensors, loss.csv, lineage.json

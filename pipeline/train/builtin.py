@@ -17,16 +17,16 @@ from pipeline.core.randomness import derive_seed, generator, to_device
 from pipeline.diffusion import lora
 from pipeline.diffusion.deterministic import deterministic
 from pipeline.diffusion.models import StableDiffusion, load_base
-from pipeline.train.checkpoint import Keeper, State
+from pipeline.train.checkpoint import CheckpointManager, State
 from pipeline.train.compiled import compile_if_worth_it
 from pipeline.train.condition_drop import drop_conditions
-from pipeline.train.draws import Draw, Draws, RandomDraws
-from pipeline.train.less_memory import explained
+from pipeline.train.distributed import ProcessGroup
 from pipeline.train.low_rank import Network, attached, initial
-from pipeline.train.moments import Moments, encode_images
 from pipeline.train.objective import add_noise, alphas_cumprod, noise_loss
+from pipeline.train.out_of_memory import explain_out_of_memory
+from pipeline.train.posterior_latents import PosteriorLatents, encode_images
 from pipeline.train.settings import Settings
-from pipeline.train.team import Team
+from pipeline.train.step_noise import NoiseSource, SeededNoise, StepNoise
 
 _READ_EVERY = 20
 """Steps between two looks at the losses: on a GPU each look waits for all work in flight."""
@@ -49,7 +49,7 @@ class Data:
     images: torch.Tensor
     ids: torch.Tensor
     empty: torch.Tensor
-    moments: Moments
+    moments: PosteriorLatents
 
 
 def train(
@@ -57,27 +57,27 @@ def train(
     root: Path,
     device: str,
     condition_drop: float = 0.0,
-    draws: Draws | None = None,
+    draws: NoiseSource | None = None,
     start: Mapping[str, lora.LowRank] | None = None,
-    keeper: Keeper | None = None,
-    team: Team | None = None,
+    checkpoints: CheckpointManager | None = None,
+    group: ProcessGroup | None = None,
 ) -> Result:
-    """Finetune the base model below `root` on the settings' examples; from the last checkpoint on, where `keeper` has one.
+    """Finetune the base model below `root` on the settings' examples; from the last checkpoint on, where `checkpoints` has one.
 
     `draws` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
     UserError when the loss is not finite, or the LoRA to start from does not fit.
     """
-    with explained(settings.batch_size, settings.precision), deterministic(device):
+    with explain_out_of_memory(settings.batch_size, settings.precision), deterministic(device):
         model = _load_model(settings, root, device)
         data = load_data(settings, model, root)
         modules = lora.target_modules(model, settings.train_parts)
         draws = draws or _random_draws(settings, data)
         with attached(modules, start or _start(settings, modules, root)) as network:
-            team = team or Team()
-            mine = team.share(settings.batch_size)
+            group = group or ProcessGroup()
+            mine = group.share(settings.batch_size)
             shape = (mine.stop - mine.start, *data.moments.mean.shape[-3:])
             compile_if_worth_it(model, network, shape, data.ids, settings.steps)
-            losses = _optimize(settings, model, data, network, condition_drop, draws, keeper, team)
+            losses = _optimize(settings, model, data, network, condition_drop, draws, checkpoints, group)
             return Result({name: network.layers[name].state() for name in modules}, losses)
 
 
@@ -122,9 +122,9 @@ def _start(settings: Settings, modules: Mapping[str, nn.Module], root: Path) -> 
     return weights
 
 
-def _random_draws(settings: Settings, data: Data) -> RandomDraws:
+def _random_draws(settings: Settings, data: Data) -> SeededNoise:
     channels, height, width = data.moments.mean.shape[-3:]
-    return RandomDraws(
+    return SeededNoise(
         seed=settings.seed,
         examples=len(settings.examples),
         batch_size=settings.batch_size,
@@ -141,9 +141,9 @@ def _optimize(
     data: Data,
     network: Network,
     condition_drop: float,
-    draws: Draws,
-    keeper: Keeper | None,
-    team: Team,
+    draws: NoiseSource,
+    checkpoints: CheckpointManager | None,
+    group: ProcessGroup,
 ) -> list[float]:
     """Run all steps; the network holds the result. Returns the losses."""
     optimizer = torch.optim.AdamW(_groups(settings, network), fused=True)
@@ -152,14 +152,14 @@ def _optimize(
     kept = alphas_cumprod().to(model.device)
     losses = torch.zeros(settings.steps, device=model.device)
     state = State(network.parameters(), optimizer, schedule, scaler, losses)
-    done = keeper.resume(state) if keeper else 0
+    done = checkpoints.resume(state) if checkpoints else 0
     with Progress("train", settings.steps) as progress:
         progress.advance(done)
         for step in range(done, settings.steps):
             network.merge()
-            loss = _loss(settings, model, data, draws(step), step, condition_drop, kept, team)
+            loss = _loss(settings, model, data, draws(step), step, condition_drop, kept, group)
             scaler.scale(loss).backward()
-            total = team.add_up(loss, network.parameters())
+            total = group.add_up(loss, network.parameters())
             if settings.max_grad_norm:
                 scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
@@ -168,8 +168,8 @@ def _optimize(
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
             losses[step] = total
-            if keeper:
-                keeper.save_when_due(state, step + 1)
+            if checkpoints:
+                checkpoints.save_when_due(state, step + 1)
             progress.advance()
             if (step + 1) % _READ_EVERY == 0:
                 progress.note(f"loss {_checked(losses[: step + 1], settings)[-1]:.4f}")
@@ -180,18 +180,18 @@ def _loss(
     settings: Settings,
     model: StableDiffusion,
     data: Data,
-    draw: Draw,
+    draw: StepNoise,
     step: int,
     condition_drop: float,
     alphas: torch.Tensor,
-    team: Team,
+    group: ProcessGroup,
 ) -> torch.Tensor:
     """This process's part of the loss of one step, a scalar on the device."""
     device, dtype = model.device, model.unet.dtype
     ids = data.ids[to_device(device, draw.rows)]
     ids = torch.where(to_device(device, draw.blanks).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
     ids = drop_conditions(ids, data.empty, condition_drop, settings.seed, step)
-    mine = team.share(len(ids))
+    mine = group.share(len(ids))
     if mine.start == mine.stop:
         return torch.zeros((), device=device, requires_grad=True)
     draw = draw.part(mine, device)
@@ -204,7 +204,7 @@ def _loss(
         noisy = noisy.to(dtype=dtype, memory_format=model.layout)
         predicted = model.predict_noise(noisy, draw.timesteps, condition)
     loss = noise_loss(predicted, draw.noise, kept, settings.min_snr_gamma)
-    return loss if team.size == 1 else loss * (len(draw.rows) / len(ids))
+    return loss if group.size == 1 else loss * (len(draw.rows) / len(ids))
 
 
 def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:

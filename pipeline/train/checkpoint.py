@@ -62,7 +62,7 @@ class State:
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-class Keeper:
+class CheckpointManager:
     """Writes a training's state into `folder` every so many seconds, and finds it there again."""
 
     def __init__(self, folder: Path, seconds: float = _EVERY_SECONDS) -> None:

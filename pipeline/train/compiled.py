@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from pipeline.core.randomness import generator
-from pipeline.diffusion.compiled import compile_checked, wanted
+from pipeline.diffusion.compiled import compile_checked, should_compile
 from pipeline.diffusion.models import StableDiffusion
 from pipeline.train.low_rank import Network
 
@@ -25,7 +25,7 @@ def compile_if_worth_it(
 
     It works when the gradients of one step are those of the plain U-Net.
     """
-    if not shape[0] or not wanted(model.device, updates >= _WORTH_UPDATES) or not network.parameters("lora_unet"):
+    if not shape[0] or not should_compile(model.device, updates >= _WORTH_UPDATES) or not network.parameters("lora_unet"):
         return
     noise = torch.randn(shape, generator=generator(0))
     latents = noise.to(model.device, model.unet.dtype).to(memory_format=model.layout)

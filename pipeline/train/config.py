@@ -14,7 +14,7 @@ from pipeline.chain.params import View
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import derive_seed
 from pipeline.diffusion.text import CHUNK
-from pipeline.train.job import Job
+from pipeline.train.training_inputs import TrainingInputs
 
 _MIXED_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -24,7 +24,7 @@ _OPTIMIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 0) -> str:
+def train_toml(params: View, job: TrainingInputs, folder: Path, root: Path, workers: int = 0) -> str:
     """The text of sd-scripts' --config_file; `folder` is where M_k and the other two files are.
 
     Paths are relative to `root`, which the trainer runs in. sd-scripts accepts unknown keys in silence: a test compares
@@ -69,7 +69,7 @@ def train_toml(params: View, job: Job, folder: Path, root: Path, workers: int = 
     return _dumps(sections)
 
 
-def _model_section(params: View, job: Job, root: Path) -> dict[str, Any]:
+def _model_section(params: View, job: TrainingInputs, root: Path) -> dict[str, Any]:
     section: dict[str, Any] = {"pretrained_model_name_or_path": job.model, "clip_skip": params.clip_skip}
     if job.vae:
         section["vae"] = job.vae
@@ -80,7 +80,7 @@ def _model_section(params: View, job: Job, root: Path) -> dict[str, Any]:
     return section
 
 
-def _network_section(params: View, job: Job, root: Path) -> dict[str, Any]:
+def _network_section(params: View, job: TrainingInputs, root: Path) -> dict[str, Any]:
     section: dict[str, Any] = {
         "network_module": "networks.lora",
         "network_dim": params.rank,
@@ -102,7 +102,7 @@ def _objective_section(params: View) -> dict[str, Any]:
     return section
 
 
-def dataset_toml(params: View, job: Job, folder: Path, root: Path) -> str:
+def dataset_toml(params: View, job: TrainingInputs, folder: Path, root: Path) -> str:
     """The text of sd-scripts' --dataset_config: one subset for each number of times that an image occurs in T_k."""
     subsets = [
         {
@@ -122,7 +122,7 @@ def metadata_name(repeats: int) -> str:
     return "metadata.json" if repeats == 1 else f"metadata_{repeats}.json"
 
 
-def metadata_files(job: Job, resolution: int) -> dict[int, dict[str, dict[str, Any]]]:
+def metadata_files(job: TrainingInputs, resolution: int) -> dict[int, dict[str, dict[str, Any]]]:
     """{repeats: {image path: caption and size}}, sd-scripts' "fine tuning" metadata: T_k's images stay where they are.
 
     The format has one entry per image, so an image that is several times in T_k goes to the file of its count.
@@ -136,7 +136,7 @@ def metadata_files(job: Job, resolution: int) -> dict[int, dict[str, dict[str, A
     return files
 
 
-def texts(params: View, job: Job, folder: Path, root: Path, workers: int = 0) -> dict[str, str]:
+def texts(params: View, job: TrainingInputs, folder: Path, root: Path, workers: int = 0) -> dict[str, str]:
     """{file name: content} of everything that a trainer reads, for M_k in `folder`."""
     files = {
         "train.toml": train_toml(params, job, folder, root, workers),

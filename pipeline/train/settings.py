@@ -12,7 +12,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_json
 from pipeline.diffusion.lora import TrainParts
 from pipeline.diffusion.text import CHUNK
-from pipeline.train.job import Example
+from pipeline.train.training_inputs import Example
 
 
 @dataclass(frozen=True)

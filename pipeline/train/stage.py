@@ -18,14 +18,13 @@ from pipeline.core.process import devices_of
 from pipeline.diffusion import lora
 from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.train import config
-from pipeline.train.job import Job, copy_tokenizer, read_job
 from pipeline.train.kohya import launch
-from pipeline.train.kohya.options import Options
+from pipeline.train.kohya.launch import Options
 from pipeline.train.processes import nodes
-from pipeline.train.unpacked import image_files
+from pipeline.train.training_inputs import TrainingInputs, copy_tokenizer, image_files, read_inputs
 
 if TYPE_CHECKING:
-    from pipeline.train.checkpoint import Keeper
+    from pipeline.train.checkpoint import CheckpointManager
 
 _GPU_WORKERS = 2
 
@@ -35,11 +34,11 @@ class Run:
     """One training: what it reads, and the folder that will become M_k."""
 
     params: View
-    job: Job
+    job: TrainingInputs
     layout: Layout
     device: str
     folder: Path
-    keeper: Keeper
+    checkpoints: CheckpointManager
     processes: int = 1
 
     @property
@@ -56,7 +55,7 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
 
     Raises UserError when M_0's files have changed since they were recorded, and when the training fails.
     """
-    from pipeline.train.checkpoint import Keeper
+    from pipeline.train.checkpoint import CheckpointManager
 
     check_device(params, device)
     devices_of(device, max(1, processes // nodes()))
@@ -64,14 +63,14 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
         raise UserError("only trainer: kohya trains on the GPUs of several nodes; set it in params.yaml")
     if params.trainer == "kohya":
         launch.find_sd_scripts(layout.root)
-    job = read_job(params, k, layout)
+    job = read_inputs(params, k, layout)
     require_recorded(layout.base_record(), layout.root / job.model, layout.root / job.vae if job.vae else None)
     if device == "cpu" and params.precision == "bf16" and params.trainer == "kohya" and not job.sdxl:
         raise UserError("sd-scripts trains no Stable Diffusion 1.x in bf16 on a CPU; set precision: fp32 or trainer: builtin")
     copy_tokenizer(job, layout)
-    keeper = Keeper(_unfinished(params, job, layout, device))
+    checkpoints = CheckpointManager(_unfinished(params, job, layout, device))
     with atomic_folder(layout.model(k)) as folder:
-        current = Run(params, job, layout, device, folder, keeper, processes)
+        current = Run(params, job, layout, device, folder, checkpoints, processes)
         with image_files((example.path for example in job.examples), layout.root, layout.scratch / f"images/T_{k}") as place:
             running = replace(current, job=replace(job, images=place))
             _write_texts(running, folder)
@@ -80,10 +79,10 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
         _write_texts(current, layout.model(k))
         several = {"processes": processes} if processes > 1 else {}
         write_json(folder / "lineage.json", lineage | several | _lineage(current))
-    keeper.discard()
+    checkpoints.discard()
 
 
-def _unfinished(params: View, job: Job, layout: Layout, device: str) -> Path:
+def _unfinished(params: View, job: TrainingInputs, layout: Layout, device: str) -> Path:
     """Where checkpoints of this very training are: the name is a hash of all that decides the bytes of M_k."""
     key = {
         "base": job.base_sha256,
@@ -99,7 +98,7 @@ def _unfinished(params: View, job: Job, layout: Layout, device: str) -> Path:
 
 def dry_run(params: View, k: int, layout: Layout, device: str) -> tuple[str, str]:
     """The texts of train.toml and dataset.toml that `run` would write for M_k; writes nothing."""
-    files = config.texts(params, read_job(params, k, layout), layout.model(k), layout.root, _workers(device))
+    files = config.texts(params, read_inputs(params, k, layout), layout.model(k), layout.root, _workers(device))
     return files["train.toml"], files["dataset.toml"]
 
 
@@ -157,16 +156,16 @@ def _train_kohya(current: Run) -> dict[str, object]:
 def _train_builtin(current: Run) -> dict[str, object]:
     """Train in this process. Returns what lineage.json says about the trainer."""
     from pipeline.train.builtin import train
+    from pipeline.train.distributed_launch import train_distributed
     from pipeline.train.settings import read_settings
-    from pipeline.train.together import train_together
 
     root = current.layout.root
     settings = read_settings(current.folder / "train.toml", root)
     if current.processes == 1:
-        result = train(settings, root, current.device, current.params.condition_drop, keeper=current.keeper)
+        result = train(settings, root, current.device, current.params.condition_drop, checkpoints=current.checkpoints)
     else:
         toml = current.folder / "train.toml"
-        result = train_together(toml, root, current.device, current.params.condition_drop, current.processes)
+        result = train_distributed(toml, root, current.device, current.params.condition_drop, current.processes)
     rows = [f"{step},{loss!r}\n" for step, loss in enumerate(result.losses, 1)]
     lora.check_finite(result.weights, current.layout.lora(current.job.k))
     write_text(current.losses, "step,loss\n" + "".join(rows))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.chain.params import Params, View, check
 from pipeline.core.errors import UserError
 from pipeline.train import config
-from pipeline.train.job import Example, Job
+from pipeline.train.training_inputs import Example, TrainingInputs
 
 NINE = ",".join(["*{0}"] * 9)
 GROWING = [f"{b}: &{b} [{NINE.format(a)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
@@ -125,7 +125,9 @@ def assert_same_toml(params: Params) -> None:
     assert found["network"]["network_alpha"] == params.alpha
 
 
-def job_of(params: Params) -> Job:
+def job_of(params: Params) -> TrainingInputs:
     """What would train M_1 with these parameters on one image."""
     example = Example("data/D_0/00000.png", 'a "caption" \\ with # [marks]')
-    return Job(1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, sdxl=False)
+    return TrainingInputs(
+        1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, sdxl=False
+    )

@@ -19,7 +19,7 @@ from pipeline.chain import paths
 from pipeline.chain.params import View, check
 from pipeline.core.files import write_text
 from pipeline.train import config
-from pipeline.train.job import Example, Job
+from pipeline.train.training_inputs import Example, TrainingInputs
 from project import ROOT
 from train.train_project import needs_sd_scripts
 
@@ -67,7 +67,7 @@ def write_job(root: Path, folder: str, model: str) -> str:
     params = check({name: value for name, value in SETTINGS.items() if name != "model"} | {"model": "models/base"})
     job = job_of(params)
     examples = tuple(Example(f"data/D_0/{i:05d}.png", caption) for i, caption in enumerate(KEPT))
-    job = Job(job.k, examples, job.steps, model, f"{model}/vae", job.base_sha256, None, None, sdxl=False)
+    job = TrainingInputs(job.k, examples, job.steps, model, f"{model}/vae", job.base_sha256, None, None, sdxl=False)
     place = root / "models" / folder
     for name, text in config.texts(View(params, "train"), job, place, root).items():
         write_text(place / name, text)

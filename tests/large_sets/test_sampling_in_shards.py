@@ -12,7 +12,7 @@ from large_sets.conftest import SHARDS, SMALL
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.sample import batches, stage
-from pipeline.sample.later import begin
+from pipeline.sample.queued import queue_batch
 
 BATCH = {"sample_batch": 1}
 
@@ -41,9 +41,9 @@ def drawing(monkeypatch: pytest.MonkeyPatch, most: int | None = None) -> list[in
         if len(counted) == most:
             raise KeyboardInterrupt
         counted.append(1)
-        return begin(*arguments)  # type: ignore[arg-type]
+        return queue_batch(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batches, "begin", counting)
+    monkeypatch.setattr(batches, "queue_batch", counting)
     return counted
 
 

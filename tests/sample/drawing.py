@@ -13,7 +13,8 @@ from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import StableDiffusion, load_base
 from pipeline.methods.schedules import Constant
-from pipeline.sample.sampler import Drawn, Settings, draw, encode_prompts
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.sampler import Drawn, Settings, draw
 
 PROMPTS = ["a round red creature with two blue eyes", "a tall green creature (striped), horns", "", "curly tail", "two eyes"]
 STEPS = 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pipeline.diffusion.cpu_layout import optimized_for_cpu, rows_per_piece
+from pipeline.diffusion.cross_attention_cache import cached_cross_attention
 from pipeline.diffusion.models import load_base
-from pipeline.sample.condition import fixed_condition
-from pipeline.sample.cpu import arranged_for_cpu, rows_per_piece
 from pipeline.sample.guidance import GuidedNoise
 
 
@@ -55,7 +55,7 @@ def test_a_fixed_condition_predicts_what_the_plain_unet_does(tiny_model):
     with torch.inference_mode():
         for time in (999.0, 34.5, 0.0):
             expected = unet(x, torch.tensor(time), encoder_hidden_states=states).sample
-            with fixed_condition(unet, states):
+            with cached_cross_attention(unet, states):
                 actual = unet(x, torch.tensor(time), encoder_hidden_states=states).sample
             torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     assert unet.attn_processors == before, "the U-Net must be as it was"
@@ -67,7 +67,7 @@ def test_arranged_for_a_cpu_the_unet_predicts_what_the_plain_unet_does(tiny_mode
     x, states = torch.randn(60, 4, 8, 8, generator=draws), torch.randn(60, 77, 32, generator=draws)
     with torch.inference_mode():
         expected = unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample
-        with arranged_for_cpu(unet, 60, 64):
+        with optimized_for_cpu(unet, 60, 64):
             actual = unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
         assert torch.equal(unet(x, torch.tensor(500.0), encoder_hidden_states=states).sample, expected)

@@ -28,9 +28,9 @@ from pipeline.core.randomness import image_seed
 from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models.identity import base_files, base_hash
-from pipeline.sample import batches, finished, stage, standalone
-from pipeline.sample.later import begin
+from pipeline.sample import batches, outputs, stage, standalone
 from pipeline.sample.png import parse_parameters
+from pipeline.sample.queued import queue_batch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tiny_model, chain, monkeypatch):
     process.wait()
     assert not chain.images(2).exists(), "killed in mid-run"
     drawn = []
-    monkeypatch.setattr(batches, "begin", lambda *arguments: drawn.append(1) or begin(*arguments))
+    monkeypatch.setattr(batches, "queue_batch", lambda *arguments: drawn.append(1) or queue_batch(*arguments))
     stage.run(view(tiny_model, **changes), 2, chain, "cpu")
     assert len(drawn) <= 8 - finished, "finished batches are not drawn again"
     stage.run(view(tiny_model, **changes), 2, undisturbed, "cpu")
@@ -161,9 +161,9 @@ def _stop_after(monkeypatch, count: int) -> None:
     def limited(*arguments):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return begin(*arguments)
+        return queue_batch(*arguments)
 
-    monkeypatch.setattr(batches, "begin", limited)
+    monkeypatch.setattr(batches, "queue_batch", limited)
 
 
 def test_a_full_disk_keeps_what_is_finished_and_the_old_images(tiny_model, chain, monkeypatch):
@@ -175,34 +175,34 @@ def test_a_full_disk_keeps_what_is_finished_and_the_old_images(tiny_model, chain
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(finished.os, "link", full)
-    monkeypatch.setattr(finished.shutil, "copyfile", full)
+    monkeypatch.setattr(outputs.os, "link", full)
+    monkeypatch.setattr(outputs.shutil, "copyfile", full)
     with pytest.raises(UserError, match="No space left on device"):
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert [path.name for path in chain.images(2).iterdir()] == ["old.png"]
     monkeypatch.undo()
-    monkeypatch.setattr(batches, "begin", None)
+    monkeypatch.setattr(batches, "queue_batch", None)
     stage.run(view(tiny_model), 2, chain, "cpu")
     assert _bytes(chain) == _bytes(undisturbed)
 
 
 def test_too_little_room_is_said_before_anything_is_drawn(tiny_model, chain, monkeypatch):
     monkeypatch.setattr(batches, "free_bytes", lambda folder: 1000)
-    monkeypatch.setattr(batches, "begin", None)
+    monkeypatch.setattr(batches, "queue_batch", None)
     with pytest.raises(UserError, match="D_2 may need .* MiB free"):
         stage.run(view(tiny_model), 2, chain, "cpu")
 
 
 def test_nan_names_the_image_and_keeps_the_batches_before_it(tiny_model, chain, monkeypatch):
     def poisoned(model, conditions, unconditional, seeds, *rest):
-        drawn = begin(model, conditions, unconditional, seeds, *rest)
+        drawn = queue_batch(model, conditions, unconditional, seeds, *rest)
         if image_seed(0, 2, 3) in seeds:
             latents = drawn.latents.clone()
             latents[list(seeds).index(image_seed(0, 2, 3)), 0, 0, 0] = float("nan")
             return replace(drawn, latents=latents)
         return drawn
 
-    monkeypatch.setattr(batches, "begin", poisoned)
+    monkeypatch.setattr(batches, "queue_batch", poisoned)
     with pytest.raises(UserError, match="00003.png of D_2 has NaN"):
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert not chain.images(2).exists()

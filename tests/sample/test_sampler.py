@@ -12,7 +12,8 @@ from pipeline.diffusion import lora
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules import Constant, Cosine, Exponential, Interval, Linear, diffusers_arguments
 from pipeline.sample import sampler
-from pipeline.sample.sampler import encode_prompts, to_uint8
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.sampler import to_uint8
 
 SEEDS = [11, 22, 33, 44, 55]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
+from pipeline.diffusion.euler_ancestral import ancestral_split, euler_ancestral, image_noise, noise_levels, timesteps
 from pipeline.diffusion.models import BETA_END, BETA_START
-from pipeline.sample.solver import ancestral_split, euler_ancestral, image_noise, noise_levels, timesteps
 
 MEAN, STD = 2.0, 0.7
 

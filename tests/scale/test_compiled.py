@@ -11,16 +11,17 @@ from torch import nn
 
 from pipeline.core.files import write_text
 from pipeline.diffusion import compiled, lora
-from pipeline.diffusion.compiled import compile_checked, copy_weights, is_compiled, restore, wanted
+from pipeline.diffusion.compiled import compile_checked, copy_weights, is_compiled, restore, should_compile
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules import Exponential
-from pipeline.sample.compiled import compile_if_worth_it
-from pipeline.sample.later import begin
-from pipeline.sample.sampler import Settings, draw, encode_prompts
+from pipeline.sample.batches import compile_if_worth_it
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.queued import queue_batch
+from pipeline.sample.sampler import Settings, draw
 from pipeline.train import config
 from pipeline.train.builtin import train
-from pipeline.train.job import read_job
 from pipeline.train.settings import read_settings
+from pipeline.train.training_inputs import read_inputs
 from train.train_project import view, write_project
 
 SETTINGS = Settings(Exponential(7.5, 2.0), 3, 64, 64)
@@ -38,7 +39,7 @@ def test_compiled_once_it_draws_the_same_with_every_iterations_weights(
     def both() -> tuple[torch.Tensor, torch.Tensor]:
         now = draw(plain, conditions, empty, range(5), SETTINGS)
         with torch.inference_mode():
-            return now.latents, begin(fast, conditions, empty, range(5), SETTINGS, 5, "D_1").latents
+            return now.latents, queue_batch(fast, conditions, empty, range(5), SETTINGS, 5, "D_1").latents
 
     torch._dynamo.utils.counters.clear()
     compile_if_worth_it(fast, SETTINGS, empty, 5, 5)
@@ -71,7 +72,7 @@ def test_a_training_traced_once_has_the_plain_ones_losses_and_lora(
     monkeypatch.setattr(compiled, "compile_module", traced)
     project = write_project(tmp_path / "project", tiny_model)
     params = view(batch_size=2, epochs=2, unet_lr=1e-3, precision=precision)
-    job = read_job(params, 1, project)
+    job = read_inputs(params, 1, project)
     for name, text in config.texts(params, job, project.model(1), project.root).items():
         write_text(project.model(1) / name, text)
     settings = read_settings(project.model(1) / "train.toml", project.root)
@@ -127,7 +128,7 @@ def test_large_work_on_a_gpu_is_compiled_unless_the_environment_says_otherwise(
     monkeypatch.delenv(compiled.SWITCH, raising=False)
     if wish is not None:
         monkeypatch.setenv(compiled.SWITCH, wish)
-    assert wanted(torch.device(device), large) is expected
+    assert should_compile(torch.device(device), large) is expected
 
 
 def test_weights_are_copied_into_the_same_storage_and_foreign_ones_refused() -> None:

@@ -14,14 +14,15 @@ from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
 from pipeline.methods.schedules import Exponential
-from pipeline.sample.sampler import Settings, decode, draw_latents, encode_prompts
+from pipeline.sample.prompt_encoding import encode_prompts
+from pipeline.sample.sampler import Settings, decode, draw_latents
 from pipeline.train import builtin, stage
 from pipeline.train import compiled as compiled_training
-from pipeline.train.draws import RandomDraws
+from pipeline.train.distributed import ProcessGroup
 from pipeline.train.low_rank import attached, initial
-from pipeline.train.moments import Moments
-from pipeline.train.team import Team
-from train.train_project import group_runs, view, write_project
+from pipeline.train.posterior_latents import PosteriorLatents
+from pipeline.train.step_noise import SeededNoise
+from train.train_project import settings_of, view, write_project
 
 DEVICE = torch.device("lazy:0")
 SETTINGS = Settings(Exponential(7.5, 2.0), 3, 64, 64)
@@ -60,15 +61,15 @@ def test_sampling_stays_on_the_models_device(elsewhere: StableDiffusion) -> None
 def test_a_training_step_stays_on_the_models_device(
     elsewhere: StableDiffusion, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = group_runs(write_project(tmp_path, tiny_model), caption_dropout=0.1, noise_offset=0.1)
+    settings = settings_of(write_project(tmp_path, tiny_model), caption_dropout=0.1, noise_offset=0.1)
     ids = elsewhere.tokenize([*(example.caption for example in settings.examples), ""]).to(DEVICE)
     mean = torch.zeros(6, 2, 4, 8, 8, device=DEVICE)
-    data = builtin.Data(torch.arange(6, device=DEVICE), ids[:-1], ids[-1:], Moments(mean, mean))
+    data = builtin.Data(torch.arange(6, device=DEVICE), ids[:-1], ids[-1:], PosteriorLatents(mean, mean))
     modules = lora.target_modules(elsewhere)
     with attached(modules, initial(modules, 4, 2.0, generator(0))) as network:
         network.merge()
-        draw = RandomDraws(0, 6, 2, (4, 8, 8), True, 0.1, 0.1)(0)
-        loss = builtin._loss(settings, elsewhere, data, draw, 0, 0.5, builtin.alphas_cumprod().to(DEVICE), Team())
+        draw = SeededNoise(0, 6, 2, (4, 8, 8), True, 0.1, 0.1)(0)
+        loss = builtin._loss(settings, elsewhere, data, draw, 0, 0.5, builtin.alphas_cumprod().to(DEVICE), ProcessGroup())
         loss.backward()
         assert {half.grad.device for half in network.parameters("lora_unet") if half.grad is not None} == {DEVICE}
         checked: list[torch.Tensor] = []

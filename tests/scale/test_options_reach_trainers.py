@@ -15,10 +15,10 @@ from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.train import builtin, config, stage
-from pipeline.train.job import read_job
 from pipeline.train.kohya import launch
-from pipeline.train.less_memory import explained
+from pipeline.train.out_of_memory import explain_out_of_memory
 from pipeline.train.settings import read_settings
+from pipeline.train.training_inputs import read_inputs
 from project import ROOT
 from train.train_project import needs_sd_scripts, view, write_project
 
@@ -88,7 +88,7 @@ def test_what_the_builtin_trainer_has_not_is_refused(project: Layout, changes: d
 
 def builtin_settings(project: Layout, **changes: object):
     params = view(**changes)
-    job = read_job(params, 1, project)
+    job = read_inputs(params, 1, project)
     for name, text in config.texts(params, job, project.model(1), project.root).items():
         write_text(project.model(1) / name, text)
     return read_settings(project.model(1) / "train.toml", project.root)
@@ -123,19 +123,19 @@ def test_gradient_checkpointing_keeps_fewer_tensors_for_the_gradients(project: L
 
 
 def test_a_training_that_runs_out_of_memory_names_the_knobs() -> None:
-    words = "does not hold a training step of batch_size 6 in precision fp32; set gradient_checkpointing: true"
-    with pytest.raises(UserError, match=words), explained(6, "fp32"):
+    words = "out of memory in a training step of batch_size 6 in precision fp32; set gradient_checkpointing: true"
+    with pytest.raises(UserError, match=words), explain_out_of_memory(6, "fp32"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-    with pytest.raises(RuntimeError, match="shapes"), explained(6, "fp32"):
+    with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory(6, "fp32"):
         raise RuntimeError("shapes do not match")
 
 
 @pytest.mark.parametrize(
     ("log", "code", "words"),
     [
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", 1, "does not hold a training step; set gradient_"),
-        ("steps: 1%|#| 1/3", -9, "signal 9.*for want of memory: set gradient_checkpointing"),
-        ("subprocess.CalledProcessError: Command 'x' died with <Signals.SIGKILL: 9>.", 1, "signal 9.*want of memory"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate", 1, "out of memory in a training step; set gradient_"),
+        ("steps: 1%|#| 1/3", -9, "signal 9.*out of memory: set gradient_checkpointing"),
+        ("subprocess.CalledProcessError: Command 'x' died with <Signals.SIGKILL: 9>.", 1, "signal 9.*out of memory"),
         ("ValueError: bad", 1, "^ValueError: bad$"),
     ],
     ids=["GPU", "killed", "killed behind a launcher", "something else"],

@@ -17,14 +17,14 @@ from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import load_base
 from pipeline.train import builtin, config, stage
-from pipeline.train.draws import RandomDraws
-from pipeline.train.job import read_job
+from pipeline.train.distributed import ProcessGroup
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.ranks import Rank
 from pipeline.train.low_rank import attached, initial
 from pipeline.train.objective import alphas_cumprod
 from pipeline.train.settings import read_settings
-from pipeline.train.team import Team
+from pipeline.train.step_noise import SeededNoise
+from pipeline.train.training_inputs import read_inputs
 from project import ROOT
 from train.train_project import needs_sd_scripts, view, write_project
 
@@ -35,7 +35,7 @@ def project(tmp_path: Path, tiny_model: Path) -> Layout:
 
 
 def write_inputs(project: Layout, params: object) -> Path:
-    job = read_job(params, 1, project)
+    job = read_inputs(params, 1, project)
     for name, text in config.texts(params, job, project.model(1), project.root).items():
         write_text(project.model(1) / name, text)
     return project.model(1) / "train.toml"
@@ -44,7 +44,7 @@ def write_inputs(project: Layout, params: object) -> Path:
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_shares_of_a_batch_are_all_of_it_and_no_row_twice(size: int) -> None:
     for rows in range(1, 10):
-        shares = [Team(rank, size).share(rows) for rank in range(size)]
+        shares = [ProcessGroup(rank, size).share(rows) for rank in range(size)]
         assert [row for share in shares for row in range(rows)[share]] == list(range(rows))
         assert max(s.stop - s.start for s in shares) - min(s.stop - s.start for s in shares) <= 1
 
@@ -58,14 +58,14 @@ def test_the_parts_of_loss_and_gradient_add_up_to_those_of_the_whole_batch(proje
     start = initial(modules, 4, 2.0, generator(1))
     for layer in start.values():
         layer.up.normal_(generator=generator(2))
-    draw = RandomDraws(3, 6, 3, (4, 8, 8), flip=True, caption_dropout=0.5, noise_offset=0.1)(5)
+    draw = SeededNoise(3, 6, 3, (4, 8, 8), flip=True, caption_dropout=0.5, noise_offset=0.1)(5)
 
     def parts(count: int) -> tuple[float, list[torch.Tensor]]:
         with attached(modules, start) as network:
             network.merge()
             total = 0.0
             for rank in range(count):
-                loss = builtin._loss(settings, model, data, draw, 5, 0.5, alphas_cumprod(), Team(rank, count))
+                loss = builtin._loss(settings, model, data, draw, 5, 0.5, alphas_cumprod(), ProcessGroup(rank, count))
                 loss.backward(retain_graph=True)
                 total += loss.item()
             return total, [half.grad for half in network.parameters() if half.grad is not None]
@@ -95,7 +95,7 @@ def test_every_process_of_sd_scripts_draws_its_own_noise() -> None:
     drawn = []
     for rank in range(3):
         torch.manual_seed(5)
-        Rank({"RANK": str(rank), "WORLD_SIZE": "3"}).take_own_chance(5)
+        Rank({"RANK": str(rank), "WORLD_SIZE": "3"}).seed_rank(5)
         drawn.append(torch.randn(4))
     torch.manual_seed(5)
     assert torch.equal(drawn[0], torch.randn(4)), "one process alone, and the first of several, are left as they are"

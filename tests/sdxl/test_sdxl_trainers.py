@@ -24,8 +24,8 @@ from pipeline.diffusion.models import load_base
 from pipeline.diffusion.text import split_xl
 from pipeline.train import config, stage
 from pipeline.train.builtin import train
-from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.settings import read_settings
+from pipeline.train.training_inputs import copy_tokenizer, read_inputs
 from train.replay import Replay, start_of
 from train.train_project import CAPTIONS, needs_sd_scripts, view, write_project
 
@@ -62,7 +62,7 @@ def prepared(root: Path, model: Path, params: View, captions: list[str] = CAPTIO
     layout = write_project(root, model, captions)
     (root / "vendor").mkdir()
     (root / "vendor/sd-scripts").symlink_to(paths.sd_scripts(REPOSITORY))
-    job = read_job(params, 1, layout)
+    job = read_inputs(params, 1, layout)
     copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)

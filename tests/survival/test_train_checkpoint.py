@@ -14,8 +14,8 @@ from torch import nn
 from pipeline.chain import run_environment as surroundings
 from pipeline.chain.paths import Layout
 from pipeline.train import builtin, checkpoint, stage
-from pipeline.train.checkpoint import Keeper, State
-from pipeline.train.job import read_job
+from pipeline.train.checkpoint import CheckpointManager, State
+from pipeline.train.training_inputs import read_inputs
 from train.train_project import view, write_project
 
 SETTINGS = [
@@ -31,7 +31,7 @@ def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after each step; and the code stands still, though someone may be editing it."""
     monkeypatch.setattr(surroundings, "code_hash", lambda package: "code")
     monkeypatch.setattr(checkpoint, "_SHARE", 0)
-    monkeypatch.setattr(checkpoint, "Keeper", partial(Keeper, seconds=0.0))
+    monkeypatch.setattr(checkpoint, "CheckpointManager", partial(CheckpointManager, seconds=0.0))
 
 
 def files(layout: Layout) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def test_what_else_decides_the_bytes_starts_again(tmp_path: Path, tiny_model: Pa
 
     def place(**changes: object) -> Path:
         params = view(**changes)
-        return stage._unfinished(params, read_job(params, 1, layout), layout, "cpu")
+        return stage._unfinished(params, read_inputs(params, 1, layout), layout, "cpu")
 
     places = [place(), place(seed=8), place(unet_lr=1e-3), place(updates=50)]
     with monkeypatch.context() as patch:
@@ -170,9 +170,9 @@ def test_rates_moments_and_loss_scale_come_back(tmp_path: Path) -> None:
     whole, before, after = Small(), Small(), Small()
     whole.run(0, 12)
     before.run(0, 7)
-    keeper = Keeper(tmp_path, seconds=0.0)
-    keeper.save_when_due(before.state, 7)
-    assert keeper.resume(after.state) == 7
+    checkpoints = CheckpointManager(tmp_path, seconds=0.0)
+    checkpoints.save_when_due(before.state, 7)
+    assert checkpoints.resume(after.state) == 7
     after.run(7, 12)
     assert torch.equal(after.weight, whole.weight) and torch.equal(after.state.losses, whole.state.losses)
     assert after.state.scaler.get_scale() == whole.state.scaler.get_scale() > 2.0
@@ -184,7 +184,7 @@ def test_rates_moments_and_loss_scale_come_back(tmp_path: Path) -> None:
 def test_checkpoints_come_when_they_are_due(tmp_path: Path) -> None:
     small = Small()
     small.run(0, 3)
-    Keeper(tmp_path / "late", seconds=3600.0).save_when_due(small.state, 3)
-    Keeper(tmp_path / "last", seconds=0.0).save_when_due(small.state, 12)
+    CheckpointManager(tmp_path / "late", seconds=3600.0).save_when_due(small.state, 3)
+    CheckpointManager(tmp_path / "last", seconds=0.0).save_when_due(small.state, 12)
     assert not list(tmp_path.rglob("*.safetensors")), "not due, and after the last step"
-    assert Keeper(tmp_path / "late").resume(small.state) == 0
+    assert CheckpointManager(tmp_path / "late").resume(small.state) == 0

@@ -23,7 +23,7 @@ from library import config_util, strategy_sd, strategy_sdxl, train_util
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from pipeline.train.kohya.entry import adapt_unet, adapt_xl_unet, adapted, trainer_class
-from pipeline.train.kohya.options import Options
+from pipeline.train.kohya.launch import Options
 
 
 class Recording:

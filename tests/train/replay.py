@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pipeline.diffusion import lora
-from pipeline.train.draws import Draw
+from pipeline.train.step_noise import StepNoise
 
 
 class Replay:
@@ -16,9 +16,9 @@ class Replay:
     def __init__(self, steps: list[dict[str, Any]], captions: list[str]) -> None:
         self.steps, self.captions = steps, captions
 
-    def __call__(self, step: int) -> Draw:
+    def __call__(self, step: int) -> StepNoise:
         found = self.steps[step]
-        return Draw(
+        return StepNoise(
             rows=torch.tensor([self.captions.index(caption) for caption in found["captions"]]),
             flips=torch.tensor(found["flips"]),
             blanks=torch.zeros(len(found["flips"]), dtype=torch.bool),

@@ -22,12 +22,12 @@ from pipeline.diffusion.models import StableDiffusion, load_base
 from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import stage
 from pipeline.train.builtin import learning_rate, train
-from pipeline.train.draws import RandomDraws
 from pipeline.train.low_rank import SidePath, attached, initial
-from pipeline.train.moments import encode_images
 from pipeline.train.objective import min_snr_weight
+from pipeline.train.posterior_latents import encode_images
 from pipeline.train.settings import Settings
-from train.train_project import group_runs, view, write_project
+from pipeline.train.step_noise import SeededNoise
+from train.train_project import settings_of, view, write_project
 
 
 class AddLowRank(nn.Module):
@@ -41,7 +41,7 @@ class AddLowRank(nn.Module):
         return weight + self.scale * (self.up.flatten(1) @ self.down.flatten(1)).reshape(weight.shape)
 
 
-def loop_by_hand(settings: Settings, root: Path, draws: RandomDraws, start: dict[str, lora.LowRank]) -> list[float]:
+def loop_by_hand(settings: Settings, root: Path, draws: SeededNoise, start: dict[str, lora.LowRank]) -> list[float]:
     """Images loaded, mirrored and encoded anew in every step; diffusers' noise scheduler; one AdamW over merged weights."""
     model = load_base(settings.model)
     modules = lora.target_modules(model)
@@ -75,10 +75,10 @@ def loop_by_hand(settings: Settings, root: Path, draws: RandomDraws, start: dict
 
 
 def test_losses_equal_those_of_a_loop_by_hand(project: Layout) -> None:
-    settings = group_runs(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
+    settings = settings_of(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
     model = load_base(settings.model)
     start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
-    draws = RandomDraws(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2)
+    draws = SeededNoise(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2)
     ours = train(settings, project.root, "cpu", draws=draws, start=start).losses
     assert ours == pytest.approx(loop_by_hand(settings, project.root, draws, start), rel=1e-4)
 
@@ -132,7 +132,7 @@ def test_layers_of_one_shape_keep_their_own_changes() -> None:
 
 @pytest.mark.parametrize("change", [{"clip_skip": 2}, {"clip_skip": 1}], ids=["left out", "in use"])
 def test_a_text_layer_that_clip_skip_leaves_out_is_not_changed(project: Layout, change: dict[str, int]) -> None:
-    settings = group_runs(project, epochs=1, text_encoder_lr=0.1, **change)
+    settings = settings_of(project, epochs=1, text_encoder_lr=0.1, **change)
     model = load_base(settings.model)
     start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
     last = f"layers_{model.text_encoder.config.num_hidden_layers - 1}_"
@@ -162,15 +162,15 @@ def test_learning_rates_are_those_of_diffusers(name: str) -> None:
 
 
 def test_every_epoch_shows_every_example_once() -> None:
-    draws = RandomDraws(0, examples=7, batch_size=3, latent_shape=(4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.0)
+    draws = SeededNoise(0, examples=7, batch_size=3, latent_shape=(4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.0)
     epochs = [torch.cat([draws(step).rows for step in range(start, start + 3)]).tolist() for start in (0, 3)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
 def test_what_is_not_asked_for_is_not_drawn() -> None:
-    plain = RandomDraws(0, 8, 8, (4, 8, 8), flip=False, caption_dropout=0.0, noise_offset=0.0)
-    other = RandomDraws(0, 8, 8, (4, 8, 8), flip=True, caption_dropout=1.0, noise_offset=1.0)
+    plain = SeededNoise(0, 8, 8, (4, 8, 8), flip=False, caption_dropout=0.0, noise_offset=0.0)
+    other = SeededNoise(0, 8, 8, (4, 8, 8), flip=True, caption_dropout=1.0, noise_offset=1.0)
     assert not plain(0).flips.any() and not plain(0).blanks.any()
     assert other(0).flips.any() and other(0).blanks.all()
     assert torch.equal(plain(0).posterior, other(0).posterior)
@@ -209,7 +209,7 @@ def test_a_stage_run_twice_writes_the_same_bytes(project: Layout) -> None:
 
 @pytest.mark.parametrize(("parts", "prefix"), [("unet", "lora_unet"), ("text_encoder", "lora_te")])
 def test_only_the_chosen_part_is_trained(project: Layout, parts: str, prefix: str) -> None:
-    weights = train(group_runs(project, train_parts=parts), project.root, "cpu").weights
+    weights = train(settings_of(project, train_parts=parts), project.root, "cpu").weights
     assert weights and all(name.startswith(prefix) for name in weights)
     assert any(layer.up.abs().max() > 0 for layer in weights.values())
 
@@ -243,7 +243,7 @@ def test_channels_last_changes_where_numbers_lie_and_not_what_is_learnt(
     project: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The layout that a GPU trains in."""
-    settings = group_runs(project, epochs=2, unet_lr=1e-3, text_encoder_lr=1e-3)
+    settings = settings_of(project, epochs=2, unet_lr=1e-3, text_encoder_lr=1e-3)
     plain = train(settings, project.root, "cpu").losses
     strides = []
     monkeypatch.setattr(StableDiffusion, "layout", torch.channels_last)

@@ -25,8 +25,8 @@ from pipeline.diffusion.models import load_base
 from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import config, stage
 from pipeline.train.builtin import train
-from pipeline.train.job import copy_tokenizer, read_job
 from pipeline.train.settings import read_settings
+from pipeline.train.training_inputs import copy_tokenizer, read_inputs
 from train.replay import Replay, start_of
 from train.train_project import CAPTIONS, needs_sd_scripts, view
 
@@ -54,7 +54,7 @@ class Runs:
 
 def prepare(layout: Layout, params: View) -> None:
     """Write M_1's input files without training."""
-    job = read_job(params, 1, layout)
+    job = read_inputs(params, 1, layout)
     copy_tokenizer(job, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_text(layout.model(1) / name, text)

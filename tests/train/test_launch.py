@@ -17,7 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.train import stage
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.entry import adapt_unet, trainer_class
-from pipeline.train.kohya.options import Options
+from pipeline.train.kohya.launch import Options
 from train.train_project import view
 
 # A stand-in for sd-scripts: enough of its interface for our entry to run, and a `train` for each way to fail.
@@ -90,7 +90,7 @@ def test_what_needs_a_gpu_is_refused_before_anything_starts(project: Layout, nam
          "subprocess.CalledProcessError: Command '...' returned non-zero exit status 1.", "ValueError: bad"),
         ("one\ntwo\nsteps:  33%|###   | 1/3 [00:00<00:00,  3.25it/s]\n\nthree\nfour", "two / three / four"),
         ("steps: 1%|#| 1/3\rRuntimeError: CUDA out of memory", "RuntimeError: CUDA out of memory"),
-        ("", "it said nothing"),
+        ("", "it printed nothing"),
     ],
     ids=["launcher's own traceback", "progress bars", "error behind a bar", "silence"],
 )  # fmt: skip

@@ -15,8 +15,8 @@ from pipeline.core.files import write_bytes
 from pipeline.core.images import encode_png, load_image
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.train import config, stage
-from pipeline.train.job import read_job
 from pipeline.train.settings import read_settings
+from pipeline.train.training_inputs import read_inputs
 from train.train_project import CAPTIONS, view, write_project
 
 
@@ -34,7 +34,7 @@ def test_the_pair_read_back_gives_the_parameters(project: Layout) -> None:
 
 
 def read_back(project: Layout, params: object, k: int = 1) -> object:
-    job = read_job(params, k, project)
+    job = read_inputs(params, k, project)
     for name, text in config.texts(params, job, project.model(k), project.root).items():
         write_bytes(project.model(k) / name, text.encode())
     return read_settings(project.model(k) / "train.toml", project.root)
@@ -68,14 +68,14 @@ def test_odd_model_paths_survive_the_toml(project: Layout, name: str) -> None:
 def test_paths_are_relative_to_the_project(project: Layout, tiny_model: Path) -> None:
     write_json(project.base_record(), {"model": "models/base", "vae": None, "sha256": "0" * 64, "files": {}})
     shutil.copytree(tiny_model / "tokenizer", project.root / "models/base/tokenizer")
-    job = read_job(view(start_from="previous"), 1, project)
+    job = read_inputs(view(start_from="previous"), 1, project)
     texts = config.texts(view(), job, project.model(1), project.root)
     assert str(project.root) not in "".join(texts.values())
 
 
 def test_a_line_break_in_a_caption_keeps_what_follows_it(tmp_path: Path, tiny_model: Path) -> None:
     layout = write_project(tmp_path, tiny_model, ["one\ntwo", "three"])
-    assert [example.caption for example in read_job(view(), 1, layout).examples] == ["one two", "three"]
+    assert [example.caption for example in read_inputs(view(), 1, layout).examples] == ["one two", "three"]
 
 
 def test_an_image_listed_three_times_is_an_example_three_times(project: Layout) -> None:
@@ -89,9 +89,9 @@ def test_an_image_listed_three_times_is_an_example_three_times(project: Layout) 
 def test_updates_depend_on_the_prompts_and_not_on_the_training_set(project: Layout) -> None:
     rows = read_jsonl(project.training_set(1))
     few, many = view(epochs=3, batch_size=4), view(epochs=3, batch_size=4)
-    assert read_job(few, 1, project).steps == 6
+    assert read_inputs(few, 1, project).steps == 6
     write_jsonl(project.training_set(1), rows * 4)
-    assert read_job(many, 1, project).steps == 6
+    assert read_inputs(many, 1, project).steps == 6
 
 
 def test_only_later_iterations_go_on_with_the_previous_lora(project: Layout) -> None:
@@ -124,17 +124,17 @@ def test_images_that_do_not_fit_are_named(project: Layout) -> None:
     for content, problem in ((small, "64x32"), (small[:40], "damaged or no image"), (None, "does not exist")):
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(UserError, match=f"data/D_0/00000.png.*{problem}"):
-            read_job(view(), 1, project)
+            read_inputs(view(), 1, project)
 
 
 def test_an_image_of_an_earlier_iteration_that_was_exchanged_is_named(project: Layout) -> None:
     path = project.images(0) / "00000.png"
     path.write_bytes(encode_png(255 - load_image(path)))
     with pytest.raises(UserError, match=r"data/D_0/00000\.png is not the image that T_k lists"):
-        read_job(view(), 1, project)
+        read_inputs(view(), 1, project)
 
 
 def test_metadata_is_what_sd_scripts_calls_fine_tuning_metadata(project: Layout) -> None:
-    job = read_job(view(), 1, project)
+    job = read_inputs(view(), 1, project)
     texts = config.texts(view(), job, project.model(1), project.root)
     assert json.loads(texts["metadata.json"])["data/D_1/00002.png"] == {"caption": CAPTIONS[2], "image_size": [64, 64]}

@@ -70,14 +70,14 @@ def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: in
     return layout
 
 
-def group_runs(layout: Layout, **changes: object) -> Settings:
+def settings_of(layout: Layout, **changes: object) -> Settings:
     """What the builtin trainer reads of the project, M_1's input files written first."""
     from pipeline.train import config
-    from pipeline.train.job import read_job
     from pipeline.train.settings import read_settings
+    from pipeline.train.training_inputs import read_inputs
 
     params = view(**changes)
-    job = read_job(params, 1, layout)
+    job = read_inputs(params, 1, layout)
     for name, text in config.texts(params, job, layout.model(1), layout.root).items():
         write_bytes(layout.model(1) / name, text.encode())
     return read_settings(layout.model(1) / "train.toml", layout.root)

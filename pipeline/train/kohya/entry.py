@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.core.errors import UserError
 from pipeline.core.process import die_with_parent
 from pipeline.train.condition_drop import drop_conditions
-from pipeline.train.kohya.options import Options
+from pipeline.train.kohya.launch import Options
 from pipeline.train.kohya.ranks import Rank
 from pipeline.train.kohya.sdxl import adapted
 from pipeline.train.kohya.sizes import adapt_unet, adapt_xl_unet
@@ -42,7 +42,7 @@ def trainer_class(network_trainer: type, options: Options) -> type:
         ) -> None:  # fmt: skip
             self.step += 1
             if self.step == 0:
-                self.rank.take_own_chance(args.seed)
+                self.rank.seed_rank(args.seed)
             # One tensor for each text encoder; step and seed alone decide which rows go, so the same ones go in all.
             ids = batch["input_ids_list"]
             empty = _empty_prompt() if options.condition_drop else ids

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import toml
@@ -16,8 +18,7 @@ from pipeline.chain import paths
 from pipeline.core.errors import UserError
 from pipeline.core.process import dying_with_parent
 from pipeline.core.progress import Progress
-from pipeline.train.kohya.options import Options
-from pipeline.train.less_memory import LESS_MEMORY
+from pipeline.train.out_of_memory import LESS_MEMORY
 from pipeline.train.processes import environment, launcher
 
 _POLL_SECONDS = 0.2
@@ -25,6 +26,25 @@ _LAST_LINES = 3
 _NOISE = re.compile(r"it/s|s/it|%\||^\s*$|Warning|warn\(")
 _EXCEPTION = re.compile(r"^(?:\[rank\d+\]: )?([\w.]*(?:Error|Exception|Exit|Interrupt)\b.*)")
 _LAUNCHERS = ("subprocess.CalledProcessError", "torch.distributed.elastic.")
+
+
+_VARIABLE = "REDIFINE_KOHYA"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What sd-scripts has no option for. `loss_file`: where each step's loss is written; `sdxl`: the kind of the model."""
+
+    condition_drop: float
+    loss_file: str
+    sdxl: bool = False
+
+    def to_environment(self) -> dict[str, str]:
+        return {_VARIABLE: json.dumps(asdict(self))}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Options:
+        return cls(**json.loads(environment[_VARIABLE]))
 
 
 def find_sd_scripts(root: Path) -> Path:
@@ -140,9 +160,9 @@ def _reason(code: int, log: Path) -> str:
     text = log.read_text(errors="replace")
     words = last_words(text)
     if "out of memory" in words:
-        return f"the memory does not hold a training step; {LESS_MEMORY}"
+        return f"out of memory in a training step; {LESS_MEMORY}"
     if code == -signal.SIGKILL or "SIGKILL" in text:
-        return f"something ended it (signal 9), often the system for want of memory: {LESS_MEMORY}"
+        return f"it was killed (signal 9), often because the system is out of memory: {LESS_MEMORY}"
     return words
 
 
@@ -154,4 +174,4 @@ def last_words(log: str) -> str:
     if own:
         return own[-1].removeprefix("pipeline.core.errors.UserError: ")
     spoken = [line.strip() for line in lines if not _NOISE.search(line)]
-    return " / ".join(spoken[-_LAST_LINES:]) or "it said nothing"
+    return " / ".join(spoken[-_LAST_LINES:]) or "it printed nothing"

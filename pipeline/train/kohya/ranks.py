@@ -21,7 +21,7 @@ class Rank:
         """The seed itself in the first process, others in the others."""
         return derive_seed("rank", seed, self.number) % 2**31 if self.number else seed
 
-    def take_own_chance(self, seed: int) -> None:
+    def seed_rank(self, seed: int) -> None:
         """sd-scripts seeds all processes alike, and so each would add the same noise at the same times to its own images."""
         if self.number:
             import torch

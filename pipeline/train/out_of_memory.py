@@ -1,4 +1,4 @@
-"""What to do when the memory does not hold a training step."""
+"""What to do when a training step runs out of memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LESS_MEMORY = (
 
 
 @contextmanager
-def explained(batch_size: int, precision: str) -> Iterator[None]:
+def explain_out_of_memory(batch_size: int, precision: str) -> Iterator[None]:
     """Turn running out of memory inside the block into a UserError that names the knobs."""
     try:
         yield
@@ -23,4 +23,4 @@ def explained(batch_size: int, precision: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         step = f"a training step of batch_size {batch_size} in precision {precision}"
-        raise UserError(f"the memory does not hold {step}; {LESS_MEMORY}") from error
+        raise UserError(f"out of memory in {step}; {LESS_MEMORY}") from error

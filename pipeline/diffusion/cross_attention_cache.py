@@ -18,7 +18,7 @@ from diffusers.models.attention_processor import Attention
 from torch.nn.functional import scaled_dot_product_attention
 
 
-class FixedCondition:
+class CachedCrossAttention:
     """A diffusers attention processor for one cross-attention layer of Stable Diffusion's U-Net, for one batch of texts."""
 
     def __init__(self, attention: Attention, states: torch.Tensor) -> None:
@@ -45,13 +45,13 @@ def _heads(states: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 @contextmanager
-def fixed_condition(unet: UNet2DConditionModel, states: torch.Tensor) -> Iterator[None]:
+def cached_cross_attention(unet: UNet2DConditionModel, states: torch.Tensor) -> Iterator[None]:
     """Inside the block `unet` is conditioned on `states` [N,S,d] and takes one time for all N rows."""
     original = dict(unet.attn_processors)
     processors: dict[str, Any] = dict(original)
     for name in original:
         if name.endswith("attn2.processor"):
-            processors[name] = FixedCondition(unet.get_submodule(name.removesuffix(".processor")), states)
+            processors[name] = CachedCrossAttention(unet.get_submodule(name.removesuffix(".processor")), states)
     unet.set_attn_processor(processors)
     one_row = unet.time_embedding.register_forward_pre_hook(lambda _, args: (args[0][:1], *args[1:]))
     try:

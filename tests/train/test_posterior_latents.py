@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.train.moments import encode_images
+from pipeline.train.posterior_latents import encode_images
 
 
 class Encoder:

@@ -21,7 +21,7 @@ _WIDENING = 8
 
 
 @contextmanager
-def arranged_for_cpu(unet: UNet2DConditionModel, rows: int, tokens: int) -> Iterator[None]:
+def optimized_for_cpu(unet: UNet2DConditionModel, rows: int, tokens: int) -> Iterator[None]:
     """Inside the block `unet` is faster on batches of `rows` images, `tokens` latents each; the maths is the same."""
     row_bytes = tokens * int(unet.config.block_out_channels[0]) * _WIDENING * _FLOAT_BYTES
     with _feed_forward_in_pieces(unet, rows_per_piece(rows, row_bytes)), _projections_as_matrices(unet):

@@ -12,7 +12,7 @@ from pipeline.diffusion.models import TRAIN_STEPS
 
 
 @dataclass(frozen=True)
-class Draw:
+class StepNoise:
     """One step's chance, on the CPU; B samples of latents [4,h,w]."""
 
     rows: torch.Tensor
@@ -28,19 +28,19 @@ class Draw:
     timesteps: torch.Tensor
     """[B] int64 in [0, 1000)."""
 
-    def part(self, rows: slice, device: torch.device) -> Draw:
+    def part(self, rows: slice, device: torch.device) -> StepNoise:
         """Some of the samples, on `device`."""
-        return Draw(*(to_device(device, getattr(self, field.name)[rows]) for field in fields(self)))
+        return StepNoise(*(to_device(device, getattr(self, field.name)[rows]) for field in fields(self)))
 
 
-class Draws(Protocol):
+class NoiseSource(Protocol):
     """Where a trainer gets its chance from; a test can hand it another trainer's."""
 
-    def __call__(self, step: int) -> Draw: ...
+    def __call__(self, step: int) -> StepNoise: ...
 
 
 @dataclass(frozen=True)
-class RandomDraws:
+class SeededNoise:
     """Epochs are random permutations cut into batches (the last may be smaller); everything else is independent."""
 
     seed: int
@@ -51,7 +51,7 @@ class RandomDraws:
     caption_dropout: float
     noise_offset: float
 
-    def __call__(self, step: int) -> Draw:
+    def __call__(self, step: int) -> StepNoise:
         rows = self.rows(step)
         count = len(rows)
         chance = generator(derive_seed("train_step", self.seed, step))
@@ -62,7 +62,7 @@ class RandomDraws:
         if self.noise_offset:
             noise += self.noise_offset * torch.randn(count, self.latent_shape[0], 1, 1, generator=chance)
         timesteps = torch.randint(TRAIN_STEPS, (count,), generator=chance)
-        return Draw(rows, flips & self.flip, blanks, posterior, noise, timesteps)
+        return StepNoise(rows, flips & self.flip, blanks, posterior, noise, timesteps)
 
     def rows(self, step: int) -> torch.Tensor:
         """The examples of one step, [B] int64."""

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_file, link_or_copy, remove_folder, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.tensors import TensorSpec, header_and_order, read_array, tensor_bytes
-from pipeline.sample.plan import Job, Plan
+from pipeline.sample.plan import Plan, PlannedImage
 
 TRACE = "trace.safetensors"
 """What the sampler recorded of a batch, beside its images."""
@@ -52,7 +52,7 @@ def _rows_file(plan: Plan, number: int) -> Path:
     return plan.scratch / "shards" / f"{number:06d}.jsonl"
 
 
-def _row(job: Job, sha256: str) -> dict[str, Any]:
+def _row(job: PlannedImage, sha256: str) -> dict[str, Any]:
     return {**asdict(job), "sha256": sha256}
 
 

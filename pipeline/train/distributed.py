@@ -11,7 +11,7 @@ import torch
 from torch import distributed, nn
 
 
-class Team:
+class ProcessGroup:
     """This process, number `rank` of `size`; alone it changes nothing."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:

@@ -13,8 +13,7 @@ from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.core.files import write_bytes
 from pipeline.train import config
-from pipeline.train.job import read_job
-from pipeline.train.unpacked import image_files
+from pipeline.train.training_inputs import image_files, read_inputs
 
 PATHS = ["data/D_0/00000.png", "data/D_1/00005.png", "data/D_1/00005.png"]
 
@@ -45,6 +44,6 @@ def test_a_trainer_that_fails_leaves_nothing_unpacked(copy: Layout) -> None:
 
 def test_both_trainers_are_told_where_the_images_are(copy: Layout) -> None:
     params = View(parameters(2, **SMALL), "train")
-    job = replace(read_job(params, 1, copy), images="scratch/images/T_1")
+    job = replace(read_inputs(params, 1, copy), images="scratch/images/T_1")
     subsets = toml.loads(config.dataset_toml(params, job, copy.model(1), copy.root))["datasets"][0]["subsets"]
     assert [subset["image_dir"] for subset in subsets] == ["scratch/images/T_1"]

@@ -20,9 +20,9 @@ from pipeline.core.json_files import read_json, write_json
 from pipeline.core.process import devices_of, die_with_parent, dying_with_parent
 from pipeline.diffusion import lora
 from pipeline.train.builtin import Result, train
+from pipeline.train.distributed import ProcessGroup
 from pipeline.train.processes import environment, launcher
 from pipeline.train.settings import read_settings
-from pipeline.train.team import Team
 
 _VARIABLE = "REDIFINE_TOGETHER"
 
@@ -52,18 +52,18 @@ class Task:
         return Path(self.folder) / "words.txt"
 
 
-def train_together(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
+def train_distributed(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
     """As `builtin.train`, in several processes, which show the first one's progress. Raises UserError when one fails."""
     devices_of(device, processes)
     with tempfile.TemporaryDirectory() as folder:
         task = Task(str(train_toml.resolve()), str(root.resolve()), device, processes, condition_drop, folder)
-        command = [*launcher(device, processes), "-m", "pipeline.train.together"]
+        command = [*launcher(device, processes), "-m", "pipeline.train.distributed_launch"]
         values = environment(device, [], {_VARIABLE: json.dumps(asdict(task))})
         code = subprocess.run(dying_with_parent(command), env=values, stdout=subprocess.DEVNULL, check=False).returncode
         if task.words.is_file():
             raise UserError(task.words.read_text(encoding="utf-8"))
         if code != 0 or not task.losses.is_file():
-            raise UserError(f"the {processes} training processes ended with exit code {code}; what they said stands above")
+            raise UserError(f"the {processes} training processes ended with exit code {code}; see their output above")
         return Result(lora.read(task.weights), read_json(task.losses)["losses"])
 
 
@@ -77,7 +77,7 @@ def _member(task: Task, rank: int) -> None:
     torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     settings = read_settings(Path(task.train_toml), Path(task.root))
     with nullcontext() if rank == 0 else redirect_stderr(io.StringIO()):
-        result = train(settings, Path(task.root), device, task.condition_drop, team=Team(rank, task.processes))
+        result = train(settings, Path(task.root), device, task.condition_drop, group=ProcessGroup(rank, task.processes))
     if rank == 0:
         lora.save(task.weights, result.weights)
         write_json(task.losses, {"losses": result.losses})

@@ -21,7 +21,7 @@ _BATCH, _PIXELS = 16, 4 * 512 * 512
 
 
 @dataclass(frozen=True)
-class Moments:
+class PosteriorLatents:
     """mean and std [N,F,4,h,w] on the device; F is 2 (the image, its mirror image) or 1. `scale`: the model's latent scale."""
 
     mean: torch.Tensor
@@ -33,14 +33,14 @@ class Moments:
         views = flips.long()
         return (self.mean[rows, views] + self.std[rows, views] * noise) * self.scale
 
-    def frozen(self, generator: torch.Generator) -> Moments:
+    def frozen(self, generator: torch.Generator) -> PosteriorLatents:
         """One latent drawn for good from each posterior: what sd-scripts' cache_latents does."""
         noise = torch.randn(self.mean.shape, generator=generator).to(self.mean.device)
-        return Moments(self.mean + self.std * noise, torch.zeros_like(self.std), self.scale)
+        return PosteriorLatents(self.mean + self.std * noise, torch.zeros_like(self.std), self.scale)
 
 
 @torch.no_grad()
-def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: float = LATENT_SCALE) -> Moments:
+def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: float = LATENT_SCALE) -> PosteriorLatents:
     """Encode image files of one size. The mirror image is encoded too, because a VAE is not symmetric.
 
     Raises UserError when a file is unreadable or its latents are not finite.
@@ -57,7 +57,7 @@ def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: 
         _check_finite(mean + std, batch)
         means.append(mean)
         stds.append(std)
-    return Moments(torch.cat(means), torch.cat(stds), scale)
+    return PosteriorLatents(torch.cat(means), torch.cat(stds), scale)
 
 
 def _pixels(path: Path) -> torch.Tensor:

@@ -10,12 +10,12 @@ import torch
 
 from pipeline.diffusion.compiled import is_compiled
 from pipeline.diffusion.models import StableDiffusion
-from pipeline.sample.pieces import Pieces
+from pipeline.sample.memory import ShrinkingBatches
 from pipeline.sample.sampler import Drawn, Settings, decode, draw_latents
 
 
 @dataclass(frozen=True)
-class Underway:
+class QueuedBatch:
     """As Drawn, on the CPU, where a GPU is still going to copy it to."""
 
     pixels: torch.Tensor
@@ -27,14 +27,14 @@ class Underway:
     arrived: torch.cuda.Event | None
     """None: it is there."""
 
-    def drawn(self) -> Drawn:
+    def wait(self) -> Drawn:
         """Wait until it is there."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return Drawn(self.pixels.numpy(), self.latents, self.diff_norm)
 
 
-def begin(
+def queue_batch(
     model: StableDiffusion,
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
@@ -42,7 +42,7 @@ def begin(
     settings: Settings,
     rows: int,
     name: str,
-) -> Underway:
+) -> QueuedBatch:
     """As `sampler.draw`; on a GPU all of it, decoding too, is queued there, in one stream, and nothing is waited for.
 
     A compiled U-Net always gets `rows` images, so that it is compiled for one shape. Raises UserError when there is no memory
@@ -53,10 +53,10 @@ def begin(
         conditions = torch.cat([conditions, conditions[-1:].expand(rows - count, *conditions.shape[1:])])
         seeds = [*seeds, *[seeds[-1]] * (rows - count)]
     latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
-    decoding = Pieces(f"sample {name}, decoding", count)
+    decoding = ShrinkingBatches(f"sample {name}, decoding", count)
     pixels = torch.cat(decoding.each(lambda part: decode(model, latents[:count][part]), count))
     pixels, latents, diff_norm = (_to_cpu(tensor) for tensor in (pixels, latents[:count], diff_norm[:count]))
-    return Underway(pixels, latents, diff_norm, _recorded(model.device))
+    return QueuedBatch(pixels, latents, diff_norm, _recorded(model.device))
 
 
 def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
@@ -74,7 +74,7 @@ def _recorded(device: torch.device) -> torch.cuda.Event | None:
     return event
 
 
-def joined(pieces: Sequence[Drawn]) -> Drawn:
+def concatenate(pieces: Sequence[Drawn]) -> Drawn:
     """The pieces of a batch as one."""
     if len(pieces) == 1:
         return pieces[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.chain.sets import Images
 from pipeline.core.errors import UserError
-from pipeline.core.files import sha256_bytes
+from pipeline.core.files import atomic_folder, remove_folder, sha256_bytes
 from pipeline.core.images import IMAGE_ERRORS
 from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.diffusion.models import is_xl
@@ -31,7 +32,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingInputs:
     """What M_k is trained from, apart from the parameters."""
 
     k: int
@@ -47,7 +48,7 @@ class Job:
     """The folder, from the project's root, below which the examples' paths are files."""
 
 
-def read_job(params: View, k: int, layout: Layout) -> Job:
+def read_inputs(params: View, k: int, layout: Layout) -> TrainingInputs:
     """Collect the inputs of iteration k. Raises UserError when one is missing or an image does not fit."""
     rows = read_jsonl(layout.training_set(k), ("path", "caption"))
     examples = tuple(_example(row) for row in rows)
@@ -62,7 +63,7 @@ def read_job(params: View, k: int, layout: Layout) -> Job:
     previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
     if previous is not None and not previous.is_file():
         raise UserError(f"{previous} does not exist; make it with 'dvc repro train@{k - 1}' or fetch it with 'dvc pull'")
-    return Job(
+    return TrainingInputs(
         k=k,
         examples=examples,
         steps=params.updates or updates(len(read_jsonl(layout.prompts)), params.batch_size, params.epochs),
@@ -107,7 +108,28 @@ def check_images(recorded: Mapping[str, str | None], images: Images, resolution:
             raise UserError(f"{path} is not the image that T_k lists (sha256 differs); restore it with 'dvc checkout'")
 
 
-def copy_tokenizer(job: Job, layout: Layout) -> None:
+def copy_tokenizer(job: TrainingInputs, layout: Layout) -> None:
     """Put the base model's own tokenizers where sd-scripts looks for them, so that it asks no hub and uses no other."""
     if job.tokenizer is not None:
         lay_out_for_sd_scripts(layout.root / job.model, layout.scratch)
+
+
+@contextmanager
+def image_files(paths: Iterable[str], root: Path, scratch: Path) -> Iterator[str]:
+    """Yield the folder, from `root`, below which every path is a file: "." where all are, else `scratch` with copies of all.
+
+    The copies go at the end. Raises UserError when the disk is full.
+    """
+    images = Images(root)
+    wanted = list(dict.fromkeys(paths))
+    if all(images.is_file(path) for path in wanted):
+        yield "."
+        return
+    with atomic_folder(scratch) as folder:
+        for path in wanted:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(images.read(path))
+    try:
+        yield scratch.relative_to(root).as_posix()
+    finally:
+        remove_folder(scratch)
