@@ -1,13 +1,14 @@
-"""Points in a chart as inline SVG: error bars, a front, names that keep clear of each other."""
+"""Charts of single points: error bars, a front, names that keep clear of each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.charts.lines import nice_ticks
+from pipeline.charts import svg
+from pipeline.charts.svg import Frame, ToPixels
 
 LEFT, TOP, RIGHT, BOTTOM = 52, 12, 14, 42
 """Room around the plot for its labels, in units of the drawing, which are about pixels."""
@@ -17,7 +18,6 @@ CHARACTER, LINE = 6.3, 15.0
 LONGEST_ERROR = 0.25
 """How far, as a share of the values' own range, an error may stretch an axis: of two runs it can be many times the range."""
 
-ToPixels = Callable[[float], float]
 Box = tuple[float, float, float, float]
 """left, top, right, bottom"""
 
@@ -53,33 +53,30 @@ class PointChart:
     height: int = 420
 
     @property
-    def room(self) -> Box:
-        """Where points may lie."""
+    def frame(self) -> Frame:
         if not self.axes:
-            return 6, 6, self.width - 6, self.height - 6
-        return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
+            return Frame(self.width, self.height, 6, 6, self.width - 6, self.height - 6)
+        return Frame(self.width, self.height, LEFT, TOP, self.width - RIGHT, self.height - BOTTOM)
 
 
-def draw(chart: PointChart) -> Markup:
-    """The chart as an <svg> that scales to its place."""
+def draw_points(chart: PointChart) -> Markup:
+    """Return the chart as an <svg>."""
     if not chart.marks:
-        return Markup('<p class="empty">Nothing was recorded.</p>')
+        return svg.NOTHING
     across = _span([(m.x, m.x_error) for m in chart.marks])
     upright = _span([(m.y, m.y_error) for m in chart.marks])
-    left, top, right, bottom = chart.room
-    to_x, to_y = _scale(across, left, right), _scale(upright, bottom, top)
-    body = _frame(chart, _ticks(across), _ticks(upright), to_x, to_y) if chart.axes else []
-    body += _front(chart.front, to_x, to_y)
+    frame = chart.frame
+    to_x, to_y = _clamped(across, frame.left, frame.right), _clamped(upright, frame.bottom, frame.top)
+    body = _axes(chart, across, upright, to_x, to_y) if chart.axes else []
+    body += [svg.polyline("front", [(to_x(x), to_y(y)) for x, y in chart.front])] if len(chart.front) > 1 else []
     body += [_errors(mark, to_x, to_y) for mark in chart.marks if mark.x_error or mark.y_error]
     body += [_mark(mark, to_x, to_y) for mark in chart.marks]
     body += _labels(chart, to_x, to_y)
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        chart.width, chart.height, f"{chart.y_label} against {chart.x_label}", Markup("").join(body)
-    )
+    return svg.element(frame, f"{chart.y_label} against {chart.x_label}", body)
 
 
 def _span(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The ends of an axis, a little beyond the (value, error) pairs; errors far beyond all values are cut off."""
+    """Return the ends of an axis, a little beyond the (value, error) pairs; errors far beyond all values are cut off."""
     first, last = min(value for value, _ in values), max(value for value, _ in values)
     most = LONGEST_ERROR * (last - first) if last > first else max(error for _, error in values)
     low, high = min(v - min(e, most) for v, e in values), max(v + min(e, most) for v, e in values)
@@ -87,46 +84,25 @@ def _span(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _ticks(span: tuple[float, float]) -> list[float]:
-    """Round numbers within the span."""
-    return [tick for tick in nice_ticks(*span, 9) if span[0] <= tick <= span[1]]
+def _clamped(span: tuple[float, float], start: float, end: float) -> ToPixels:
+    """Return the map from values to pixels; what lies beyond the span, the end of a long error, goes to its edge."""
+    to_pixels = svg.scale(*span, start, end)
+    return lambda value: to_pixels(min(max(value, span[0]), span[1]))
 
 
-def _scale(span: tuple[float, float], start: float, end: float) -> ToPixels:
-    """Values to pixels; what lies beyond the span, the end of a long error, goes to its edge."""
-    low, high = span
-    return lambda value: start + (min(max(value, low), high) - low) / (high - low) * (end - start)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.10g}".replace("-", "−")
-
-
-def _frame(chart: PointChart, x_ticks: list[float], y_ticks: list[float], to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
-    """Grid, numbers and titles of both axes."""
-    _, _, right, bottom = chart.room
-    row = Markup('<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="y" x="{}" y="{:.1f}">{}</text>')
-    column = Markup('<line class="rule" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/><text class="x" x="{:.1f}" y="{}">{}</text>')
-    rows = [row.format(LEFT, right, to_y(t), to_y(t), LEFT - 7, to_y(t) + 4, _number(t)) for t in y_ticks]
-    columns = [column.format(to_x(t), to_x(t), TOP, bottom, to_x(t), bottom + 18, _number(t)) for t in x_ticks]
-    below = Markup('<text class="axis" x="{}" y="{}">{}</text>').format((LEFT + right) / 2, chart.height - 5, chart.x_label)
-    middle = (TOP + bottom) / 2
-    beside = Markup('<text class="axis" x="12" y="{}" transform="rotate(-90 12 {})">{}</text>').format(
-        middle, middle, chart.y_label
-    )
-    return [*rows, *columns, below, beside]
-
-
-def _front(corners: Sequence[tuple[float, float]], to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
-    path = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in corners)
-    return [Markup('<polyline class="front" points="{}"/>').format(path)] if len(corners) > 1 else []
+def _axes(
+    chart: PointChart, across: tuple[float, float], upright: tuple[float, float], to_x: ToPixels, to_y: ToPixels
+) -> list[Markup]:
+    """Return the grid, numbers and titles of both axes."""
+    rows = svg.rows(chart.frame, svg.inner_ticks(*upright, 9), to_y)
+    columns = svg.columns(chart.frame, svg.inner_ticks(*across, 9), to_x, rules=True)
+    return [*rows, *columns, svg.x_title(chart.frame, chart.x_label, 5), svg.y_title(chart.frame, chart.y_label)]
 
 
 def _errors(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> Markup:
-    bar = Markup('<line class="error" style="--c:{}" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
-    across = (to_x(mark.x - mark.x_error), to_x(mark.x + mark.x_error), to_y(mark.y), to_y(mark.y))
-    upright = (to_x(mark.x), to_x(mark.x), to_y(mark.y - mark.y_error), to_y(mark.y + mark.y_error))
-    return bar.format(mark.colour, *across) + bar.format(mark.colour, *upright)
+    x, y = to_x(mark.x), to_y(mark.y)
+    across = svg.error_bar(mark.colour, to_x(mark.x - mark.x_error), to_x(mark.x + mark.x_error), y, y)
+    return across + svg.error_bar(mark.colour, x, x, to_y(mark.y - mark.y_error), to_y(mark.y + mark.y_error))
 
 
 def _mark(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> Markup:
@@ -173,6 +149,7 @@ def _covered(box: Box, taken: Sequence[Box]) -> float:
 
 def _outside(box: Box, chart: PointChart) -> float:
     """Area of `box` beyond the drawing."""
-    room = chart.room
-    inside = max(min(box[2], room[2]) - max(box[0], room[0]), 0.0) * max(min(box[3], room[3]) - max(box[1], room[1]), 0.0)
+    frame = chart.frame
+    across = max(min(box[2], frame.right) - max(box[0], frame.left), 0.0)
+    inside = across * max(min(box[3], frame.bottom) - max(box[1], frame.top), 0.0)
     return 4.0 * ((box[2] - box[0]) * (box[3] - box[1]) - inside)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.charts.lines import Band, LineChart, Series, draw_lines, legend
+from pipeline.charts.lines import Intervals, LineChart, Series, draw_lines, legend
 from pipeline.report.finished_chain import LOSS_POINTS, FinishedChain, Iteration
 
 ACCENT, QUIET = "var(--accent)", "var(--quiet)"
@@ -108,7 +108,7 @@ def against_k(
     series: Sequence[Series],
     y_range: tuple[float, float] | None = None,
     from_zero: bool = False,
-    bands: Sequence[Band] = (),
+    bands: Sequence[Intervals] = (),
     paper: str = "",
     size: tuple[int, int] = (360, 225),
 ) -> Figure:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
+from pipeline.charts.heatmap import ColourScale, colour_bar, heatmap
 from pipeline.charts.numbers import short
 from pipeline.report.figures import Figure
 from pipeline.report.finished_chain import FinishedChain
 
-SHADES = 256
 _CLIPPED, _CLIPPED_CORRELATION = 0.5, 2.0
 """Percent at an end of a scale that may lie beyond it: a few bright points shall not darken all the rest."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Which value has which colour: a matplotlib colour map from `low` to `high`, and the names of the two ends."""
-
-    colours: str
-    low: float
-    high: float
-    low_name: str
-    high_name: str
 
 
 def fingerprints(chain: FinishedChain) -> list[Figure]:
@@ -56,38 +41,19 @@ def fingerprints(chain: FinishedChain) -> list[Figure]:
     ]
 
 
-def power_scale(maps: Sequence[np.ndarray]) -> Scale:
+def power_scale(maps: Sequence[np.ndarray]) -> ColourScale:
     """Logarithmic, from the smallest to the largest power of all maps but half a percent at each end."""
     logarithms = np.concatenate([m.ravel() for m in _logarithms(maps)])
     finite = logarithms[np.isfinite(logarithms)]
     low, high = np.percentile(finite, [_CLIPPED, 100 - _CLIPPED]) if len(finite) else (0.0, 0.0)
-    return Scale("magma", float(low), float(high), short(10.0 ** float(low)), short(10.0 ** float(high)))
+    return ColourScale("magma", float(low), float(high), short(10.0 ** float(low)), short(10.0 ** float(high)))
 
 
-def correlation_scale(maps: Sequence[np.ndarray]) -> Scale:
+def correlation_scale(maps: Sequence[np.ndarray]) -> ColourScale:
     """Symmetric about 0 and as wide as the values away from the middle, where it is 1 by definition."""
     sizes = np.concatenate([np.delete(np.abs(m).ravel(), np.argmax(m)) for m in maps])
     high = float(np.percentile(sizes, 100 - _CLIPPED_CORRELATION)) if len(sizes) else 1.0
-    return Scale("RdBu_r", -high, high, short(-high), short(high))
-
-
-def picture(values: np.ndarray, scale: Scale) -> str:
-    """[H,W] -> a PNG of H x W pixels as data URI; what lies beyond the scale has the colour of its end."""
-    span = scale.high - scale.low
-    shares = (np.nan_to_num(values, neginf=scale.low) - scale.low) / span if span > 0 else np.zeros(values.shape)
-    shades = np.clip(np.rint(shares * (SHADES - 1)), 0, SHADES - 1).astype(np.uint8)
-    image = Image.fromarray(shades, "P")
-    image.putpalette(palette_of(scale.colours).tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def palette_of(colours: str) -> np.ndarray:
-    """The colour map as [256,3] uint8."""
-    from matplotlib import colormaps
-
-    return np.rint(colormaps[colours](np.linspace(0.0, 1.0, SHADES))[:, :3] * 255).astype(np.uint8)
+    return ColourScale("red_blue", -high, high, short(-high), short(high))
 
 
 def _logarithms(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -96,12 +62,10 @@ def _logarithms(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [np.log10(m.astype(np.float64)) for m in maps]
 
 
-def _tiles(maps: Sequence[np.ndarray], scale: Scale) -> Markup:
+def _tiles(maps: Sequence[np.ndarray], scale: ColourScale) -> Markup:
     tile = Markup(
         '<div class="tile"><img class="heat" src="{}" alt="{}"><span class="key" style="--c: var(--k{})">{}</span></div>'
     )
     names = ["real", *(f"k = {k}" for k in range(1, len(maps)))]
-    tiles = [tile.format(picture(m, scale), name, k, name) for k, (m, name) in enumerate(zip(maps, names, strict=True))]
-    ramp = picture(np.linspace(scale.low, scale.high, SHADES)[None], scale)
-    bar = Markup('<p class="scale">{}<img class="heat" src="{}" alt="">{}</p>').format(scale.low_name, ramp, scale.high_name)
-    return Markup('<div class="tiles">{}</div>{}').format(Markup("").join(tiles), bar)
+    tiles = [tile.format(heatmap(m, scale), name, k, name) for k, (m, name) in enumerate(zip(maps, names, strict=True))]
+    return Markup('<div class="tiles">{}</div>{}').format(Markup("").join(tiles), colour_bar(scale))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.charts.lines import Band, Series
+from pipeline.charts.lines import Intervals, Series
 from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k
 from pipeline.theory.forecast import Forecast, forecast_power, score
@@ -31,6 +31,7 @@ def _figure(forecast: Forecast, ratios: Sequence[float], known: int, unit: float
     later = [(k + 1, *(value / unit for value in ends)) for k, *ends in zip(
         forecast.iterations, forecast.power, forecast.low, forecast.high, strict=True
     )]  # fmt: skip
+    interval = [(known, ratios[known], ratios[known]), *((k, low, high) for k, _, low, high in later)]
     return against_k(
         "Forecast of the high-frequency power",
         _note(forecast, ratios, known, unit),
@@ -42,7 +43,7 @@ def _figure(forecast: Forecast, ratios: Sequence[float], known: int, unit: float
             ),
         ],
         from_zero=True,
-        bands=[Band([(known, ratios[known], ratios[known]), *((k, low, high) for k, _, low, high in later)], FORECAST_COLOUR)],
+        bands=[Intervals(interval, FORECAST_COLOUR)],
         size=(540, 290),
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +11,10 @@ from PIL import Image
 
 from pipeline.chain.paths import Layout
 from pipeline.chain.sets import checked_bytes, load_checked
+from pipeline.charts.thumbnails import THUMBNAIL_SIDE, jpeg_uri, thumbnail
 from pipeline.core.images import decode_image
 
-SMALL_SIDE = 96
-"""Up to this many pixels a side an image goes into the page as it is stored."""
-THUMBNAIL_SIDE, ENLARGED_SIDE = 192, 768
+ENLARGED_SIDE = 768
 THUMBNAIL_BUDGET, TOTAL_BUDGET = 18_000_000, 26_000_000
 """Characters of data URIs: what the thumbnails may take, and what they may take with the enlargements."""
 
@@ -60,11 +57,11 @@ def grid(
     thumbnail_budget: int = THUMBNAIL_BUDGET,
     total_budget: int = TOTAL_BUDGET,
 ) -> list[GridRow]:
-    """Rows in the order of the prompts: as many as fit the budget, at least one; then enlargements while they fit.
+    """Return rows in the order of the prompts: as many as fit the budget, at least one; then enlargements while they fit.
 
     Where not all fit, the prompts `first` go before the others. An image is in the page once, whatever the order shown.
 
-    Raises UserError when an image is missing, damaged or not the one that its manifest records.
+    Raise UserError when an image is missing, damaged or not the one that its manifest records.
     """
     by_prompt = _by_prompt(manifests)
     rows: list[GridRow] = []
@@ -80,7 +77,7 @@ def grid(
 
 
 def _by_prompt(manifests: list[list[dict[str, Any]]]) -> dict[int, list[list[dict[str, Any]]]]:
-    """{prompt index: rows of each D_k}."""
+    """Return {prompt index: rows of each D_k}."""
     found: dict[int, list[list[dict[str, Any]]]] = defaultdict(lambda: [[] for _ in manifests])
     for k, manifest in enumerate(manifests):
         for row in manifest:
@@ -91,14 +88,13 @@ def _by_prompt(manifests: list[list[dict[str, Any]]]) -> dict[int, list[list[dic
 def _row(layout: Layout, index: int, cells: list[list[dict[str, Any]]]) -> GridRow:
     prompt = next(row["prompt"] for cell in cells for row in cell)
     ordered = [sorted(cell, key=lambda row: row["image_index"]) for cell in cells]
-    return GridRow(index, prompt, [[_picture(layout, k, row) for row in cell] for k, cell in enumerate(ordered)])
+    return GridRow(index, prompt, [[_grid_image(layout, k, row) for row in cell] for k, cell in enumerate(ordered)])
 
 
-def _picture(layout: Layout, k: int, row: dict[str, Any]) -> GridImage:
-    content = checked_bytes(layout.images(k), row)
-    pixels = decode_image(content, layout.images(k) / row["file"])
-    small = max(pixels.shape[:2]) <= SMALL_SIDE
-    return GridImage(k, row, _uri("png", content) if small else _jpeg(Image.fromarray(pixels), THUMBNAIL_SIDE, 82))
+def _grid_image(layout: Layout, k: int, row: dict[str, Any]) -> GridImage:
+    stored = checked_bytes(layout.images(k), row)
+    pixels = decode_image(stored, layout.images(k) / row["file"])
+    return GridImage(k, row, thumbnail(Image.fromarray(pixels), stored))
 
 
 def _enlarge(layout: Layout, rows: list[GridRow], budget: int) -> list[GridRow]:
@@ -120,16 +116,4 @@ def _with_enlargement(layout: Layout, image: GridImage) -> GridImage:
     pixels = Image.fromarray(load_checked(layout.images(image.k), image.listed))
     if max(pixels.size) <= THUMBNAIL_SIDE:
         return image
-    return replace(image, enlarged=_jpeg(pixels, ENLARGED_SIDE, 88))
-
-
-def _jpeg(image: Image.Image, side: int, quality: int) -> str:
-    shrunk = image.copy()
-    shrunk.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    shrunk.save(buffer, "JPEG", quality=quality, optimize=True)
-    return _uri("jpeg", buffer.getvalue())
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return replace(image, enlarged=jpeg_uri(pixels, ENLARGED_SIDE, 88))

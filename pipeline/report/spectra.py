@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.charts.lines import Band, Series
+from pipeline.charts.lines import Intervals, Series
 from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
 from pipeline.report.finished_chain import FinishedChain
@@ -41,7 +41,7 @@ def power_figure(measured: list[float], spread: float | None = None) -> Figure:
     if fit:
         series.append(Series("fitted model", list(enumerate((value / unit for value in fit.curve), 1)), FIT_COLOUR))
         ends = zip(fit.low, fit.high, strict=True)
-        bands.append(Band([(k, low / unit, high / unit) for k, (low, high) in enumerate(ends, 1)], FIT_COLOUR))
+        bands.append(Intervals([(k, low / unit, high / unit) for k, (low, high) in enumerate(ends, 1)], FIT_COLOUR))
     series.append(level("real images", measured[0] / unit, len(measured) - 1))
     note = "Fine structure, relative to the real images: rising means noise and hard edges, falling means blur. "
     return against_k(

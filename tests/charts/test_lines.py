@@ -4,7 +4,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from pipeline.charts.lines import Band, LineChart, Series, draw_lines, nice_ticks
+from pipeline.charts.lines import Intervals, LineChart, Series, draw_lines
+from pipeline.charts.svg import nice_ticks
 
 
 def drawn(chart: LineChart) -> ET.Element:
@@ -40,7 +41,7 @@ def test_nothing_to_draw_says_so(series: list[Series]) -> None:
 
 def test_a_band_reaches_from_its_lower_to_its_upper_end_and_widens_the_axis() -> None:
     line = Series("S", [(0, 1.0), (1, 1.0)], "red")
-    element = drawn(LineChart("k", [line], bands=[Band([(0, 1.0, 1.0), (1, 0.0, 3.0)], "red")]))
+    element = drawn(LineChart("k", [line], bands=[Intervals([(0, 1.0, 1.0), (1, 0.0, 3.0)], "red")]))
     (band,) = element.iter("polygon")
     corners = [tuple(map(float, pair.split(","))) for pair in band.get("points", "").split()]
     (_, start), (right, low), (same_right, high), (_, end) = corners

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from charts.drawings import parsed, points
 
 from pipeline.methods.measures.sfd import sfd
 from pipeline.report.drift import PromptDrift, draw_drift, measure_drift
-from report.drawings import parsed, points
 
 
 def manifest(prompts: list[int]) -> list[dict]:

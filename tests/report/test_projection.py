@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from charts.drawings import parsed
 
 from pipeline.report.projection import draw_map, family_rows
-from report.drawings import parsed
 
 
 def manifest(images: list[tuple[int, int]]) -> list[dict]:

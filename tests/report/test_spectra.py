@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from charts.drawings import parsed, points
 
 from pipeline.report.spectra import power_figure
 from pipeline.theory.recursion import Trait, trajectory
 from pipeline.theory.truncation import Selection
-from report.drawings import parsed, points
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from pipeline.charts.colours import colour
-from pipeline.charts.lines import Band, Dots, LineChart, Series, draw_lines, legend
+from pipeline.charts.lines import Dots, Intervals, LineChart, Series, draw_lines, legend
 from pipeline.charts.numbers import plus_minus
-from pipeline.charts.points import Mark, PointChart, draw
+from pipeline.charts.points import Mark, PointChart, draw_points
 from pipeline.charts.statistics import SeedMean, pareto_front, pearson
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
@@ -55,7 +55,7 @@ def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520)
     marks = [mark for index, setting, _, _ in placed for mark in _single_runs(index, setting)]
     marks += [_mark(index, setting, first, rate) for index, setting, first, rate in placed]
     front = [means[i] for i in pareto_front(means)]
-    return draw(PointChart("FID₁", "collapse rate (FID per iteration)", marks, front, width=width, height=height))
+    return draw_points(PointChart("FID₁", "collapse rate (FID per iteration)", marks, front, width=width, height=height))
 
 
 def _single_runs(index: int, setting: Setting) -> list[Mark]:
@@ -107,7 +107,7 @@ def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: i
         for i, (setting, points) in enumerate(zip(settings, found, strict=True))
     ]
     intervals = [[(k, value.low, value.high) for k, value in points if value.half is not None] for points in found]
-    bands = [Band(points, colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
+    bands = [Intervals(points, colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
     dots = [Dots(_of_runs(setting, metric), colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
     from_zero = metric in ("fid", "sfd", "recall", "power_ratio", "saturation")
     lines += _floors(settings) if metric == "fid" else []
@@ -171,5 +171,5 @@ def entropy_figure(settings: Sequence[Setting], width: int = 1100, height: int =
         f"{found}: all runs and all k. In the second paper (r = 0.91) a training set of low entropy goes with images "
         "that repeat it (a low score)."
     )
-    drawing = draw(PointChart("entropy of T_k, nats", "ln generalisation score", marks, width=width, height=height))
+    drawing = draw_points(PointChart("entropy of T_k, nats", "ln generalisation score", marks, width=width, height=height))
     return Figure("Entropy and generalisation", note, drawing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from pipeline.charts.colours import colour
+from pipeline.charts.thumbnails import thumbnail
 from pipeline.core.errors import UserError
 from pipeline.core.images import IMAGE_ERRORS
-from pipeline.report.image_grid import SMALL_SIDE, THUMBNAIL_SIDE
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.run_data import read_image, read_manifest
 from pipeline.studies.compare.runs import ComparedRun
@@ -68,7 +67,7 @@ def side_by_side(
     lines: list[PromptRow] = []
     used = 0
     for prompt in _evenly_spaced(shared, count):
-        cells = [[_uri(block.run, k, manifests[block.run.name][k].get(prompt)) for k in block.ks] for block in blocks]
+        cells = [[_image(block.run, k, manifests[block.run.name][k].get(prompt)) for k in block.ks] for block in blocks]
         used += sum(len(uri or "") for cell in cells for uri in cell)
         if lines and used > BUDGET:
             break
@@ -98,20 +97,14 @@ def _evenly_spaced(prompts: Sequence[str], count: int) -> list[str]:
     return [prompts[i * len(prompts) // take] for i in range(take)]
 
 
-def _uri(run: ComparedRun, k: int, row: dict[str, Any] | None) -> str | None:
-    return thumbnail(read_image(run, k, row), f"{row['file']} of D_{k} of {run.name}") if row else None
+def _image(run: ComparedRun, k: int, row: dict[str, Any] | None) -> str | None:
+    return image_uri(read_image(run, k, row), f"{row['file']} of D_{k} of {run.name}") if row else None
 
 
-def thumbnail(content: bytes, name: str) -> str:
-    """An image file as a data URI: as it is stored when it is small, else as a JPEG. Raises UserError when it is no image."""
+def image_uri(content: bytes, name: str) -> str:
+    """Return an image file as a data URI, as it is stored when it is small. Raise UserError when it is no image."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            if max(image.size) <= SMALL_SIDE:
-                return f"data:image/png;base64,{base64.b64encode(content).decode()}"
-            shrunk = image.convert("RGB")
+            return thumbnail(image.convert("RGB"), content)
     except IMAGE_ERRORS as error:
         raise UserError(f"{name} is not a readable image ({error}); make D_k again") from error
-    shrunk.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    shrunk.save(buffer, "JPEG", quality=82, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

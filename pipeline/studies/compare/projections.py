@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from pipeline.charts.embedding import tsne
-from pipeline.charts.points import Mark, PointChart, draw
+from pipeline.charts.points import Mark, PointChart, draw_points
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
 from pipeline.studies.compare.groups import Setting
@@ -49,4 +49,4 @@ def _corners(placed: Sequence[np.ndarray]) -> list[Mark]:
 def panel(chain: Sequence[np.ndarray], corners: Sequence[Mark] = ()) -> Markup:
     """Positions [n_k,2] of each D_k -> a drawing without axes: the map's coordinates mean nothing by themselves."""
     marks = [Mark(x, y, f"var(--k{k})", radius=2.6) for k, found in enumerate(chain) for x, y in found.tolist()]
-    return draw(PointChart("t-SNE 1", "t-SNE 2", [*corners, *marks], axes=False, width=340, height=300))
+    return draw_points(PointChart("t-SNE 1", "t-SNE 2", [*corners, *marks], axes=False, width=340, height=300))

@@ -11,7 +11,7 @@ from studies.compare.stored_runs import PROMPTS, StoredFiles, chain_files
 
 from pipeline.core.errors import UserError
 from pipeline.studies.compare.groups import Setting, group_runs
-from pipeline.studies.compare.image_columns import representative_runs, shown_iterations, side_by_side, thumbnail
+from pipeline.studies.compare.image_columns import image_uri, representative_runs, shown_iterations, side_by_side
 from pipeline.studies.compare.page import compare, numbers, page
 from pipeline.studies.compare.run_data import read_image, read_manifest
 from pipeline.studies.compare.runs import ComparedRun, TableRow, read_run, runs_from_rows
@@ -128,10 +128,10 @@ def test_an_exchanged_image_is_refused() -> None:
 def test_large_images_are_shrunk_and_text_is_no_image() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (512, 256)).save(buffer, "PNG")
-    small = Image.open(io.BytesIO(base64.b64decode(thumbnail(buffer.getvalue(), "x").split(",")[1])))
+    small = Image.open(io.BytesIO(base64.b64decode(image_uri(buffer.getvalue(), "x").split(",")[1])))
     assert (small.format, small.size) == ("JPEG", (192, 96))
     with pytest.raises(UserError, match="x is not a readable image"):
-        thumbnail(b"text", "x")
+        image_uri(b"text", "x")
 
 
 def test_a_run_without_metrics_says_so() -> None:
