@@ -131,7 +131,7 @@ def measure(case: Case) -> None:
 def select(case: Case) -> None:
     """The first picks of the greedy rule, from both sets together."""
     from pipeline.chain.sets import features_of
-    from pipeline.curate.selection import greedy
+    from pipeline.methods.selection import greedy
 
     rows = [{"k": k, "prompt_index": i, "image_index": 0} for k in range(2) for i in range(case.images)]
     greedy(features_of(case.layout, rows), min(PICKS, case.images), np.random.default_rng(0))
@@ -205,7 +205,7 @@ STEPS = {
     "traces": Step(invent, ("torch",)),
     "curate": Step(curate, ("pipeline.curate.stage",)),
     "measure, given features": Step(measure, ("pipeline.measure.stage",)),
-    f"greedy, {PICKS} picks": Step(select, ("pipeline.curate.selection",)),
+    f"greedy, {PICKS} picks": Step(select, ("pipeline.methods.selection",)),
     "spectra": Step(analyse, ("pipeline.analyse.stage",)),
     "report": Step(report, ("pipeline.report.stage", "sklearn.manifold")),
     "dvc commit": Step(commit, ("dvc.repo",)),

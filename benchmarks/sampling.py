@@ -26,7 +26,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, StableDiffusion, load_base
-from pipeline.methods.schedules import Constant
+from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Settings, draw
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
+from pipeline.methods.selection import greedy, starting_threshold, threshold_decay
 
 POOL, WIDTH, KEPT = 10_000, 1024, 5_000
 DECAY = 0.95

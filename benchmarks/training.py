@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.chain.params import View, check
-from pipeline.chain.paths import Layout, project_root
-from pipeline.core.files import write_bytes, write_text
+from pipeline.chain.paths import Layout
+from pipeline.core.files import project_root, write_bytes, write_text
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.train import config

@@ -68,7 +68,7 @@ def _quoted(line: str) -> str:
 def new_project(folder: Path, model: Path, iterations: int = 2) -> Path:
     """A copy of this project's code with the tiny model in the miniature's place, committed to Git."""
     folder.mkdir()
-    for name in ("pipeline", "presets"):
+    for name in ("pipeline", "presets", "extensions"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".gitignore", "raw/README.md", ".dvc/config", ".dvc/.gitignore"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,12 @@ from project import ROOT
 
 FRAME = {
     "__main__.py", "core/errors.py", "core/guards.py", "core/process.py", "core/progress.py", "chain/params.py",
-    "chain/paths.py", "chain/run_environment.py", "chain/model_names.py",
+    "chain/paths.py", "chain/run_environment.py", "chain/model_names.py", "methods/registry.py",
 }  # fmt: skip
 """Modules that pass values on but decide no image, weight or measure, so that they are no dependency."""
+
+METHODS = ("schedules", "policies", "measures")
+"""Kinds of method: who asks for one may run any file of its folder, and the project's own in extensions/."""
 
 STAGES = {"prepare": "prepare", "reference": "measure", "reference_analysis": "analyse", "measure": "measure",
           "analyse": "analyse", "curate": "curate", "train": "train", "sample": "sample", "report": "report"}  # fmt: skip
@@ -35,7 +38,7 @@ def module_file(name: str) -> Path | None:
 
 
 def imported(file: Path) -> set[Path]:
-    """Files of this package that `file` imports, anywhere in it."""
+    """Files of this package that `file` imports, anywhere in it; of a kind of method all files."""
     found: set[Path] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         names: list[str] = []
@@ -44,7 +47,8 @@ def imported(file: Path) -> set[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         found |= {path for name in names if name.startswith("pipeline") and (path := module_file(name))}
-    return found
+    kinds = {folder for kind in METHODS if (folder := ROOT / "pipeline/methods" / kind) / "__init__.py" in found}
+    return found | {path for folder in kinds for path in folder.glob("*.py")}
 
 
 def closure(package: str) -> set[Path]:
@@ -68,6 +72,16 @@ def test_code_dependencies_are_the_modules_that_the_stage_imports(stage: str, pa
     assert {file.relative_to(ROOT).as_posix() for file in needed - covered} == set()
     idle = [dep for dep in listed if not any(file == dep or dep in file.parents for file in needed)]
     assert idle == []
+
+
+@pytest.mark.parametrize(("stage", "package"), STAGES.items(), ids=list(STAGES))
+def test_a_stage_that_runs_any_method_of_a_kind_depends_on_the_folders_of_that_kind(stage: str, package: str) -> None:
+    files = closure(package)
+    kinds = {kind for kind in METHODS if set((ROOT / "pipeline/methods" / kind).glob("[!_]*.py")) <= files}
+    listed = {dep for dep in definition(stage)["deps"] if dep.startswith(("extensions", "pipeline/methods"))}
+    folders = {f"{place}/{kind}" for kind in kinds for place in ("extensions", "pipeline/methods")}
+    assert folders <= listed
+    assert {dep for dep in listed if dep.startswith("extensions")} <= folders
 
 
 @pytest.mark.parametrize(("stage", "package"), [pair for pair in STAGES.items() if pair[0] != "report"])

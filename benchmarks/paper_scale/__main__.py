@@ -24,7 +24,7 @@ import torch
 from benchmarks.paper_scale import attention, floors, iteration, memory, numerics, sampling, training
 from benchmarks.paper_scale.models import random_sd15, write_sd15
 from benchmarks.paper_scale.scale import Keep, Scale, scale_of
-from pipeline.chain.paths import project_root
+from pipeline.core.files import project_root
 from pipeline.core.json_files import read_json, write_json
 from pipeline.sample.sampler import dtype_of
 from pipeline.train.kohya.launch import find_sd_scripts

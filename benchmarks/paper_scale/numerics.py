@@ -15,7 +15,8 @@ import torch
 from benchmarks.paper_scale.scale import Scale, compiling
 from benchmarks.paper_scale.training import write_project
 from pipeline.chain.paths import Layout
-from pipeline.methods.schedules import Constant, Exponential
+from pipeline.methods.schedules.constant import Constant
+from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Settings, draw, load_merged
 from pipeline.train.builtin import train

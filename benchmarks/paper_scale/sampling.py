@@ -18,7 +18,7 @@ from benchmarks.paper_scale.scale import Scale, compiling, interleaved
 from pipeline.core.errors import UserError
 from pipeline.diffusion.compiled import is_compiled, release_memory, restore
 from pipeline.diffusion.models import BETA_END, BETA_START, StableDiffusion
-from pipeline.methods.schedules import Constant
+from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.batches import Plan, PlannedImage, generate
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings

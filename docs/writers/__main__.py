@@ -10,9 +10,8 @@ from pathlib import Path
 
 from docs.writers import figures, paper, tables
 from docs.writers.page import page
-from pipeline.chain.paths import project_root
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_text, write_bytes, write_text
+from pipeline.core.files import project_root, read_text, write_bytes, write_text
 from pipeline.core.images import encode_png
 from pipeline.studies.sweep import plan
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.chain.model_names import fault_of_setting
 from pipeline.core.errors import UserError, printable
 from pipeline.core.guards import fault_of_text, short_repr
+from pipeline.methods.policies import POLICIES
+from pipeline.methods.policies.select import POOLS, RULES
+from pipeline.methods.schedules import SCHEDULES
 
 FILE = Path("params.yaml")
+
+
+def one_of(names: Iterable[str]) -> BeforeValidator:
+    """Accept the names of a registry alone, as Literal does those that stand in the code."""
+
+    def checked(value: Any) -> Any:
+        if value not in tuple(names):
+            *others, last = map(repr, names)
+            raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+        return value
+
+    return BeforeValidator(checked)
 
 
 class Step(BaseModel):
@@ -51,10 +68,10 @@ class Params(BaseModel):
     shard_size: int = Field(1000, ge=1, le=100_000)
 
     # Training set (curate)
-    training_set: Literal["replace", "mix", "accumulate", "select"] = "replace"
+    training_set: Annotated[str, one_of(POLICIES)] = "replace"
     real_fraction: float = Field(0.5, ge=0.0, le=1.0)
-    selection: Literal["greedy", "threshold_decay", "random"] = "greedy"
-    pool: Literal["replace", "accumulate", "accumulate_subsample"] = "replace"
+    selection: Annotated[str, one_of(RULES)] = "greedy"
+    pool: Annotated[str, one_of(POOLS)] = "replace"
     selection_threshold: float | None = Field(None, gt=0.0)
     selection_quantile: float = Field(0.5, gt=0.0, le=1.0)
     selection_decay: float = Field(0.95, gt=0.0, lt=1.0)
@@ -87,7 +104,7 @@ class Params(BaseModel):
 
     # Sampling (sample)
     cfg: float = Field(7.5, ge=0.0, le=1000.0)
-    schedule: Literal["constant", "exponential", "linear", "cosine", "interval"] = "constant"
+    schedule: Annotated[str, one_of(SCHEDULES)] = "constant"
     cfg_decay: float = Field(2.0, ge=0.0, le=1000.0)
     cfg_end: float = Field(1.0, ge=0.0, le=1000.0)
     interval_low: float = Field(0.28, ge=0.0)

@@ -94,15 +94,6 @@ def image_name(prompt: int, image: int = 0) -> str:
     return f"{prompt:05d}.png" if image == 0 else f"{prompt:05d}_{image}.png"
 
 
-def project_root(start: Path | None = None) -> Path:
-    """Return the folder at or above `start` (the current one) that holds dvc.yaml; `start` itself when none does."""
-    start = start or Path().resolve()
-    for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file():
-            return folder
-    return start
-
-
 def sd_scripts(root: Path) -> Path | None:
     """The vendored sd-scripts: in `root`, or in a checkout around it (DVC's queue runs in copies without submodules)."""
     for folder in (root, *root.resolve().parents):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.chain.paths import project_root
 from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
 
 if TYPE_CHECKING:
     from pipeline.inputs.base_models.check import Report

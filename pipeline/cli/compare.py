@@ -33,8 +33,7 @@ def compare(
 
     Example: redifine compare main cfg2.5 fuzzy-oxen workspace
     """
-    from pipeline.chain.paths import project_root
-    from pipeline.core.files import write_text
+    from pipeline.core.files import project_root, write_text
     from pipeline.studies.compare.page import compare as draw
     from pipeline.studies.compare.page import numbers, page
 

@@ -23,7 +23,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Exit code 1 when something is missing that `dvc repro` needs with the present params.yaml, else 0.
     """
-    from pipeline.chain.paths import project_root
+    from pipeline.core.files import project_root
 
     found = examine(project_root())
     if as_json:

@@ -29,7 +29,7 @@ def lineage(what: str | None, as_json: bool) -> None:
 
     Example: redifine lineage ~/Downloads/00012.png
     """
-    from pipeline.chain.paths import project_root
+    from pipeline.core.files import project_root
     from pipeline.provenance.lineage.document import provenance, to_json
     from pipeline.provenance.lineage.graph import trace
     from pipeline.provenance.lineage.origin import find, read_stray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 
 from pipeline.chain.params import Params
 from pipeline.core.errors import UserError
+from pipeline.methods.schedules import SCHEDULES
 
 Decorator = Callable[[Any], Any]
 
@@ -26,6 +27,17 @@ class FiniteRange(click.FloatRange):
         return float(number)
 
 
+class _Registered(click.Choice):
+    """The names of a registry, which reads the project's extensions when it is first asked."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self._names, self.case_sensitive = names, True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(self._names)
+
+
 def _default(name: str) -> Any:
     return Params.model_fields[name].default
 
@@ -37,7 +49,6 @@ def _option(flag: str, kind: click.ParamType, default: Any, text: str) -> Decora
 _NOT_NEGATIVE = FiniteRange(min=0.0)
 _SCALE = FiniteRange(min=0.0, max=1e6)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_SCHEDULES = click.Choice(["constant", "exponential", "linear", "cosine", "interval"])
 
 _DRAWING: tuple[Decorator, ...] = (
     click.option("--model", metavar="PATH", help="Base model, a folder in diffusers layout; default: params.yaml's."),
@@ -45,7 +56,7 @@ _DRAWING: tuple[Decorator, ...] = (
     click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
     click.option("--prompts", type=_FILE, help="One prompt a line."),
     _option("--out", click.Path(path_type=Path, file_okay=False), Path("samples"), "Folder for the images and manifest.jsonl."),
-    _option("--schedule", _SCHEDULES, "exponential", "How guidance changes over the steps; exponential is ReDiFine's."),
+    _option("--schedule", _Registered(SCHEDULES), "exponential", "How guidance changes; exponential is ReDiFine's."),
     _option("--cfg", _SCALE, _default("cfg"), "Guidance scale (s_0 of a schedule)."),
     _option("--cfg-decay", _NOT_NEGATIVE, _default("cfg_decay"), "exponential: s_t = cfg * exp(-cfg_decay * t / T)."),
     _option("--cfg-end", _SCALE, _default("cfg_end"), "linear, cosine: the last step's scale."),

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from pipeline.chain.paths import project_root
 from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
 
 FORMATS = ("hf-dataset", "webdataset", "folder", "lora")
 

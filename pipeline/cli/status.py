@@ -17,7 +17,7 @@ def status(as_json: bool) -> None:
     Works while `dvc repro` runs in another terminal.
     """
     from pipeline.chain import params as parameters
-    from pipeline.chain.paths import project_root
+    from pipeline.core.files import project_root
     from pipeline.inputs.base_models.identity import changed_vae
     from pipeline.run.status import chain, times, words
     from pipeline.run.status.interrupted import leftovers

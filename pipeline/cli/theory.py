@@ -141,7 +141,7 @@ def _read(
     tail: float,
 ) -> tuple[list[MeasuredSetting], Assumptions]:
     """The settings that the options name, and what they assume. Raises UserError for --run beside revisions."""
-    from pipeline.chain.paths import project_root
+    from pipeline.core.files import project_root
     from pipeline.studies.theory.fit_and_forecast import Assumptions
     from pipeline.studies.theory.measured_power import read_folder, read_settings
     from pipeline.theory.problem import Variant

@@ -45,7 +45,7 @@ def verify(
 
     Example: redifine verify 3 --images 0,12
     """
-    from pipeline.chain.paths import project_root
+    from pipeline.core.files import project_root
 
     if everything == (k is not None):
         raise click.UsageError("give an iteration K to compute again, or --all to audit every file's hash")

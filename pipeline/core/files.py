@@ -165,3 +165,12 @@ def free_bytes(folder: Path) -> int:
     if not folder.is_dir():
         raise UserError(f"{folder} is a file where a folder must be; move it away and run again")
     return shutil.disk_usage(os.fspath(folder)).free
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the folder at or above `start` (the current one) that holds dvc.yaml; `start` itself when none does."""
+    start = start or Path().resolve()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    return start

@@ -20,7 +20,7 @@ from pipeline.core.randomness import image_seed
 from pipeline.diffusion.models import StableDiffusion, load_base
 from pipeline.inputs.creatures import ATTRIBUTES
 from pipeline.methods.measures.frechet import frechet_distance
-from pipeline.methods.schedules import Constant
+from pipeline.methods.schedules.constant import Constant
 from pipeline.miniature.build import load_classifier, parameter_count
 from pipeline.miniature.classifier import accuracies
 from pipeline.miniature.data import Drawings, make_drawings, to_unit_range

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pipeline.chain.params import View
 from pipeline.charts.numbers import counted, short
+from pipeline.methods.policies import POLICIES
+from pipeline.methods.registry import call
+from pipeline.methods.schedules import make_schedule
 
 
 def what_was_run(params: View, prompts: int) -> list[str]:
@@ -21,19 +24,14 @@ def _chain(p: View, prompts: int) -> str:
 
 def _finetuning(p: View) -> str:
     start = f"the base model ({p.model}) afresh" if p.start_from == "base" else "the model of the iteration before"
-    material = {
-        "replace": "on the images of the iteration before",
-        "mix": f"on the images of the iteration before, each replaced by its own real one with probability {p.real_fraction:g}",
-        "accumulate": "on the images of all iterations before, the real ones included",
-        "select": f"on a selection of images ({p.selection.replace('_', ' ')}, pool: {p.pool.replace('_', ' ')})",
-    }[p.training_set]
+    policy = POLICIES.named(p.training_set)
+    material = policy.in_words(p.as_dict(), "the images of the iteration before", "the images of all iterations before")
     parts = {"both": "U-Net and text encoder", "unet": "the U-Net only", "text_encoder": "the text encoder only"}[p.train_parts]
     length = f"{counted(p.updates, 'update')}" if p.updates else f"{counted(p.epochs, 'epoch')}"
     length += f" of batch size {p.batch_size}"
     trainer = {"kohya": "kohya’s sd-scripts", "builtin": "the builtin trainer"}[p.trainer]
-    return (
-        f"Each iteration finetunes {start} {material}: a LoRA of rank {p.rank} on {parts}, {length}, {_rates(p)}, by {trainer}."
-    )
+    lora = f"a LoRA of rank {p.rank} on {parts}"
+    return f"Each iteration finetunes {start} on {material}: {lora}, {length}, {_rates(p)}, by {trainer}."
 
 
 def _rates(p: View) -> str:
@@ -54,13 +52,7 @@ def _conditioning(p: View) -> str:
 
 
 def _sampling(p: View) -> str:
-    course = {
-        "constant": f"guidance {p.cfg:g} at every step",
-        "exponential": f"guidance falling exponentially from {p.cfg:g} (decay {p.cfg_decay:g})",
-        "linear": f"guidance falling in a line from {p.cfg:g} to {p.cfg_end:g}",
-        "cosine": f"guidance falling along a cosine from {p.cfg:g} to {p.cfg_end:g}",
-        "interval": f"guidance {p.cfg:g} at noise levels from {p.interval_low:g} to {p.interval_high:g} only",
-    }[p.schedule]
+    course = call(make_schedule(p).in_words)
     both = p.condition_drop > 0 and p.schedule == "exponential"
     redifine = " Condition drop and falling guidance together are the paper’s remedy, ReDiFine." if both else ""
     return f"Images are drawn in {counted(p.steps, 'step')} with {course}.{redifine}"

@@ -18,6 +18,7 @@ from pipeline.diffusion.cpu_layout import optimized_for_cpu
 from pipeline.diffusion.cross_attention_cache import cached_cross_attention
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
+from pipeline.methods.registry import call
 from pipeline.methods.schedules import Schedule
 from pipeline.sample.guidance import GuidedNoise
 
@@ -44,7 +45,7 @@ class Settings:
     @property
     def scales(self) -> list[float]:
         """s_t at each step, [T]."""
-        return [self.schedule.scale(step, self.steps, sigma) for step, sigma in enumerate(self.noise_levels)]
+        return [call(self.schedule.scale, step, self.steps, sigma) for step, sigma in enumerate(self.noise_levels)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.randomness import image_seed
 from pipeline.diffusion import lora
 from pipeline.inputs.base_models.identity import require_recorded
-from pipeline.methods.schedules import Schedule, make_schedule
+from pipeline.methods.schedules import make_schedule
 from pipeline.sample.outputs import collect, collect_traces, discard
 from pipeline.sample.plan import Plan, PlannedImage
 from pipeline.sample.png import Lineage
@@ -90,15 +90,9 @@ def _jobs(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: i
     ]
 
 
-def _schedule(params: View) -> Schedule:
-    return make_schedule(
-        params.schedule, params.cfg, params.cfg_decay, params.cfg_end, params.interval_low, params.interval_high
-    )
-
-
 def _settings(params: View) -> Settings:
     return Settings(
-        schedule=_schedule(params),
+        schedule=make_schedule(params),
         steps=params.steps,
         height=params.resolution,
         width=params.resolution,

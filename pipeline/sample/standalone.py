@@ -17,7 +17,7 @@ from pipeline.core.randomness import image_seed
 from pipeline.diffusion.lora import identify
 from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
-from pipeline.methods.schedules import make_schedule
+from pipeline.methods.schedules import GuidanceSettings, make_schedule
 from pipeline.sample.outputs import collect, discard
 from pipeline.sample.plan import Plan, PlannedImage
 from pipeline.sample.png import Lineage
@@ -64,12 +64,10 @@ def sample_prompts(
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
-    if schedule == "interval" and interval_low >= interval_high:
-        raise UserError(f"interval_low must be below interval_high, got {interval_low} and {interval_high}")
+    guidance = make_schedule(GuidanceSettings(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high))
     known = outline(model)
     _check_lengths(known, prompts, max_token_length)
     side = _checked_size(known, size)
-    guidance = make_schedule(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
     weights = identify(lora, lora.stem) if lora is not None else None
     lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)

@@ -16,7 +16,7 @@ FILE = "dvc.lock"
 FOLDER_SUFFIX = ".dir"
 """Ends the hash of a folder, which is that of the list of its files."""
 
-_CODE = "pipeline/"
+_CODE = ("pipeline/", "extensions/")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline.chain.paths import Layout, image_name, project_root, sd_scripts
+from pipeline.chain.paths import Layout, image_name, sd_scripts
 from pipeline.core import files, images, json_files, tensors
 from pipeline.core.errors import UserError
+from pipeline.core.files import project_root
 from pipeline.core.randomness import derive_seed, image_seed
 
 

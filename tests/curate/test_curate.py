@@ -12,11 +12,12 @@ from pipeline.chain.params import View
 from pipeline.chain.paths import Layout, image_name
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.curate import stage
-from pipeline.methods import policies
+from pipeline.methods.policies import TrainingImage
+from pipeline.methods.policies.mix import mixed
 from project import ROOT
 
 
-def records(k: int, prompts: int, images: int = 1) -> list[policies.Record]:
+def records(k: int, prompts: int, images: int = 1) -> list[TrainingImage]:
     return [
         {
             "path": f"data/D_{k}/{image_name(p, i)}",
@@ -32,20 +33,20 @@ def records(k: int, prompts: int, images: int = 1) -> list[policies.Record]:
 
 
 def test_mixing_replaces_by_the_own_real_counterpart_at_the_asked_rate() -> None:
-    mixed = policies.mix(records(3, 4000), records(0, 4000), 0.9, seed=1)
-    assert [row["prompt_index"] for row in mixed] == list(range(4000))
-    share = np.mean([row["k"] == 0 for row in mixed])
+    chosen = mixed(records(3, 4000), records(0, 4000), 0.9, seed=1)
+    assert [row["prompt_index"] for row in chosen] == list(range(4000))
+    share = np.mean([row["k"] == 0 for row in chosen])
     assert abs(share - 0.9) < 4 * np.sqrt(0.9 * 0.1 / 4000)
 
 
 @pytest.mark.parametrize(("fraction", "source"), [(0.0, 3), (1.0, 0)])
 def test_the_ends_of_mixing_are_all_generated_and_all_real(fraction: float, source: int) -> None:
-    assert {row["k"] for row in policies.mix(records(3, 50), records(0, 50), fraction, seed=1)} == {source}
+    assert {row["k"] for row in mixed(records(3, 50), records(0, 50), fraction, seed=1)} == {source}
 
 
 def test_one_images_fate_does_not_depend_on_the_others() -> None:
-    whole = policies.mix(records(2, 40, images=3), records(0, 40), 0.5, seed=7)
-    part = policies.mix(records(2, 40, images=3)[60:], records(0, 40), 0.5, seed=7)
+    whole = mixed(records(2, 40, images=3), records(0, 40), 0.5, seed=7)
+    part = mixed(records(2, 40, images=3)[60:], records(0, 40), 0.5, seed=7)
     assert whole[60:] == part
 
 

@@ -160,6 +160,7 @@ def test_the_builder_gets_the_project_and_neither_data_nor_secrets() -> None:
         "pipeline/",
         "models/miniature/",
         "presets/",
+        "extensions/",
         "docker/",
         "params.yaml",
         "dvc.yaml",

@@ -9,11 +9,11 @@ from safetensors.torch import save
 
 from pipeline.core import distances
 from pipeline.core.tensors import load_tensors, save_tensors
-from pipeline.curate.selection import greedy, starting_threshold
 from pipeline.measure.sampled import drawn_rows, of_prompts
 from pipeline.methods.measures import frechet
 from pipeline.methods.measures.memorisation import entropy
 from pipeline.methods.measures.neighbours import precision_recall
+from pipeline.methods.selection import greedy, starting_threshold
 
 KINDS = [torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
          torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2]  # fmt: skip

@@ -6,9 +6,19 @@ import math
 
 import pytest
 
-from pipeline.methods.schedules import Constant, Cosine, Exponential, Interval, Linear, make_schedule
+from pipeline.core.errors import UserError
+from pipeline.methods.schedules import GuidanceSettings, make_schedule
+from pipeline.methods.schedules.constant import Constant
+from pipeline.methods.schedules.cosine import Cosine
+from pipeline.methods.schedules.exponential import Exponential
+from pipeline.methods.schedules.interval import Interval
+from pipeline.methods.schedules.linear import Linear
 
 T = 30
+
+
+def settings(name):
+    return GuidanceSettings(name, 7.5, 2.0, 1.0, 0.28, 5.42)
 
 
 def _scales(schedule, steps=T):
@@ -49,7 +59,7 @@ def test_interval_guides_in_noise_levels_open_below_closed_above():
 
 @pytest.mark.parametrize("name", ["constant", "exponential", "linear", "cosine", "interval"])
 def test_one_step_is_enough_for_every_schedule(name):
-    assert make_schedule(name, 7.5).scale(0, 1, 1.0) == 7.5
+    assert make_schedule(settings(name)).scale(0, 1, 1.0) == 7.5
 
 
 @pytest.mark.parametrize(
@@ -63,9 +73,9 @@ def test_one_step_is_enough_for_every_schedule(name):
     ],
 )
 def test_make_schedule_gives_each_the_numbers_it_needs(name, expected):
-    assert make_schedule(name, 4.0, cfg_decay=3.0, cfg_end=2.0, interval_low=0.1, interval_high=9.0) == expected
+    assert make_schedule(GuidanceSettings(name, 4.0, 3.0, 2.0, 0.1, 9.0)) == expected
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="'square'"):
-        make_schedule("square", 7.5)
+    with pytest.raises(UserError, match="schedule must be one of constant, exponential, .* got 'square'"):
+        make_schedule(settings("square"))

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import StableDiffusion, load_base
-from pipeline.methods.schedules import Constant
+from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Drawn, Settings, draw
 

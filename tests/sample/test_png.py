@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.core.images import encode_png
 from pipeline.diffusion.lora import LoraFile
-from pipeline.methods.schedules import Exponential
+from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.png import KEY, Lineage, format_parameters, parse_parameters
 from pipeline.sample.sampler import Settings
 

@@ -10,7 +10,12 @@ from drawing import PROMPTS, STEPS, diffusers_pipeline, draw_prompts, pipeline_a
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import load_base
-from pipeline.methods.schedules import Constant, Cosine, Exponential, Interval, Linear, diffusers_arguments
+from pipeline.methods.diffusers_arguments import diffusers_arguments
+from pipeline.methods.schedules.constant import Constant
+from pipeline.methods.schedules.cosine import Cosine
+from pipeline.methods.schedules.exponential import Exponential
+from pipeline.methods.schedules.interval import Interval
+from pipeline.methods.schedules.linear import Linear
 from pipeline.sample import sampler
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import to_uint8

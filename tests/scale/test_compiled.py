@@ -13,7 +13,7 @@ from pipeline.core.files import write_text
 from pipeline.diffusion import compiled, lora
 from pipeline.diffusion.compiled import compile_checked, copy_weights, is_compiled, restore, should_compile
 from pipeline.diffusion.models import load_base
-from pipeline.methods.schedules import Exponential
+from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.batches import compile_if_worth_it
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.queued import queue_batch

@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
-from pipeline.methods.schedules import Exponential
+from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Settings, decode, draw_latents
 from pipeline.train import builtin, stage

@@ -8,7 +8,7 @@ import torch
 from benchmarks.paper_scale import memory as counted
 from benchmarks.paper_scale.counting import LiveBytes, fused_attention
 from pipeline.diffusion.models import StableDiffusion
-from pipeline.methods.schedules import Constant
+from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import memory
 from pipeline.sample.sampler import DECODE_PIXELS, Settings
 

@@ -11,7 +11,7 @@ from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 
 from pipeline.core.errors import UserError
 from pipeline.diffusion.models import StableDiffusion, load_base
-from pipeline.methods.schedules import Constant
+from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import batches, queued, stage
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.queued import concatenate, queue_batch

@@ -13,7 +13,9 @@ from diffusers import StableDiffusionXLPipeline
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.models import StableDiffusion, load_base
-from pipeline.methods.schedules import Constant, Exponential, diffusers_arguments
+from pipeline.methods.diffusers_arguments import diffusers_arguments
+from pipeline.methods.schedules.constant import Constant
+from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.sampler import load_merged
 from sample.drawing import PROMPTS, STEPS, draw_prompts, settings, write_random_lora
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from pipeline.methods.policies import POLICIES
 from pipeline.versioning.dvc_lock import Item, Stage, writers
 
 
@@ -36,10 +37,10 @@ def inputs(stage: Stage) -> list[Item]:
     if name == "train" and stage.params.get("start_from", "base") == "base":
         unread = {f"models/M_{int(k) - 1}"} - {"models/M_0"}
     if name == "curate":
-        policy = stage.params.get("training_set", "replace")
-        unread |= {"features/"} if policy != "select" else set()
-        unread |= {"data/T_"} if policy in ("replace", "mix") else set()
-        unread |= {"data/D_0"} if policy in ("replace", "accumulate") and k != "1" else set()
+        policy = POLICIES.get(stage.params.get("training_set", "replace"))
+        places = {"features": "features/", "previous": "data/T_", "real": "data/D_0"}
+        unread = {place for name, place in places.items() if policy is not None and name not in policy.inputs}
+        unread -= {"data/D_0"} if k == "1" else set()
     return [item for item in stage.deps if not item.is_code and not any(_is(item.path, start) for start in unread)]
 
 

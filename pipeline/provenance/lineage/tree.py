@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.methods.chosen import read_by_methods
 from pipeline.provenance.lineage.ancestry import inputs
 from pipeline.provenance.lineage.graph import Lineage
 
@@ -69,7 +70,8 @@ def _add_stage(branch: Tree, stage: Stage, lineage: Lineage) -> None:
     from rich.text import Text
 
     kind = stage.name.partition("@")[0]
-    told = ", ".join(f"{name} {stage.params[name]}" for name in _WORTH_SAYING.get(kind, ()) if name in stage.params)
+    names = dict.fromkeys([*_WORTH_SAYING.get(kind, ()), *read_by_methods(stage.params)])
+    told = ", ".join(f"{name} {stage.params[name]}" for name in names if stage.params.get(name) is not None)
     read = ", ".join(item.path for item in inputs(stage))
     node = branch.add(Text(f"{stage.name}: {told}" if told else stage.name))
     for item in stage.outs:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.chain.paths import Layout
 from pipeline.core.json_files import read_json
+from pipeline.methods.policies import POLICIES
 from pipeline.provenance.lineage.recording import first_recording
 from pipeline.provenance.share.record import Record
 
@@ -57,15 +58,13 @@ def ancestry(lineage: Mapping[str, Any]) -> str:
 def training_images(lineage: Mapping[str, Any]) -> str:
     """What M_k was finetuned on, in words."""
     k, parameters = lineage["generation"], lineage["parameters"]
-    policy = parameters.get("training_set", "replace")
-    if policy == "select":
-        return f"images that were selected ({parameters.get('selection')}; pool: {parameters.get('pool')})"
+    policy = POLICIES.get(name := parameters.get("training_set", "replace"))
     if k == 1:
         return "the real images D_0"
-    synthetic = f"synthetic images of generation {k - 1}"
-    if policy == "mix":
-        return f"{synthetic}, each replaced by its real one with probability {parameters.get('real_fraction')}"
-    return f"the images of all generations up to {k - 1}, the real ones included" if policy == "accumulate" else synthetic
+    if policy is None:
+        return f"images of earlier generations (training_set: {name})"
+    before, all_before = f"synthetic images of generation {k - 1}", f"the images of all generations up to {k - 1}"
+    return policy.in_words(parameters, before, all_before)
 
 
 def start(lineage: Mapping[str, Any]) -> str:

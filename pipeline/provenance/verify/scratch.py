@@ -19,6 +19,7 @@ from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.core.process import dying_with_parent
+from pipeline.methods.registry import EXTENSIONS
 
 _FOLDERS = ("data", "models", "features", "metrics")
 _DVC = ("DVC_STAGE", "DVC_ROOT")
@@ -47,11 +48,11 @@ def scratch_project(root: Path, params: Params, made: Collection[str], prompts: 
 
 
 def _inputs(root: Path, params: Params) -> Iterator[str]:
-    """Entries of the folders that stages read, and the paths that params name, relative to the root."""
+    """Yield the entries of the folders that stages read, the paths that params name and extensions/, relative to the root."""
     for folder in _FOLDERS:
         if (root / folder).is_dir():
             yield from (f"{folder}/{path.name}" for path in sorted((root / folder).iterdir()))
-    for path in (getattr(params, name) for name in PATH_PARAMETERS):
+    for path in (*(getattr(params, name) for name in PATH_PARAMETERS), EXTENSIONS.as_posix()):
         if path and not Path(path).is_absolute() and (root / path).exists():
             yield path
 

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist, pdist
 
 from pipeline.core import distances
-from pipeline.curate import selection
-from pipeline.curate.selection import greedy, starting_threshold, threshold_decay
+from pipeline.methods import selection
+from pipeline.methods.selection import greedy, starting_threshold, threshold_decay
 
 
 def plain_greedy(features: np.ndarray, count: int, taken: list[int], chosen: np.ndarray | None) -> list[int]:
