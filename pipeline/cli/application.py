@@ -29,7 +29,7 @@ from pipeline.cli.verify import verify
 from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence, is_out_of_memory, printable
 from pipeline.core.process import die_with_parent
 from pipeline.run.status.times import timed
-from pipeline.versioning.submodule import remove_dangling_link
+from pipeline.versioning.git import remove_dangling_link
 
 _DVC_STAGE = "DVC_STAGE"
 

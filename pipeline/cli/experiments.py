@@ -23,7 +23,7 @@ def exp(arguments: tuple[str, ...]) -> None:
 
     Example: redifine exp run -S cfg=2.5
     """
-    from pipeline.versioning.experiments import check_git, check_settings
+    from pipeline.versioning.experiment_checks import check_git, check_settings
 
     check_git(Path())
     check_settings(arguments)

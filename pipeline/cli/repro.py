@@ -10,20 +10,20 @@ import click
 from pipeline.chain import params as parameters
 from pipeline.cli import fork_server
 from pipeline.run import fork_client
-from pipeline.run.repro import check_fetched, check_folder, is_forced, mend
+from pipeline.run.repro import check_fetched, check_folder, is_forced, repair
 from pipeline.versioning.dvc_command import run_dvc
 
 
 @click.command(
-    short_help="dvc repro, after mending what a killed one left torn.",
+    short_help="dvc repro, after repairing what a killed one left torn.",
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def repro(arguments: tuple[str, ...]) -> None:
-    """`dvc repro ...`, after mending what a DVC that was killed while it wrote has left torn.
+    """`dvc repro ...`, after repairing what a DVC that was killed while it wrote has left torn.
 
     Without arguments it makes nothing again that a remote has and `redifine get` did not bring: it says how to go on.
-    A stage's exit status 2 (it said in one sentence what to mend) or 130 (Ctrl-C) is this command's; DVC's own would be 255.
+    A stage's exit status 2 (it said in one sentence what to fix) or 130 (Ctrl-C) is this command's; DVC's own would be 255.
 
     Example: redifine repro report
     """
@@ -37,7 +37,7 @@ def repro(arguments: tuple[str, ...]) -> None:
             from pipeline.inputs.base_models.identity import check_vae
 
             check_vae(params.model, params.vae, Path())
-    for sentence in mend(Path()):
+    for sentence in repair(Path()):
         click.echo(sentence, err=True)
     if not arguments and parameters.FILE.is_file():
         check_fetched(Path(), parameters.load().last)

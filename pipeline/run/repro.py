@@ -1,4 +1,4 @@
-"""Mend what a DVC that was killed can leave torn, and check what a chain needs before it runs.
+"""Repair what a DVC that was killed can leave torn, and check what a chain needs before it runs.
 
 DVC writes its stages and outputs under temporary names, but dvc.lock and its list of running processes in place.
 """
@@ -6,7 +6,6 @@ DVC writes its stages and outputs under temporary names, but dvc.lock and its li
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,14 @@ from typing import TYPE_CHECKING
 from pipeline.chain.params import Params
 from pipeline.core.errors import UserError, printable
 from pipeline.inputs.missing import no_raw_folder
+from pipeline.versioning.committed import committed_files
+from pipeline.versioning.dvc_lock import LOCK_FILE
+from pipeline.versioning.dvc_repo import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-_PLACES = ("data", "models", "traces", "features", "metrics", "analysis", "report", "plots")
+_OUTPUT_FOLDERS = ("data", "models", "traces", "features", "metrics", "analysis", "report", "plots")
 _UNFINISHED = re.compile(r"\.[\w-]{22}\.tmp$")
 """The end of the names that DVC gives to files it is still writing."""
 
@@ -43,14 +45,12 @@ def check_folder(params: Params) -> None:
 
 def check_fetched(root: Path, last: int) -> None:
     """Raise UserError where a remote is set, and some of 0 to `last` that were made are not here: DVC would make them again."""
-    from dvc.repo import Repo
-
     from pipeline.versioning.dvc_lock import read_lock
-    from pipeline.versioning.fetched import made_elsewhere
+    from pipeline.versioning.not_fetched import unfetched_iterations
 
-    with Repo(str(root)) as repo:
+    with open_repo(root) as repo:
         remote, cache = repo.config["core"].get("remote"), Path(repo.cache.local.path)
-    ks = [k for k in made_elsewhere(root, read_lock(root), cache) if k <= last] if remote else []
+    ks = [k for k in unfetched_iterations(root, read_lock(root), cache) if k <= last] if remote else []
     if ks:
         raise UserError(
             f"D_k or M_k of k = {', '.join(map(str, ks))} were made and are not here; 'redifine repro --pull --allow-missing "
@@ -63,43 +63,29 @@ def is_forced(arguments: Sequence[str]) -> bool:
     return any(word == "--force" or (word[:1] == "-" and word[1:2] != "-" and "f" in word) for word in arguments)
 
 
-def mend(root: Path) -> list[str]:
-    """Mend dvc.lock and DVC's list of running processes, remove its unfinished files; returns a sentence for each.
+def repair(root: Path) -> list[str]:
+    """Repair dvc.lock and DVC's list of running processes, remove its unfinished files; return a sentence for each.
 
-    Raises UserError when another process works in this clone, or when a file cannot be mended.
+    Raise UserError when another process works in this clone, or when a file cannot be repaired.
     """
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
-    from pipeline.core.process import lock_holder
-
-    try:
-        with Repo(str(root)) as repo, repo.lock:
-            return [sentence for part in _PARTS for sentence in part(root, repo)]
-    except NotDvcRepoError as error:
-        raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
-    except LockError as error:
-        holder = lock_holder(root) or "another DVC process"
-        raise UserError(f"{holder} is at work in this clone; wait until it has ended, or end it, and run this again") from error
+    with open_repo(root) as repo, repo.lock:
+        return [sentence for repair_part in _PARTS for sentence in repair_part(root, repo)]
 
 
-def _mend_lock_file(root: Path, repo: Repo) -> list[str]:
-    """A dvc.lock that DVC cannot read gives way to the last commit's; what that lacks, DVC knows from its run cache."""
-    path = root / "dvc.lock"
-    if not path.is_file() or _is_whole(path, repo):
+def _repair_lock_file(root: Path, repo: Repo) -> list[str]:
+    """Replace a dvc.lock that DVC cannot read by the last commit's; what that lacks, DVC knows from its run cache."""
+    path = root / LOCK_FILE
+    if not path.is_file() or _is_readable(path, repo):
         return []
-    command = ["git", "show", "HEAD:./dvc.lock"]
-    committed = subprocess.run(command, cwd=root, capture_output=True, check=False)
-    if committed.returncode == 0:
-        path.write_bytes(committed.stdout)
-        if _is_whole(path, repo):
+    if (committed := committed_files(root, "HEAD", [LOCK_FILE]).get(LOCK_FILE)) is not None:
+        path.write_bytes(committed)
+        if _is_readable(path, repo):
             return ["dvc.lock was torn and is the last commit's again; finished stages come back from DVC's cache"]
     path.unlink()
     return ["dvc.lock was torn and is gone; finished stages come back from DVC's cache"]
 
 
-def _is_whole(path: Path, repo: Repo) -> bool:
+def _is_readable(path: Path, repo: Repo) -> bool:
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
@@ -112,7 +98,7 @@ def _is_whole(path: Path, repo: Repo) -> bool:
     return path.read_bytes().endswith(b"\n")
 
 
-def _mend_process_list(root: Path, repo: Repo) -> list[str]:
+def _repair_process_list(root: Path, repo: Repo) -> list[str]:
     """.dvc/tmp/rwlock says which process works on which output; processes that have ended are no loss there."""
     import json
 
@@ -132,10 +118,10 @@ def _mend_process_list(root: Path, repo: Repo) -> list[str]:
 
 def _remove_unfinished(root: Path, repo: Repo) -> list[str]:
     """Files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
-    found = [path for place in _PLACES for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
+    found = [path for place in _OUTPUT_FOLDERS for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
     for path in found:
         path.unlink(missing_ok=True)
     return [f"removed {len(found)} file(s) that DVC had not finished"] if found else []
 
 
-_PARTS: tuple[Callable[[Path, Repo], list[str]], ...] = (_mend_lock_file, _mend_process_list, _remove_unfinished)
+_PARTS: tuple[Callable[[Path, Repo], list[str]], ...] = (_repair_lock_file, _repair_process_list, _remove_unfinished)

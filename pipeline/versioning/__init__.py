@@ -1,7 +1,12 @@
 """Git, DVC and dvc.lock: one reader of each.
 
-git, tracked, submodule, code     what Git holds
-dvc_lock, cache, fetched, partial, hashes    what DVC recorded, what its cache has, what was never here
-dvc_command, dvc_links            DVC run in this process
-experiments, experiment_refs, apply, revisions   DVC experiments
+git               Git's command line
+committed         what HEAD or another commit holds
+dvc_lock          dvc.lock: stages, their dependencies and outputs with checksums
+cache, hashes     DVC's cache; checksums of files and folders as DVC computes them
+not_fetched       outputs that are missing and were never here
+changed_code      modules that are not those that the stages ran
+dvc_command       `dvc ...` run in this process
+dvc_repo          the DVC project opened in this process
+experiments, experiment_checks, revisions    DVC experiments; any revision's files
 """

@@ -16,8 +16,8 @@ from types import FrameType
 import click
 
 from pipeline.core.errors import INTERRUPTED
-from pipeline.versioning.dvc_links import link_whole_files
-from pipeline.versioning.submodule import remove_dangling_link
+from pipeline.versioning.dvc_repo import patch_reflink
+from pipeline.versioning.git import remove_dangling_link
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
 _STAGE_NAME = re.compile(r"failed to reproduce '([^']+)'")
@@ -36,7 +36,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
     """
     from dvc.cli import main
 
-    link_whole_files()
+    patch_reflink()
     failures = _Failures()
     handlers = logging.getLogger("dvc").handlers
     for handler in handlers:

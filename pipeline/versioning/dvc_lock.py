@@ -1,9 +1,7 @@
-"""Read dvc.lock, and the lists of folders' files in DVC's cache."""
+"""Read dvc.lock, of the work tree or of a commit: what each stage read and wrote, by path and checksum."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +9,17 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text
+from pipeline.versioning.git import ask_git
+from pipeline.versioning.hashes import FOLDER_SUFFIX
 
-FILE = "dvc.lock"
-FOLDER_SUFFIX = ".dir"
-"""Ends the hash of a folder, which is that of the list of its files."""
+LOCK_FILE = "dvc.lock"
 
 _CODE = ("pipeline/", "extensions/")
 
 
 @dataclass(frozen=True)
-class Item:
-    """A file or folder, relative to the project's root, as a stage read or wrote it.
+class PathEntry:
+    """A dependency or an output of a stage: a file or folder, relative to the project's root.
 
     `md5` is "" where none is recorded; `size` in bytes.
     """
@@ -40,24 +38,30 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage as it ran."""
+class StageEntry:
+    """A stage as it ran: its command, dependencies, outputs and parameters."""
 
     name: str
     command: str
-    deps: tuple[Item, ...]
-    outs: tuple[Item, ...]
+    deps: tuple[PathEntry, ...]
+    outs: tuple[PathEntry, ...]
     params: dict[str, Any]
 
 
-def read_lock(root: Path) -> dict[str, Stage]:
-    """Stages by name; none where there is no dvc.lock. Raises UserError when it is damaged."""
-    path = root / FILE
+def read_lock(root: Path) -> dict[str, StageEntry]:
+    """Return the work tree's stages by name; none where there is no dvc.lock. Raise UserError when it is damaged."""
+    path = root / LOCK_FILE
     return parse_lock(read_text(path), str(path)) if path.is_file() else {}
 
 
-def parse_lock(text: str, where: str = FILE) -> dict[str, Stage]:
-    """Stages by name from the text of a dvc.lock. Raises UserError, naming `where`, when it is none."""
+def read_lock_at(root: Path, commit: str, name: str | None = None) -> dict[str, StageEntry] | None:
+    """Return the stages of a commit's dvc.lock; None where it has none. Raise UserError, naming `name`, when it is damaged."""
+    text = ask_git(root, "show", f"{commit}:./{LOCK_FILE}")
+    return None if text is None else parse_lock(text, f"{LOCK_FILE} of {name or commit}")
+
+
+def parse_lock(text: str, where: str = LOCK_FILE) -> dict[str, StageEntry]:
+    """Return the stages in the text of a dvc.lock. Raise UserError, naming `where`, when it is none."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -66,55 +70,23 @@ def parse_lock(text: str, where: str = FILE) -> dict[str, Stage]:
         return {name: _stage(name, entry) for name, entry in entries.items()}
     except (YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
         raise UserError(
-            f"{where} cannot be read as a {FILE}; run 'redifine repro', which repairs it, or 'git checkout {FILE}'"
+            f"{where} cannot be read as a {LOCK_FILE}; run 'redifine repro', which repairs it, or 'git checkout {LOCK_FILE}'"
         ) from error
 
 
-def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
+def _stage(name: str, entry: Mapping[str, Any]) -> StageEntry:
     params = {key: value for values in (entry.get("params") or {}).values() for key, value in values.items()}
-    return Stage(str(name), str(entry.get("cmd") or ""), _items(entry, "deps"), _items(entry, "outs"), params)
+    deps, outs = (tuple(_path(row) for row in entry.get(key) or ()) for key in ("deps", "outs"))
+    return StageEntry(str(name), str(entry.get("cmd") or ""), deps, outs, params)
 
 
-def _items(entry: Mapping[str, Any], key: str) -> tuple[Item, ...]:
-    return tuple(
-        Item(str(item["path"]), str(item.get("md5") or ""), int(item.get("size") or 0)) for item in entry.get(key) or ()
-    )
+def _path(row: Mapping[str, Any]) -> PathEntry:
+    return PathEntry(str(row["path"]), str(row.get("md5") or ""), int(row.get("size") or 0))
 
 
-def cache_folder(root: Path) -> Path | None:
-    """Where DVC keeps content by hash for the project at `root`; None where there is no DVC project."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(root), uninitialized=False) as repo:
-            return Path(repo.cache.local.path)
-    except DvcException:
-        return None
-
-
-def read_listing(cache: Path | None, md5: str) -> dict[str, str] | None:
-    """{path below the folder: md5} of a folder's hash; None where the cache lacks the list, or it is damaged."""
-    if cache is None:
-        return None
-    try:
-        content = (cache / md5[:2] / md5[2:]).read_bytes()
-    except OSError:
-        return None
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() + FOLDER_SUFFIX != md5:
-        return None
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
-
-
-def folder_md5(files: Mapping[str, str]) -> str:
-    """{path below the folder: md5} -> the folder's hash, as DVC computes it."""
-    entries = [{"md5": files[path], "relpath": path} for path in sorted(files)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX
-
-
-def inputs_of(stages: Mapping[str, Stage]) -> list[Item]:
-    """What the chain started from: files and folders that stages read and none wrote, but for code."""
-    written = [item.path for item, _ in writers(stages)]
+def source_dependencies(stages: Mapping[str, StageEntry]) -> list[PathEntry]:
+    """Return what the chain started from: dependencies that no stage wrote, but for code."""
+    written = [item.path for item, _ in all_outputs(stages)]
     return [item for stage in stages.values() for item in stage.deps if not item.is_code and not _touches(item.path, written)]
 
 
@@ -123,8 +95,8 @@ def _touches(path: str, written: Sequence[str]) -> bool:
     return any(path == out or path.startswith(f"{out}/") or out.startswith(f"{path}/") for out in written)
 
 
-def writers(stages: Mapping[str, Stage]) -> Iterator[tuple[Item, Stage]]:
-    """Every output with the stage that wrote it."""
+def all_outputs(stages: Mapping[str, StageEntry]) -> Iterator[tuple[PathEntry, StageEntry]]:
+    """Yield every output with the stage that wrote it."""
     for stage in stages.values():
         for item in stage.outs:
             yield item, stage

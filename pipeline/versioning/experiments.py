@@ -1,162 +1,64 @@
-"""Checks before `dvc exp`: its own failures in an unready Git checkout are riddles, and can cost params.yaml."""
+"""DVC experiments as Git holds them, commits under refs/exps: find them, and put one's files into the work tree."""
 
 from __future__ import annotations
 
-import argparse
-import itertools
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from pipeline.chain import params
 from pipeline.core.errors import UserError
-from pipeline.inputs.missing import missing_inputs
-from pipeline.versioning.git import ask_git
+from pipeline.versioning.git import git
 
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
-
-_IN_PART = "keep it in a folder of its own, such as raw/mine, and 'dvc add' that, or "
-"""What to do where Git holds the rest of a folder, which DVC then cannot hold."""
-
-_NEEDED = ("params.yaml", "dvc.yaml")
+UNFINISHED = ", to iteration "
+"""In the subject of an experiment's commit while its chain runs."""
 
 
-def check_git(root: Path) -> None:
-    """Raise UserError unless `root` is a Git checkout with an identity, in which Git knows params.yaml and dvc.yaml.
+@dataclass(frozen=True)
+class Experiment:
+    """A saved chain: the commit that it started from, and its own; not complete while the chain runs."""
 
-    Changes that are not committed are a part of the experiment, and DVC keeps them; a file that Git does not know is
-    deleted when DVC fails before the first stage.
+    reference: str
+    baseline: str
+    commit: str
+    complete: bool = True
+
+
+def experiments(clone: Path, name: str) -> list[Experiment]:
+    """Return every experiment called `name`, of whichever commit."""
+    lines = git(clone, "for-each-ref", "--format=%(refname) %(objectname) %(subject)", f"refs/exps/*/*/{name}").splitlines()
+    rows = [line.split(maxsplit=2) for line in lines]
+    return [Experiment(ref, "".join(ref.split("/")[2:4]), commit, UNFINISHED not in text) for ref, commit, text in rows]
+
+
+def write_experiment_files(root: Path, commit: str, force: bool) -> list[str]:
+    """Write an experiment's params.yaml, dvc.lock and summary into the work tree and return their names; HEAD stays.
+
+    `dvc exp apply` cannot be used: like `dvc exp save` it fails in a checkout with submodules. Raise UserError when one
+    of the files was changed here (unless `force`).
     """
-    if ask_git(root, "rev-parse", "--verify", "HEAD") is None:
+    names = git(root, "diff", "--name-only", "--no-renames", "--ignore-submodules", "HEAD", commit).splitlines()
+    if not force:
+        for name in names:
+            _check_unchanged(root, commit, name)
+    for name in names:
+        if _blob(root, commit, name) is None:
+            (root / name).unlink(missing_ok=True)
+    present = [name for name in names if _blob(root, commit, name) is not None]
+    if present:
+        git(root, "restore", f"--source={commit}", "--worktree", "--", *present)
+    return names
+
+
+def _check_unchanged(root: Path, commit: str, name: str) -> None:
+    """Raise UserError unless the file is as HEAD or `commit` has it."""
+    here = git(root, "hash-object", name) if (root / name).is_file() else None
+    if here not in (_blob(root, "HEAD", name), _blob(root, commit, name)):
         raise UserError(
-            "experiments are kept in Git, and this repository has no commits; run 'git init', 'git add -A' and 'git commit'"
+            f"{name} differs from the last commit, and the experiment would overwrite it; "
+            "commit it, or 'git stash' it, or give --force to lose it"
         )
-    if not ask_git(root, "config", "user.name") or not ask_git(root, "config", "user.email"):
-        raise UserError(
-            "an experiment is a commit, and Git does not know who you are; "
-            "run 'git config user.name NAME' and 'git config user.email ADDRESS'"
-        )
-    for name in _NEEDED:
-        if ask_git(root, "ls-files", "--error-unmatch", name) is None:
-            raise UserError(f"{name} is not in Git, and a failing experiment could delete it; 'git add' and 'git commit' it")
 
 
-def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
-    """Check every value that `dvc exp ARGUMENTS` would set in params.yaml, each run of a grid by itself.
-
-    Settings of other files (`-S file.yaml:key=value`) are DVC's business. Raises UserError that names key and value; also for
-    inputs that a copy of the project would lack, where DVC would run in one, and for a VAE whose files have changed.
-    """
-    words = [word for word in arguments if not word.startswith("-")]
-    if words[:1] != ["run"]:
-        return
-    current = params.load(file).model_dump()
-    options, _ = _options().parse_known_args(list(arguments))
-    settings = [text for given in options.set_param if (text := _of_params(given, file)) is not None]
-    choices = {override.key_or_group: _values(override, options.queue) for override in map(_parsed, settings)}
-    inputs: dict[tuple[str, str], None] = {}
-    for values in itertools.product(*choices.values()):
-        setting = current | dict(zip(choices, values, strict=True))
-        checked = params.check(setting, Path("-S"))
-        # A dependency that is not there would be DVC's "No such file or directory".
-        for sentence in missing_inputs({key: setting[key] for key in choices}, file.parent):
-            raise UserError(sentence)
-        inputs |= dict.fromkeys(_inputs(checked))
-    for name, given in inputs if options.queue or options.temp else ():
-        check_copy(name, given, file.parent)
-    if not options.force and not {"model", "vae"} & choices.keys():
-        from pipeline.inputs.base_models.identity import check_vae
-
-        check_vae(current["model"], current["vae"], file.parent)
-
-
-def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("redifine exp run", add_help=False)
-    parser.add_argument("-S", "--set-param", action="append", default=[])
-    parser.add_argument("--queue", action="store_true")
-    parser.add_argument("--temp", action="store_true")
-    parser.add_argument("-f", "--force", action="store_true")
-    return parser
-
-
-def _inputs(values: params.Params) -> Iterator[tuple[str, str]]:
-    """(parameter, path) of what a run reads and finds by a path in the project."""
-    for name in params.PATH_PARAMETERS:
-        given = getattr(values, name)
-        is_read = name != "folder" or values.dataset == "folder"
-        if given and is_read and not Path(given).is_absolute():
-            yield name, given
-
-
-def check_copy(name: str, given: str, root: Path) -> None:
-    """Raise UserError for an input that a run would not find in a copy of what Git and DVC hold, as DVC's queue makes."""
-    if _is_in_dvc(given, root) or not (root / given).exists():
-        return
-    unknown = ask_git(root, "ls-files", "--others", "-z", "--", given)
-    if unknown == "":
-        return
-    if unknown is None:  # beyond a link, or outside of the checkout
-        lacking, advice = given, ""
-    else:
-        lacking = unknown.split("\0")[0]
-        partly = ask_git(root, "ls-files", "--", given)
-        advice = _IN_PART if partly else f"run 'dvc add {given}' and 'git add {given}.dvc', or "
-    raise UserError(
-        f"{name}: {lacking} is not in Git, and DVC runs this in a copy of what Git and DVC hold; "
-        f"{advice}set {name} to an absolute path"
-    )
-
-
-def _is_in_dvc(given: str, root: Path) -> bool:
-    """Whether a path, or a folder that it lies in, was added by `dvc add` and its .dvc file to Git."""
-    places = (Path(given), *Path(given).parents)
-    return any(ask_git(root, "ls-files", "--error-unmatch", f"{place}.dvc") is not None for place in places[:-1])
-
-
-def _of_params(given: str, file: Path) -> str | None:
-    """What `-S [FILE:]KEY=VALUE` sets in params.yaml; None when FILE is another one."""
-    name, colon, rest = given.partition(":")
-    if not colon or "=" in name:
-        return given
-    return rest if name == file.name else None
-
-
-def _parsed(text: str) -> Override:
-    """`KEY=VALUE` as DVC reads it. Raises UserError for what can be written so, but is no value of params.yaml."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise _unreadable(text) from error
-    key = override.key_or_group
-    if override.is_add() or override.is_force_add() or override.is_delete() or override.package is not None:
-        raise UserError(f"-S {text!r} would add or remove a key, and those of params.yaml are fixed; write -S {key}=VALUE")
-    if "." in key or "/" in key or key == "iterations":
-        raise UserError(f"-S {text!r} would set a part of a mapping; edit iterations in params.yaml itself, then run again")
-    return override
-
-
-def _unreadable(text: str) -> UserError:
-    return UserError(f"-S {text!r} cannot be read; write KEY=VALUE, or with --queue KEY=VALUE,VALUE or KEY=range(FROM,TO,STEP)")
-
-
-def _values(override: Override, queue: bool) -> list[Any]:
-    """Every value that an override gives its key; several are a grid, which DVC runs from its queue alone."""
-    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
-    from hydra.errors import HydraException
-
-    if not override.is_sweep_override():
-        return [override.value()]
-    text = override.input_line or override.key_or_group
-    if not isinstance(override.value(), ChoiceSweep | RangeSweep):
-        raise _unreadable(text)
-    if not queue:
-        raise UserError(f"-S {text!r} gives several values; add --queue, and run them with 'dvc queue start'")
-    try:
-        values = list(override.sweep_string_iterator())
-    except (HydraException, ValueError) as error:
-        raise _unreadable(text) from error
-    return [_parsed(f"{override.key_or_group}={value}").value() for value in values]
+def _blob(root: Path, commit: str, name: str) -> str | None:
+    """Return the hash of a file in a commit; None where it has no such file."""
+    line = git(root, "ls-tree", commit, "--", name)
+    return line.split()[2] if line else None

@@ -1,4 +1,4 @@
-"""Run Git: what it says, or why it refuses."""
+"""Run Git: its output, or its error as a sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 
-_PLACES = frozenset(
+_SUBMODULE_LINK = Path("vendor/sd-scripts/.git")
+
+_LOCATIONS = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
      "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX"}
 )  # fmt: skip
@@ -16,7 +18,7 @@ _PLACES = frozenset(
 
 
 def git(root: Path, *arguments: str, index: Path | None = None, text: str | None = None) -> str:
-    """Output of a Git command in `root` that reads `text`. Raises UserError with Git's own last line when it fails.
+    """Return the output of a Git command in `root` that reads `text`. Raise UserError with Git's own last line when it fails.
 
     `index` is a file to use in the place of the checkout's own index.
     """
@@ -34,7 +36,7 @@ def git(root: Path, *arguments: str, index: Path | None = None, text: str | None
 
 
 def ask_git(root: Path, *arguments: str) -> str | None:
-    """Output of a Git command in `root`; None when it fails, or when there is no Git."""
+    """Return the output of a Git command in `root`; None when it fails, or when there is no Git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, env=_environment(), capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -42,5 +44,23 @@ def ask_git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def head_of_checkout(folder: Path) -> str | None:
+    """Return HEAD's commit of a checkout of its own; None for a plain folder, though another checkout may be around it."""
+    return ask_git(folder, "rev-parse", "HEAD") if (folder / ".git").exists() else None
+
+
 def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key not in _PLACES}
+    return {key: value for key, value in os.environ.items() if key not in _LOCATIONS}
+
+
+def remove_dangling_link(root: Path) -> None:
+    """Remove sd-scripts' .git where it is a file that names a repository that is not there: Git refuses all work beside it.
+
+    DVC's Git library writes such a file when an experiment begins in a clone without sd-scripts.
+    """
+    link = root / _SUBMODULE_LINK
+    if not link.is_file():
+        return
+    named = link.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
+    if not (link.parent / named).exists():
+        link.unlink(missing_ok=True)

@@ -1,9 +1,10 @@
-"""Hash files: md5 for DVC's records, sha256 for ours, in one reading."""
+"""Hash files as DVC does (md5; of a folder, of the list of its files) and as our records do (sha256), in one reading."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -66,3 +67,13 @@ def files_below(root: Path, folder: str) -> list[str]:
 
 def _is_ignored(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in IGNORED)
+
+
+FOLDER_SUFFIX = ".dir"
+"""Ends the hash of a folder, which is that of the list of its files."""
+
+
+def folder_md5(files: Mapping[str, str]) -> str:
+    """{path below the folder: md5} -> the folder's hash, as DVC computes it."""
+    entries = [{"md5": files[path], "relpath": path} for path in sorted(files)]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX

@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 WORKSPACE = "workspace"
 
 
-class Source(Protocol):
+class ChainFiles(Protocol):
     """Where the files of a run come from."""
 
     def read(self, path: Path) -> bytes:

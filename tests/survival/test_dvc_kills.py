@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from provenance.share.share_project import clone, dvc, finished_project, git, new_project, ran, tree
 
-from pipeline.run.repro import mend
+from pipeline.run.repro import repair
 from survival.dvc_kills import Run, count_operations, objects, run, seen, torn_objects
 from survival.preload import Action, Faults, Kind, Where, needs_compiler
 
@@ -68,7 +68,7 @@ def repro_with_kills(fresh: Path, tmp_path: Path, kills: int, chance: random.Ran
             assert torn_objects(project / ".dvc/cache") == [], faults.hit
             if struck:
                 hits.append(faults.hit)
-                hits[-1] += "".join(f"; {sentence}" for sentence in mend(project))
+                hits[-1] += "".join(f"; {sentence}" for sentence in repair(project))
                 print(f"dvc killed at {hits[-1]}", flush=True)
         assert seen(project) == outputs
         assert (project / "dvc.lock").read_text() == lock
@@ -99,12 +99,12 @@ def test_a_torn_dvc_lock_is_mended_and_nothing_runs_again(finished: Path, tmp_pa
         "a line": whole[: middle + len("hash: md5\n")], "not UTF-8": whole + b"\xff",
     }  # fmt: skip
     lock.write_bytes(torn[end])
-    sentences = mend(project)
+    sentences = repair(project)
     assert all("dvc.lock was torn" in sentence for sentence in sentences)
     assert bool(sentences) == (end != "a line"), "what ends with a line is YAML that DVC can use"
     dvc(project, "repro")
     assert (lock.read_bytes(), seen(project), len(ran(project))) == (whole, outputs, count)
-    assert mend(project) == []
+    assert repair(project) == []
 
 
 def test_a_torn_list_of_processes_and_unfinished_files_are_mended(finished: Path, tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_a_torn_list_of_processes_and_unfinished_files_are_mended(finished: Path
     left.write_text("half")
     mine = project / "data/mine.tmp"
     mine.write_text("mine")
-    assert len(mend(project)) == 2
+    assert len(repair(project)) == 2
     assert not left.exists() and mine.exists()
     dvc(project, "repro")
-    assert mend(project) == []
+    assert repair(project) == []
 
 
 def killed_transfer(

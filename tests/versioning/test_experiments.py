@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.versioning.experiments import check_git, check_settings
+from pipeline.versioning.experiment_checks import check_git, check_settings
 from project import ROOT
 
 PARAMS = ROOT / "params.yaml"

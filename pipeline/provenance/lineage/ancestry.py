@@ -7,12 +7,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from pipeline.methods.policies import POLICIES
-from pipeline.versioning.dvc_lock import Item, Stage, writers
+from pipeline.versioning.dvc_lock import PathEntry, StageEntry, all_outputs
 
 
-def ancestors(stages: Mapping[str, Stage], target: str) -> list[Stage]:
+def ancestors(stages: Mapping[str, StageEntry], target: str) -> list[StageEntry]:
     """The stages that a path depends on, in an order in which they can run; none when no stage wrote it."""
-    made_by = {item.path: stage for item, stage in writers(stages)}
+    made_by = {item.path: stage for item, stage in all_outputs(stages)}
     first = _writer(made_by, target)
     graph: dict[str, list[str]] = {}
     todo = [first] if first else []
@@ -24,13 +24,13 @@ def ancestors(stages: Mapping[str, Stage], target: str) -> list[Stage]:
     return [stages[name] for name in TopologicalSorter(graph).static_order()]
 
 
-def _writer(made_by: Mapping[str, Stage], path: str) -> Stage | None:
+def _writer(made_by: Mapping[str, StageEntry], path: str) -> StageEntry | None:
     """The stage that wrote a path, or the folder that it lies in."""
     places = (path, *(parent.as_posix() for parent in Path(path).parents))
     return next((made_by[place] for place in places if place in made_by), None)
 
 
-def inputs(stage: Stage) -> list[Item]:
+def inputs(stage: StageEntry) -> list[PathEntry]:
     """What a stage read, but for code and for what its parameters leave unread (stages depend on it all the same)."""
     name, _, k = stage.name.partition("@")
     unread: set[str] = set()

@@ -15,7 +15,7 @@ from pipeline.provenance.lineage.ancestry import ancestors, inputs
 from pipeline.provenance.lineage.recording import Code, code_of
 from pipeline.provenance.lineage.sources import Run
 from pipeline.provenance.verify.records import LINEAGE
-from pipeline.versioning.dvc_lock import FILE, Item, Stage
+from pipeline.versioning.dvc_lock import LOCK_FILE, PathEntry, StageEntry
 
 _LAYOUT = Layout()
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)", re.MULTILINE)
@@ -41,14 +41,14 @@ class Lineage:
 
     run: str
     target: str
-    stages: tuple[Stage, ...]
+    stages: tuple[StageEntry, ...]
     """First what ran first."""
     records: dict[str, dict[str, Any]]
     """{path: content} of lineage.json of each M_k and of M_0's base.json, as far as they are here."""
     software: Software
 
     @property
-    def items(self) -> dict[str, Item]:
+    def items(self) -> dict[str, PathEntry]:
         """Every file and folder in it, by path; code left out."""
         return {item.path: item for stage in self.stages for item in (*inputs(stage), *stage.outs)}
 
@@ -58,7 +58,7 @@ def trace(run: Run, target: str, root: Path) -> Lineage:
     stages = ancestors(run.stages, target)
     md5 = run.md5(target)
     if not stages or md5 is None:
-        raise UserError(f"{FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
+        raise UserError(f"{LOCK_FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
     records = _records(run, stages)
     code = code_of(root, target, md5, {stage.name: stage for stage in stages})
     return Lineage(run.name, target, tuple(stages), records, _software(run, code, records))
@@ -75,7 +75,7 @@ def _machine(made_on: Mapping[str, Any]) -> str:
     return ", ".join([str(made_on.get("device")), *sorted(libraries)])
 
 
-def _records(run: Run, stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
+def _records(run: Run, stages: Sequence[StageEntry]) -> dict[str, dict[str, Any]]:
     found = {}
     for item in (item for stage in stages for item in stage.outs if item.path.startswith("models/M_")):
         base = item.path == _LAYOUT.model(0).as_posix()

@@ -12,8 +12,9 @@ from typing import Any
 from pipeline.chain.paths import Layout, iterations
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
-from pipeline.provenance.lineage.sources import WORKSPACE, Run, other_runs, work_tree
+from pipeline.provenance.lineage.sources import Run, other_runs, work_tree
 from pipeline.provenance.verify.records import LINEAGE
+from pipeline.versioning.revisions import WORKSPACE
 
 _LAYOUT = Layout()
 _IMAGES, _WEIGHTS = (".png",), (".safetensors",)

@@ -9,8 +9,8 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.provenance.lineage.ancestry import ancestors
 from pipeline.provenance.lineage.sources import names_of_commits, recording_commits
-from pipeline.versioning.code import changed_code, changed_code_at
-from pipeline.versioning.dvc_lock import FILE, Stage, parse_lock, writers
+from pipeline.versioning.changed_code import changed_code, changed_code_at
+from pipeline.versioning.dvc_lock import StageEntry, all_outputs, read_lock_at
 from pipeline.versioning.git import ask_git
 
 
@@ -22,7 +22,7 @@ class Recording:
     """In full."""
     name: str | None
     """The branch, experiment or tag that points to it."""
-    stages: dict[str, Stage]
+    stages: dict[str, StageEntry]
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,19 @@ def first_recording(root: Path, path: str, md5: str) -> Recording | None:
     """
     for commit in recording_commits(root, f"-S{md5}", "-m", "--full-history", "--date-order", "--reverse"):
         stages = _stages_at(root, commit)
-        if any((item.path, item.md5) == (path, md5) for item, _ in writers(stages)):
+        if any((item.path, item.md5) == (path, md5) for item, _ in all_outputs(stages)):
             return Recording(commit, names_of_commits(root).get(commit), stages)
     return None
 
 
-def _stages_at(root: Path, commit: str) -> dict[str, Stage]:
+def _stages_at(root: Path, commit: str) -> dict[str, StageEntry]:
     """The stages of a commit's dvc.lock; none where it is damaged or not there."""
-    text = ask_git(root, "show", f"{commit}:./{FILE}")
     with suppress(UserError):
-        return parse_lock(text) if text is not None else {}
+        return read_lock_at(root, commit) or {}
     return {}
 
 
-def code_of(root: Path, path: str, md5: str, stages: dict[str, Stage]) -> Code:
+def code_of(root: Path, path: str, md5: str, stages: dict[str, StageEntry]) -> Code:
     """What made the output `path`; `stages`, its ancestors as they are recorded here, count while no commit has it."""
     if (found := first_recording(root, path, md5)) is not None:
         ran = {stage.name: stage for stage in ancestors(found.stages, path)}

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from pipeline.chain.sets import image_bytes
 from pipeline.chain.shards import Row
 from pipeline.core.errors import UserError
-from pipeline.versioning.dvc_lock import FILE, Stage, parse_lock, read_lock
+from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, read_lock, read_lock_at
 from pipeline.versioning.git import ask_git
+from pipeline.versioning.revisions import WORKSPACE
 
 if TYPE_CHECKING:
-    from pipeline.versioning.revisions import Source
+    from pipeline.versioning.revisions import ChainFiles
 
-WORKSPACE = "workspace"
 _NO_RUNS = ("refs/stash", "refs/exps/stash", *(f"refs/exps/{kind}/*" for kind in ("apply", "celery", "exec", "temp")))
 """Git's and DVC's own notes among the references."""
 
@@ -53,8 +53,8 @@ class Run:
     """One state of the chain: where its files are, and what dvc.lock says of them."""
 
     name: str
-    files: Source
-    stages: dict[str, Stage]
+    files: ChainFiles
+    stages: dict[str, StageEntry]
 
     def md5(self, path: str) -> str | None:
         """The recorded hash of an output."""
@@ -73,15 +73,14 @@ def other_runs(root: Path) -> Iterator[Run]:
     names = names_of_commits(root)
     for commit in recording_commits(root):
         name = names.get(commit, commit[:7])
-        text = ask_git(root, "show", f"{commit}:./{FILE}")
-        if text is not None:
-            yield Run(name, Revision(name, commit, root), parse_lock(text, f"{FILE} of {name}"))
+        if (stages := read_lock_at(root, commit, name)) is not None:
+            yield Run(name, Revision(name, commit, root), stages)
 
 
 def recording_commits(root: Path, *options: str) -> list[str]:
     """Commits of any branch, tag or experiment that changed dvc.lock, as `git log` with these options picks and orders them."""
     excluded = [f"--exclude={reference}" for reference in _NO_RUNS]
-    return (ask_git(root, "log", *excluded, "--all", "--format=%H", *options, "--", FILE) or "").split()
+    return (ask_git(root, "log", *excluded, "--all", "--format=%H", *options, "--", LOCK_FILE) or "").split()
 
 
 def names_of_commits(root: Path) -> dict[str, str]:

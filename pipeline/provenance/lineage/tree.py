@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.provenance.lineage.origin import Origin, Stray
     from pipeline.provenance.lineage.recording import Code
-    from pipeline.versioning.dvc_lock import Stage
+    from pipeline.versioning.dvc_lock import StageEntry
 
 _SHORT = 12
 _WORTH_SAYING = {
@@ -57,16 +57,16 @@ def _title(lineage: Lineage, stray: Stray | None, origin: Origin | None) -> str:
     return f"{stray.path.name} is not recorded, but says that it comes from {place}"
 
 
-def _by_iteration(lineage: Lineage) -> dict[int, list[Stage]]:
+def _by_iteration(lineage: Lineage) -> dict[int, list[StageEntry]]:
     """{k: its stages}, k rising; stages without a k belong to 0."""
-    found: dict[int, list[Stage]] = {}
+    found: dict[int, list[StageEntry]] = {}
     for stage in lineage.stages:
         k = stage.name.partition("@")[2]
         found.setdefault(int(k) if k else 0, []).append(stage)
     return dict(sorted(found.items()))
 
 
-def _add_stage(branch: Tree, stage: Stage, lineage: Lineage) -> None:
+def _add_stage(branch: Tree, stage: StageEntry, lineage: Lineage) -> None:
     from rich.text import Text
 
     kind = stage.name.partition("@")[0]

@@ -14,6 +14,7 @@ from pipeline.provenance.share.iterations import needed_outputs, own_outputs
 from pipeline.provenance.share.record import Record
 from pipeline.provenance.share.references import all_records
 from pipeline.provenance.share.remotes import name_of
+from pipeline.versioning.dvc_repo import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -42,7 +43,7 @@ class Row:
 def list_remote(root: Path, remote: str | None, git_remote: str) -> list[Row]:
     """Every iteration of which the remote (a DVC remote's name, or an address) has something, by experiment and k."""
     records = all_records(root, git_remote)
-    with transfer.opened(root) as repo:
+    with open_repo(root) as repo:
         remote = name_of(repo, remote)
         hashes = {output.md5 for record in records for output in record.outputs.values()}
         present = transfer.existing(repo, sorted(hashes), remote)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.provenance.share.record import FILE, Record, parse_record
-from pipeline.versioning.experiment_refs import Experiment, experiments
+from pipeline.versioning.experiments import Experiment, experiments
 from pipeline.versioning.git import git
 
 _SEEN = "refs/redifine"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.core.errors import UserError
-from pipeline.provenance.share.transfer import opened
+from pipeline.versioning.dvc_repo import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -79,7 +79,7 @@ def set_up(root: Path, name: str, url: str, options: Mapping[str, str]) -> Addre
     settings = {**address.private, **options}
     public = {"url": address.url} | {key: value for key, value in settings.items() if key not in _SECRETS}
     private = {key: value for key, value in settings.items() if key in _SECRETS}
-    with opened(root) as repo, _as_sentence(name):
+    with open_repo(root) as repo, _as_sentence(name):
         # Secrets of an earlier address would not fit this one.
         with repo.config.edit("local", validate=False) as content:
             content.setdefault("remote", {}).pop(name, None)

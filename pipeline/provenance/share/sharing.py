@@ -13,9 +13,9 @@ from pipeline.core.errors import UserError
 from pipeline.provenance.share import references, transfer
 from pipeline.provenance.share.iterations import needed_outputs, outputs_up_to
 from pipeline.provenance.share.record import FILE, Record, read_record
-from pipeline.versioning.apply import apply_commit
+from pipeline.versioning.experiments import write_experiment_files
 from pipeline.versioning.git import git
-from pipeline.versioning.partial import note_partial, note_whole
+from pipeline.versioning.not_fetched import mark_partial, unmark_partial
 
 
 def share(
@@ -49,7 +49,7 @@ def get(
         references.check_name(experiment)
         found = references.fetch_experiment(root, experiment, git_remote, force)
         _record_of(root, found.commit, experiment).check_iterations(wanted)
-        apply_commit(root, found.commit, force)
+        write_experiment_files(root, found.commit, force)
         transfer.check_out_what_is_here(root, force)
     record = read_record(root)
     record.check_iterations(wanted)
@@ -57,7 +57,7 @@ def get(
     arriving = {record.outputs[path].md5: path for path in targets or record.outputs}
     fetched = transfer.pull(root, targets, remote, force, arriving)
     for j in record.iterations if k is None else wanted:
-        note_whole(root, Layout().images(j))
+        unmark_partial(root, Layout().images(j))
     return fetched, [] if k is None else _how_to_go_on(root, record, k)
 
 
@@ -69,7 +69,7 @@ def get_images(root: Path, k: int, images: slice, force: bool, remote: str | Non
     record = read_record(root)
     record.check_iterations([k])
     folder = Layout().images(k)
-    note_partial(root, folder)
+    mark_partial(root, folder)
     fetched = transfer.pull(root, [Layout().manifest(k).as_posix()], remote, force)
     rows = read_manifest(Layout(root), k)
     if not (chosen := rows[images]):
@@ -78,7 +78,7 @@ def get_images(root: Path, k: int, images: slice, force: bool, remote: str | Non
     fetched += transfer.pull(root, files, remote, force)
     here = sum((root / folder / file_of(row)).is_file() for row in rows)
     if here == len(rows):
-        note_whole(root, folder)
+        unmark_partial(root, folder)
     return fetched, [f"here are {here} of the {len(rows)} images of D_{k}; 'redifine get {k}' fetches the others"]
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import UserError
-from pipeline.core.process import lock_holder
-from pipeline.versioning.cache import damaged, told
-from pipeline.versioning.dvc_links import link_whole_files
+from pipeline.versioning.cache import damaged_files, first_of
+from pipeline.versioning.dvc_repo import open_repo
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -34,7 +33,7 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.transfer import transfer
 
-    with opened(root) as repo:
+    with open_repo(root) as repo:
         name = remote_name(repo, remote)
         check_writable(repo, remote)
         cache, there = repo.cache.local, existing(repo, list(outputs), remote)
@@ -59,10 +58,10 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
 
 
 def _check_before(cache: Path, outputs: Mapping[str, str]) -> None:
-    if wrong := damaged(cache, outputs):
+    if wrong := damaged_files(cache, outputs):
         raise UserError(
-            f"DVC's cache holds other bytes than dvc.lock records for {told(wrong)}, so nothing was sent; where the work tree "
-            f"is right ('redifine verify --all'), remove {wrong[min(wrong)]} and run 'dvc commit', else 'dvc repro'"
+            f"DVC's cache holds other bytes than dvc.lock records for {first_of(wrong)}, so nothing was sent; where the work "
+            f"tree is right ('redifine verify --all'), remove {wrong[min(wrong)]} and run 'dvc commit', else 'dvc repro'"
         )
 
 
@@ -72,7 +71,7 @@ def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool, ou
     `outputs` {DVC hash: path} are held against their hashes before they reach the work tree. Raises UserError when one is
     another, when the remote lacks one or cannot be reached, or when a file here would be lost (unless `force`).
     """
-    with opened(root) as repo, _as_sentences(remote_name(repo, remote)):
+    with open_repo(root) as repo, _as_sentences(remote_name(repo, remote)):
         check_reachable(repo, remote)
         # DVC takes relative paths from the current folder.
         paths = [str(root.resolve() / target) for target in targets] or None
@@ -87,12 +86,12 @@ def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool, ou
 
 def _check_after(cache: Path, outputs: Mapping[str, str], remote: str) -> None:
     """What is wrong leaves the cache, so that it is fetched again, and is never taken for what it should be."""
-    if wrong := damaged(cache, outputs):
+    if wrong := damaged_files(cache, outputs):
         for place in wrong.values():
             place.unlink(missing_ok=True)
         raise UserError(
-            f"{remote} holds other bytes than dvc.lock records for {told(wrong)}, and none of this was put into the work tree; "
-            "whoever has the right files removes them there and runs 'redifine share' again"
+            f"{remote} holds other bytes than dvc.lock records for {first_of(wrong)}, and none of this was put into the work "
+            "tree; whoever has the right files removes them there and runs 'redifine share' again"
         )
 
 
@@ -101,7 +100,7 @@ def check_out_what_is_here(root: Path, force: bool) -> None:
 
     Raises UserError when a file here is in no cache and would be lost (unless `force`).
     """
-    with opened(root) as repo, _as_sentences("the cache"):
+    with open_repo(root) as repo, _as_sentences("the cache"):
         repo.checkout(force=force, allow_missing=True)
 
 
@@ -117,26 +116,6 @@ def read_object(repo: Repo, md5: str, remote: str | None) -> bytes:
         cache = repo.cache.local
         store = cache if cache.exists(md5) else repo.cloud.get_remote_odb(remote)
         return bytes(store.fs.cat_file(store.oid_to_path(md5)))
-
-
-@contextmanager
-def opened(root: Path) -> Iterator[Repo]:
-    """The DVC project at `root`. Raises UserError where there is none, or while another process has its lock."""
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
-    link_whole_files()
-    try:
-        repo = Repo(str(root))
-    except NotDvcRepoError as error:
-        raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
-    with repo:
-        try:
-            yield repo
-        except LockError as error:
-            holder = lock_holder(root) or "another DVC process"
-            raise UserError(f"{holder} is at work in this clone; wait until it has ended, and run this again") from error
 
 
 def remote_name(repo: Repo, remote: str | None) -> str:
@@ -210,7 +189,7 @@ def _as_sentences(remote: str) -> Iterator[None]:
     try:
         yield
     except LockError:
-        raise  # `opened` knows whose it is
+        raise  # `open_repo` knows whose it is
     except (DownloadError, CheckoutError, DataIndexError) as error:
         raise UserError(
             f"{remote} lacks files of what you asked for, or broke off; what has arrived stays, run this again, "

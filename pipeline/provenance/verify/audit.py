@@ -22,16 +22,16 @@ from pipeline.provenance.verify.outputs import (
 )
 from pipeline.provenance.verify.records import LINEAGE, Records, read_records
 from pipeline.provenance.verify.shards import digest_images, shard_findings, shard_of, with_images
-from pipeline.versioning.dvc_lock import FILE, Stage, cache_folder, parse_lock, read_lock, writers
-from pipeline.versioning.fetched import Absent, not_fetched, read_absent
-from pipeline.versioning.git import ask_git
+from pipeline.versioning.cache import cache_folder
+from pipeline.versioning.committed import changed_files
+from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, all_outputs, read_lock, read_lock_at
 from pipeline.versioning.hashes import Digest, digest_files, files_below
-from pipeline.versioning.tracked import changed_files
+from pipeline.versioning.not_fetched import NotFetched, describe_not_fetched, find_not_fetched
 
 _OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
             "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
 _SETS_AND_MODELS = ("data/D_", "models/M_")
-_LISTS = (".jsonl", ".json", ".tar", FILE)
+_LISTS = (".jsonl", ".json", ".tar", LOCK_FILE)
 """Files of which a second finding says more: which line, which key, which caption."""
 
 
@@ -45,7 +45,7 @@ class Audit:
     """Bytes."""
     unrecorded: tuple[str, ...]
     """Files of which no record holds a hash."""
-    not_fetched: tuple[str, ...]
+    describe_not_fetched: tuple[str, ...]
     """Outputs, and files of a set that was fetched in part, that were never here; inputs that are not here."""
     note: str
     """What is not fetched, and how to get it, in one line; "" when all is here."""
@@ -58,11 +58,13 @@ def audit(root: Path) -> Audit:
     stages, damaged = _lock(root)
     outputs = _outputs(root)
     if not outputs and not stages:
-        raise UserError(f"{root} holds no chain: no data/, models/M_k or {FILE}; run in the project's folder, or 'dvc pull'")
-    recorded = [item.path for item, _ in writers(stages)]
+        raise UserError(
+            f"{root} holds no chain: no data/, models/M_k or {LOCK_FILE}; run in the project's folder, or 'dvc pull'"
+        )
+    recorded = [item.path for item, _ in all_outputs(stages)]
     records, unreadable = read_records(root, iterations([*outputs, *(f"{path}/" for path in recorded)]))
     cache = cache_folder(root) if stages else None
-    absent = read_absent(root, stages, records.base, cache)
+    absent = find_not_fetched(root, stages, records.base, cache)
     if absent.outputs and not any(path.startswith(_SETS_AND_MODELS) for path in outputs):
         raise UserError(f"{root} holds no image set and no model yet; 'redifine get K' fetches an iteration, 'dvc pull' all")
     expected = expected_files(stages, cache).without(absent)
@@ -81,13 +83,13 @@ def audit(root: Path) -> Audit:
     return Audit(_without_echoes(found), len(digests), size, unrecorded, *_told(recorded, absent), _uncommitted(root, stages))
 
 
-def _lock(root: Path) -> tuple[dict[str, Stage], list[Finding]]:
-    if changed_files(root, FILE).get(FILE) is False:
-        return {}, [Finding(FILE, "missing", "it is not there, and HEAD holds it; 'git checkout dvc.lock' restores it")]
+def _lock(root: Path) -> tuple[dict[str, StageEntry], list[Finding]]:
+    if changed_files(root, LOCK_FILE).get(LOCK_FILE) is False:
+        return {}, [Finding(LOCK_FILE, "missing", "it is not there, and HEAD holds it; 'git checkout dvc.lock' restores it")]
     try:
         return read_lock(root), []
     except UserError as error:
-        return {}, [Finding(FILE, "damaged", str(error))]
+        return {}, [Finding(LOCK_FILE, "damaged", str(error))]
 
 
 def _outputs(root: Path) -> list[str]:
@@ -109,7 +111,7 @@ def own_findings(
     records: Records,
     digests: Mapping[str, Digest],
     sound: Mapping[str, bool],
-    stages: Mapping[str, Stage],
+    stages: Mapping[str, StageEntry],
     shards: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Whatever the chain's own records, without dvc.lock, tell; `shards` says in which shard an image is."""
@@ -126,23 +128,23 @@ def own_findings(
     yield from shard_findings(records, digests, sound, doubted)
 
 
-def _is_absent(path: str, absent: Absent, shards: Mapping[str, str]) -> bool:
+def _is_absent(path: str, absent: NotFetched, shards: Mapping[str, str]) -> bool:
     """Whether a file, or the shard that an image is in, was never fetched."""
     return absent.covers(path) or (path in shards and absent.covers(shards[path]))
 
 
-def _told(recorded: Sequence[str], absent: Absent) -> tuple[tuple[str, ...], str]:
+def _told(recorded: Sequence[str], absent: NotFetched) -> tuple[tuple[str, ...], str]:
     """What was never fetched, path by path and in one line."""
-    return tuple(sorted(absent.outputs | absent.inputs)), not_fetched(recorded, absent)
+    return tuple(sorted(absent.outputs | absent.inputs)), describe_not_fetched(recorded, absent)
 
 
-def _uncommitted(root: Path, stages: Mapping[str, Stage]) -> tuple[str, ...]:
-    if FILE not in changed_files(root, FILE):
+def _uncommitted(root: Path, stages: Mapping[str, StageEntry]) -> tuple[str, ...]:
+    if LOCK_FILE not in changed_files(root, LOCK_FILE):
         return ()
     with suppress(UserError):
-        held = parse_lock(ask_git(root, "show", f"HEAD:./{FILE}") or "")
+        held = read_lock_at(root, "HEAD") or {}
         differing = tuple(sorted(name for name in {*stages, *held} if stages.get(name) != held.get(name)))
-        return differing or (FILE,)  # its other lines
+        return differing or (LOCK_FILE,)  # its other lines
     return ()
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.provenance.verify.findings import Finding
-from pipeline.versioning.dvc_lock import FILE, Item, Stage, folder_md5, inputs_of, read_listing, writers
-from pipeline.versioning.fetched import Absent
-from pipeline.versioning.hashes import Digest
-from pipeline.versioning.tracked import changed_files
+from pipeline.versioning.cache import read_listing
+from pipeline.versioning.committed import changed_files
+from pipeline.versioning.dvc_lock import LOCK_FILE, PathEntry, StageEntry, all_outputs, source_dependencies
+from pipeline.versioning.hashes import Digest, folder_md5
+from pipeline.versioning.not_fetched import NotFetched
 
 RESTORE = "delete it, then 'dvc checkout --force' (after 'dvc fetch') restores it, or 'dvc repro' makes it again"
 
@@ -26,7 +27,7 @@ class Expected:
     listed: dict[str, int] = field(default_factory=dict)
     """{path: number of files} of folders whose files are all in `files`."""
 
-    def add(self, item: Item, cache: Path | None) -> None:
+    def add(self, item: PathEntry, cache: Path | None) -> None:
         if not item.is_folder:
             self.files[item.path] = item.md5
             return
@@ -37,7 +38,7 @@ class Expected:
         self.listed[item.path] = len(listing)
         self.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
 
-    def without(self, absent: Absent) -> Expected:
+    def without(self, absent: NotFetched) -> Expected:
         """What there must be where all that was never fetched is left out."""
         if not absent.outputs and not absent.inputs:
             return self
@@ -50,21 +51,21 @@ class Expected:
         return path in self.files or any(path.startswith(f"{folder}/") for folder in self.folders)
 
 
-def expected_files(stages: Mapping[str, Stage], cache: Path | None) -> Expected:
+def expected_files(stages: Mapping[str, StageEntry], cache: Path | None) -> Expected:
     """All outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
     expected = Expected()
-    for item in [*(item for item, _ in writers(stages)), *inputs_of(stages)]:
+    for item in [*(item for item, _ in all_outputs(stages)), *source_dependencies(stages)]:
         if item.md5:
             expected.add(item, cache)
     return expected
 
 
-def lock_findings(stages: Mapping[str, Stage], expected: Expected) -> Iterator[Finding]:
+def lock_findings(stages: Mapping[str, StageEntry], expected: Expected) -> Iterator[Finding]:
     """Where dvc.lock has no hash, or its stages do not fit together: one read another content than the other wrote."""
-    outs = {item.path: (item, stage) for item, stage in writers(stages)}
+    outs = {item.path: (item, stage) for item, stage in all_outputs(stages)}
     for item, stage in outs.values():
         if not item.md5:
-            yield Finding(FILE, "damaged", f"it has no hash of {item.path}, which {stage.name} wrote; run 'dvc repro'")
+            yield Finding(LOCK_FILE, "damaged", f"it has no hash of {item.path}, which {stage.name} wrote; run 'dvc repro'")
     for stage in stages.values():
         for item in stage.deps:
             if item.path in outs:
@@ -73,7 +74,7 @@ def lock_findings(stages: Mapping[str, Stage], expected: Expected) -> Iterator[F
                 written, writer = expected.files.get(item.path, item.md5), "the stage that wrote it"
             if written != item.md5 and not item.is_code:
                 yield Finding(
-                    FILE, "changed", f"{stage.name} ran with another {item.path} than {writer} left there; run 'dvc repro'"
+                    LOCK_FILE, "changed", f"{stage.name} ran with another {item.path} than {writer} left there; run 'dvc repro'"
                 )
 
 
@@ -101,7 +102,7 @@ def folder_findings(expected: Expected, digests: Mapping[str, Digest], root: Pat
                 path, "changed" if there else "missing", "it is not what Git's HEAD holds; 'git checkout' restores it"
             )
         if not changed and files:
-            yield Finding(folder, "changed", f"its files are not those of {FILE}, and no list tells which ones")
+            yield Finding(folder, "changed", f"its files are not those of {LOCK_FILE}, and no list tells which ones")
         elif not changed:
             yield Finding(folder, "missing", f"the folder is not there, or empty; {RESTORE}")
 
@@ -130,11 +131,11 @@ def _wrong(path: str, digest: Digest | None, present: bool, owner: Mapping[str, 
     other = owner.get(digest.md5, path)
     if other != path:
         return Finding(path, "swapped", f"it holds the content of {other}; {RESTORE}")
-    return Finding(path, "changed", f"its md5 is not the one in {FILE}; {RESTORE}")
+    return Finding(path, "changed", f"its md5 is not the one in {LOCK_FILE}; {RESTORE}")
 
 
 def extra_findings(expected: Expected, outputs: Iterable[str]) -> Iterator[Finding]:
     """Files where the stages write that no stage of dvc.lock wrote."""
     for path in outputs:
         if not expected.covers(path):
-            yield Finding(path, "extra", f"no stage in {FILE} wrote it; move it away")
+            yield Finding(path, "extra", f"no stage in {LOCK_FILE} wrote it; move it away")

@@ -20,9 +20,9 @@ from pipeline.provenance.verify.difference import Comparison, Tolerance, relativ
 from pipeline.provenance.verify.pair import Pair
 from pipeline.provenance.verify.records import LINEAGE
 from pipeline.provenance.verify.scratch import package_root, run_stages, scratch_project
-from pipeline.versioning.code import changed_code
-from pipeline.versioning.dvc_lock import FILE as LOCK
-from pipeline.versioning.dvc_lock import Stage, read_lock
+from pipeline.versioning.changed_code import changed_code
+from pipeline.versioning.dvc_lock import LOCK_FILE as LOCK
+from pipeline.versioning.dvc_lock import StageEntry, read_lock
 from pipeline.versioning.hashes import files_below
 
 
@@ -172,13 +172,13 @@ def _images_of(root: Path, k: int, prompts: Collection[int]) -> list[str]:
     return [f"data/D_{k}/{row['file']}" for row in rows if row["prompt_index"] in prompts]
 
 
-def _stages_of(stages: Mapping[str, Stage], k: int) -> dict[str, Stage]:
+def _stages_of(stages: Mapping[str, StageEntry], k: int) -> dict[str, StageEntry]:
     """The stages of dvc.lock that made iteration k."""
     names = ["prepare"] if k == 0 else [f"{stage}@{k}" for stage in ("curate", "train", "sample")]
     return {name: stages[name] for name in names if name in stages}
 
 
-def recorded_params(root: Path, stages: Mapping[str, Stage]) -> tuple[Params, list[str]]:
+def recorded_params(root: Path, stages: Mapping[str, StageEntry]) -> tuple[Params, list[str]]:
     """params.yaml, with the values that the stages ran with by dvc.lock's record -> Params, and notes on differences."""
     present = load(root / FILE).model_dump()
     recorded = {key: value for stage in stages.values() for key, value in stage.params.items() if key in present}

@@ -13,8 +13,9 @@ from pipeline.chain.params import Params
 from pipeline.chain.paths import sd_scripts
 from pipeline.core.errors import UserError
 from pipeline.inputs.base_models.identity import PARTS
-from pipeline.run.doctor.findings import Finding, note, ok, output_of, problem
+from pipeline.run.doctor.findings import Finding, note, ok, problem
 from pipeline.run.status.interrupted import leftovers
+from pipeline.versioning.git import ask_git, head_of_checkout
 
 _SUBMODULE = "vendor/sd-scripts"
 _SHOWN = 4
@@ -100,7 +101,7 @@ def scripts(root: Path, params: Params | None) -> Finding:
     if found is None:
         tell = problem if needed else note
         return tell("sd-scripts", "not there", "run 'make vendor', or set trainer: builtin in params.yaml")
-    has, pin = _commit(found), _pin(root)
+    has, pin = head_of_checkout(found), _pin(root)
     if has is None:
         return note("sd-scripts", f"{found} is no Git checkout, so its commit is unknown", "run 'make vendor'")
     if pin is not None and has != pin:
@@ -115,14 +116,7 @@ def experiment(root: Path) -> Finding:
     return ok("experiment", "none was killed in this work tree")
 
 
-def _commit(folder: Path) -> str | None:
-    """HEAD of a checkout of its own, None for a plain folder inside another checkout."""
-    if not (folder / ".git").exists():
-        return None
-    return output_of(["git", "-C", str(folder), "rev-parse", "HEAD"])
-
-
 def _pin(root: Path) -> str | None:
     """The commit that the Git index has for the submodule: "160000 <commit> 0<tab>vendor/sd-scripts"."""
-    fields = (output_of(["git", "-C", str(root), "ls-files", "--stage", _SUBMODULE]) or "").split()
+    fields = (ask_git(root, "ls-files", "--stage", _SUBMODULE) or "").split()
     return fields[1] if len(fields) > 1 and fields[0] == "160000" else None

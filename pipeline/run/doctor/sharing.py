@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pipeline.core.errors import UserError
 from pipeline.run.doctor.findings import Finding, note, ok, problem
-from pipeline.versioning.experiments import check_git
+from pipeline.versioning.experiment_checks import check_git
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

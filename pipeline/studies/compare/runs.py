@@ -15,8 +15,8 @@ from pipeline.chain.params import Params
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.methods.measures.collapse import collapse_rate
-from pipeline.versioning.dvc_lock import FILE, parse_lock
-from pipeline.versioning.revisions import Source
+from pipeline.versioning.dvc_lock import LOCK_FILE, parse_lock
+from pipeline.versioning.revisions import ChainFiles
 
 _LAYOUT = Layout()
 
@@ -46,7 +46,7 @@ class ComparedRun:
     planned: int
     arm: str | None = None
     features_of: str | None = None
-    source: Source | None = field(default=None, repr=False)
+    source: ChainFiles | None = field(default=None, repr=False)
 
     @property
     def last(self) -> int:
@@ -92,7 +92,7 @@ def _from_chain(arm: str, seed: int, chain: dict[int, Mapping[str, Any]]) -> Com
     return ComparedRun(f"{arm}, seed {seed}", {"seed": seed}, metrics, last, arm)
 
 
-def read_run(source: Source, name: str) -> ComparedRun:
+def read_run(source: ChainFiles, name: str) -> ComparedRun:
     """A run from what `source` holds. Raises UserError when it has no parameters, no metrics, or a damaged file."""
     params = _params(source, name)
     planned = len(params["iterations"])
@@ -107,7 +107,7 @@ def read_run(source: Source, name: str) -> ComparedRun:
     return ComparedRun(name, params, metrics, planned, None, _features_of(source, params, metrics[1]), source)
 
 
-def _params(source: Source, name: str) -> dict[str, Any]:
+def _params(source: ChainFiles, name: str) -> dict[str, Any]:
     """params.yaml, with today's default for a parameter that the revision did not know yet."""
     if not source.has(Path("params.yaml")):
         raise UserError(f"{name} has no params.yaml; name a revision of this project that has one")
@@ -121,7 +121,7 @@ def _params(source: Source, name: str) -> dict[str, Any]:
     return known | found
 
 
-def _json(source: Source, path: Path, name: str) -> dict[str, Any]:
+def _json(source: ChainFiles, path: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads(source.read(path))
     except ValueError as error:
@@ -131,7 +131,7 @@ def _json(source: Source, path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _features_of(source: Source, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
+def _features_of(source: ChainFiles, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
     """The feature extractor as the metrics describe it, with the hash of its weights as dvc.lock has it."""
     if "feature" not in metrics:
         return None
@@ -140,10 +140,10 @@ def _features_of(source: Source, params: Mapping[str, Any], metrics: Mapping[str
     return "; ".join([*described, f"weights {weights[:12]}"] if weights else described)
 
 
-def _locked_hash(source: Source, dependency: str) -> str | None:
+def _locked_hash(source: ChainFiles, dependency: str) -> str | None:
     """Hash of a dependency of the stage `reference` in dvc.lock."""
-    if not source.has(Path(FILE)):
+    if not source.has(Path(LOCK_FILE)):
         return None
-    stages = parse_lock(source.read(Path(FILE)).decode())
+    stages = parse_lock(source.read(Path(LOCK_FILE)).decode())
     read = stages["reference"].deps if "reference" in stages else ()
     return next((item.md5 for item in read if item.path == dependency), None)

@@ -13,7 +13,7 @@ from pipeline.studies.sweep import local, notes, remotes, slurm, standing, workt
 from pipeline.studies.sweep.plan import Chain
 from pipeline.studies.sweep.resources import Resources
 from pipeline.studies.sweep.running import Site
-from pipeline.versioning.experiments import check_git
+from pipeline.versioning.experiment_checks import check_git
 from pipeline.versioning.git import git
 
 Say = Callable[[str], None]

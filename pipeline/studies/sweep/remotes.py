@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.versioning.dvc_repo import open_repo
 from pipeline.versioning.git import git
 
 
@@ -21,7 +22,7 @@ def check(clone: Path, git_remote: str) -> str:
     """
     from pipeline.provenance.share import transfer
 
-    with transfer.opened(clone) as repo:
+    with open_repo(clone) as repo:
         if not repo.config["core"].get("remote"):
             raise NoRemote("no DVC remote is set ('make remote URL=...' sets one)")
         transfer.check_writable(repo, None)

@@ -21,7 +21,7 @@ from pipeline.chain.params import PATH_PARAMETERS, Params
 from pipeline.core.errors import UserError
 from pipeline.core.files import link_or_copy
 from pipeline.studies.sweep.plan import Chain
-from pipeline.versioning.experiment_refs import ON_ITS_WAY, Experiment, experiments
+from pipeline.versioning.experiments import UNFINISHED, Experiment, experiments
 from pipeline.versioning.git import ask_git, git
 
 FOLDER = Path(".dvc/tmp/sweeps")
@@ -114,7 +114,7 @@ def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
     git(folder, "read-tree", commit, index=index.resolve())
     git(folder, "add", "--all", "--", ".", *_but_inputs(folder), index=index.resolve())
     tree = git(folder, "write-tree", index=index.resolve())
-    subject = f"dvc: commit experiment {name}" + (f"{ON_ITS_WAY}{k}" if k is not None else "")
+    subject = f"dvc: commit experiment {name}" + (f"{UNFINISHED}{k}" if k is not None else "")
     made = git(folder, "commit-tree", "-p", commit, "-m", subject, tree)
     reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
     git(folder, "update-ref", reference, made)
@@ -127,7 +127,7 @@ def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
 def find(clone: Path, chain: Chain, baseline: str | None = None) -> Experiment | None:
     """The chain's whole experiment with exactly its parameters (of the commit `baseline`, if given)."""
     for experiment in experiments(clone, chain.name):
-        if experiment.whole and baseline in (None, experiment.baseline) and _params(clone, experiment) == chain.params:
+        if experiment.complete and baseline in (None, experiment.baseline) and _params(clone, experiment) == chain.params:
             return experiment
     return None
 

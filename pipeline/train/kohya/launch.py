@@ -20,6 +20,7 @@ from pipeline.core.process import dying_with_parent
 from pipeline.core.progress import Progress
 from pipeline.train.out_of_memory import LESS_MEMORY
 from pipeline.train.processes import environment, launcher
+from pipeline.versioning.git import head_of_checkout
 
 _POLL_SECONDS = 0.2
 _LAST_LINES = 3
@@ -59,12 +60,7 @@ def find_sd_scripts(root: Path) -> Path:
 
 def commit(sd_scripts: Path) -> str:
     """The commit of the vendored sd-scripts, "unknown" when it is not a git checkout."""
-    command = ["git", "-C", str(sd_scripts), "rev-parse", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return answer.stdout.strip() if (sd_scripts / ".git").exists() and answer.returncode == 0 else "unknown"
+    return head_of_checkout(sd_scripts) or "unknown"
 
 
 def run(

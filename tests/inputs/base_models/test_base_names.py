@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.inputs.base_models.source import HubSource, LocalSource, folder_name, local_folder, parse_source
 from pipeline.inputs.datasets.catalogue import DATASETS
 from pipeline.inputs.missing import PAPER_SETS, missing_inputs
-from pipeline.versioning.experiments import check_settings
+from pipeline.versioning.experiment_checks import check_settings
 from project import ROOT
 
 

@@ -20,7 +20,7 @@ from pipeline.core.errors import UserError
 from pipeline.inputs.base_models.identity import changed_vae
 from pipeline.prepare import stage
 from pipeline.train import stage as training
-from pipeline.versioning.experiments import check_settings
+from pipeline.versioning.experiment_checks import check_settings
 from project import ROOT
 from test_chain import dvc, git, new_project, redifine, running_stages, set_params
 from train.train_project import view as train_view
@@ -84,7 +84,7 @@ def test_repro_and_exp_run_refuse_before_dvc_starts_unless_prepare_is_forced(
 ) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr("pipeline.cli.repro.run_dvc", lambda arguments: ran.append(arguments) or 0)
-    monkeypatch.setattr("pipeline.cli.repro.mend", lambda root: [])
+    monkeypatch.setattr("pipeline.cli.repro.repair", lambda root: [])
     scale(Path("v"))
     refused = CliRunner().invoke(main, ["repro", "report"])
     assert (refused.exit_code, ran) == (2, []) and "v is not the VAE" in refused.stderr and refused.stderr.count("\n") == 1

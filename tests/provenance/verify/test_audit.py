@@ -19,7 +19,8 @@ from pipeline.cli.verify import verify as command
 from pipeline.core.json_files import read_json, read_jsonl, write_json, write_jsonl
 from pipeline.provenance.verify.audit import Audit, audit
 from pipeline.provenance.verify.findings import Finding
-from pipeline.versioning.dvc_lock import folder_md5, read_lock
+from pipeline.versioning.dvc_lock import read_lock
+from pipeline.versioning.hashes import folder_md5
 
 ROUNDS, TAMPERINGS = 10, 10
 

@@ -20,7 +20,7 @@ from pipeline.core.files import sha256_file
 from pipeline.core.json_files import read_jsonl, write_json
 from pipeline.provenance.verify.recompute import recorded_params
 from pipeline.provenance.verify.scratch import scratch_project
-from pipeline.versioning.code import changed_code
+from pipeline.versioning.changed_code import changed_code
 from pipeline.versioning.dvc_lock import read_lock
 
 SMALL = {"prompts": 4, "epochs": 1, "updates": 2, "batch_size": 2, "steps": 2, "rank": 2, "sample_batch": 3, "cfg": 3.0}

@@ -15,7 +15,7 @@ from pipeline.chain.params import check
 from pipeline.core.errors import UserError
 from pipeline.studies.sweep import collect, worktree
 from pipeline.studies.sweep.plan import Chain
-from pipeline.versioning.experiment_refs import Experiment
+from pipeline.versioning.experiments import Experiment
 
 SIDE = 4
 

@@ -150,7 +150,7 @@ def test_an_experiment_on_its_way_is_not_done_and_takes_no_others_place(
     git(project, "commit", "--quiet", "--allow-empty", "-m", "more")
     second = git(project, "rev-parse", "HEAD")
     worktree.save(project, second, chain.name, k=1)
-    assert {one.baseline: one.whole for one in worktree.experiments(project, chain.name)} == {first: True, second: False}
+    assert {one.baseline: one.complete for one in worktree.experiments(project, chain.name)} == {first: True, second: False}
     assert worktree.find(project, chain, second) is None
     worktree.save(project, second, chain.name)
     assert worktree.find(project, chain, second) is not None

@@ -11,7 +11,7 @@ import pytest
 from pipeline.chain import params, presets
 from pipeline.core.errors import UserError
 from pipeline.studies.sweep.plan import chains
-from pipeline.versioning.experiments import check_settings
+from pipeline.versioning.experiment_checks import check_settings
 from project import ROOT
 
 TWO_ARMS = "title: t\nseeds: [0, 1]\narms:\n  low: {cfg: 1}\n  high: {cfg: 7.5}\n"

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from dvc_objects.fs import system
 
-from pipeline.versioning.dvc_links import link_whole_files
+from pipeline.versioning.dvc_repo import patch_reflink
 
 
 @pytest.fixture
 def object_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A file in the cache and where it shall be linked, with DVC's reflink changed for one test."""
     monkeypatch.setattr(system, "reflink", system.reflink)
-    link_whole_files()
-    link_whole_files()
+    patch_reflink()
+    patch_reflink()
     source, place = tmp_path / "object", tmp_path / "tree/T_1.jsonl"
     source.write_bytes(b"all of it")
     place.parent.mkdir()

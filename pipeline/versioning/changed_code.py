@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.versioning.dvc_lock import Stage, folder_md5
-from pipeline.versioning.hashes import digest_bytes, digest_file, files_below
-from pipeline.versioning.tracked import committed_files
+from pipeline.versioning.committed import committed_files
+from pipeline.versioning.dvc_lock import StageEntry
+from pipeline.versioning.hashes import digest_bytes, digest_file, files_below, folder_md5
 
 
-def changed_code(root: Path, stages: Mapping[str, Stage]) -> list[str]:
+def changed_code(root: Path, stages: Mapping[str, StageEntry]) -> list[str]:
     """Modules below `root` that are not those that the stages ran, by dvc.lock's record."""
     return _others(stages, lambda path: code_md5(root, path))
 
 
-def changed_code_at(root: Path, commit: str, stages: Mapping[str, Stage]) -> list[str]:
+def changed_code_at(root: Path, commit: str, stages: Mapping[str, StageEntry]) -> list[str]:
     """As `changed_code`, for the modules as a commit of the project at `root` holds them."""
     modules = sorted({path for path, _ in _modules(stages)})
     md5s = {path: digest_bytes(content).md5 for path, content in committed_files(root, commit, modules).items()}
@@ -28,11 +28,11 @@ def code_md5(root: Path, path: str) -> str | None:
     return _md5(path, {name: digest.md5 for name, digest in digests.items() if digest is not None})
 
 
-def _others(stages: Mapping[str, Stage], md5_of: Callable[[str], str | None]) -> list[str]:
+def _others(stages: Mapping[str, StageEntry], md5_of: Callable[[str], str | None]) -> list[str]:
     return sorted({path for path, md5 in _modules(stages) if md5_of(path) != md5})
 
 
-def _modules(stages: Mapping[str, Stage]) -> set[tuple[str, str]]:
+def _modules(stages: Mapping[str, StageEntry]) -> set[tuple[str, str]]:
     """(path, md5) of the code that the stages ran."""
     return {(item.path, item.md5) for stage in stages.values() for item in stage.deps if item.is_code}
 

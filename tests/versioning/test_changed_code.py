@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from provenance.verify.recorded import git
 
-from pipeline.versioning.code import changed_code, changed_code_at
-from pipeline.versioning.dvc_lock import Item, Stage
-from pipeline.versioning.tracked import committed_files
+from pipeline.versioning.changed_code import changed_code, changed_code_at
+from pipeline.versioning.committed import committed_files
+from pipeline.versioning.dvc_lock import PathEntry, StageEntry
 
 FILES = {"pipeline/one.py": b"one\n\n", "pipeline/train/a.py": b"", "pipeline/train/deep/b.py": b"caf\xc3\xa9 \x00\xff\r\n"}
 
@@ -23,8 +23,8 @@ LIST = (
     f'[{{"md5": "{md5(FILES["pipeline/train/a.py"])}", "relpath": "a.py"}}, '
     f'{{"md5": "{md5(FILES["pipeline/train/deep/b.py"])}", "relpath": "deep/b.py"}}]'
 )
-RAN = (Item("pipeline/one.py", md5(FILES["pipeline/one.py"])), Item("pipeline/train", f"{md5(LIST.encode())}.dir"))
-STAGES = {"train@1": Stage("train@1", "", (*RAN, Item("data/D_0", "0" * 32)), (), {})}
+RAN = (PathEntry("pipeline/one.py", md5(FILES["pipeline/one.py"])), PathEntry("pipeline/train", f"{md5(LIST.encode())}.dir"))
+STAGES = {"train@1": StageEntry("train@1", "", (*RAN, PathEntry("data/D_0", "0" * 32)), (), {})}
 
 
 @pytest.fixture
