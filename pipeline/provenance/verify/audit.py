@@ -45,7 +45,7 @@ class Audit:
     """Bytes."""
     unrecorded: tuple[str, ...]
     """Files of which no record holds a hash."""
-    describe_not_fetched: tuple[str, ...]
+    not_fetched: tuple[str, ...]
     """Outputs, and files of a set that was fetched in part, that were never here; inputs that are not here."""
     note: str
     """What is not fetched, and how to get it, in one line; "" when all is here."""

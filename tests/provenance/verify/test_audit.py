@@ -192,7 +192,7 @@ def test_names_in_a_strangers_manifest_cannot_steer_the_terminal(bare: Path) -> 
     edit_row("data/D_1/manifest.jsonl", 2, "file", "\x1b[2Jno.png")(bare)
     told = [str(finding) for finding in audit(bare).findings]
     assert told and all(sentence.isprintable() for sentence in told)
-    assert str(Finding("data/\x1b[2Jno.png", "extra", "it")) == "data/?[2Jno.png: extra: it"
+    assert str(Finding("data/\x1b[2Jno.png", "extra", "it")) == "data/\\x1b[2Jno.png: extra: it"
 
 
 def test_a_changed_hash_in_dvc_lock_is_found(chain: Path) -> None:
