@@ -26,9 +26,9 @@ from pipeline.analyse.fingerprint import residual_power
 from pipeline.analyse.images import default_workers
 from pipeline.analyse.latents import distribution
 from pipeline.analyse.spectrum import standard_spectrum
+from pipeline.chain.image_sets import load_checked
 from pipeline.chain.params import View, check
 from pipeline.chain.paths import Layout, image_name
-from pipeline.chain.sets import load_checked
 from pipeline.core.files import sha256_bytes, write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_jsonl

@@ -62,7 +62,7 @@ def parameters() -> Params:
 
 def write(case: Case) -> None:
     """D_0 and D_1 as shards (or files), features, traces and a model: what the stages would have left."""
-    from pipeline.chain.sets import write_set
+    from pipeline.chain.image_sets import write_set
     from pipeline.chain.shards import LOOSE, Sharding
     from pipeline.core.files import write_bytes, write_text
     from pipeline.core.images import encode_png
@@ -113,7 +113,7 @@ def curate(case: Case) -> None:
 
 def measure(case: Case) -> None:
     """Both sets' metrics from given features: FID with its floor, recall, scores, entropies."""
-    from pipeline.chain.sets import read_manifest
+    from pipeline.chain.image_sets import read_manifest
     from pipeline.measure.stage import MeasuredImages, measure_generated, measure_real
 
     feature = {"name": "invented", "dimension": case.width, "preprocessing": "none"}
@@ -130,7 +130,7 @@ def measure(case: Case) -> None:
 
 def select(case: Case) -> None:
     """The first picks of the greedy rule, from both sets together."""
-    from pipeline.chain.sets import features_of
+    from pipeline.chain.image_sets import features_of
     from pipeline.methods.selection import greedy
 
     rows = [{"k": k, "prompt_index": i, "image_index": 0} for k in range(2) for i in range(case.images)]
@@ -201,7 +201,7 @@ class Step:
 
 
 STEPS = {
-    "write D_0, D_1": Step(write, ("pipeline.chain.sets",)),
+    "write D_0, D_1": Step(write, ("pipeline.chain.image_sets",)),
     "traces": Step(invent, ("torch",)),
     "curate": Step(curate, ("pipeline.curate.stage",)),
     "measure, given features": Step(measure, ("pipeline.measure.stage",)),

@@ -17,9 +17,9 @@ from pipeline.analyse.fingerprint import Fingerprint, fingerprint
 from pipeline.analyse.images import Observation, default_workers, mean_observation, observe
 from pipeline.analyse.latents import distribution
 from pipeline.analyse.spectrum import densities
+from pipeline.chain.image_sets import load_checked, read_manifest
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import load_checked, read_manifest
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_bytes
 from pipeline.core.json_files import write_json

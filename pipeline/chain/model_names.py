@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """One model on the hub; `sha256` has the published hashes of its weights, by their names there, so that no mirror can
     give others."""
 
@@ -39,23 +39,23 @@ _FT_MSE = {"diffusion_pytorch_model.safetensors": "a1d993488569e928462932c8c38a0
 _DINO = {"model.safetensors": "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23"}
 
 _ENTRIES = (
-    Entry("sd15", "M_0 of the paper: Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    CatalogueEntry("sd15", "M_0 of the paper: Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5",
           "451f4fe16113bff5a5d2269ed5ad43b0592e9a14", "creativeml-openrail-m", 4.3, "sd-vae-ft-mse", _SD15),
-    Entry("sdxl", "M_0 of appendix C.11: Stable Diffusion XL", "stabilityai/stable-diffusion-xl-base-1.0",
+    CatalogueEntry("sdxl", "M_0 of appendix C.11: Stable Diffusion XL", "stabilityai/stable-diffusion-xl-base-1.0",
           "462165984030d82259a11f4367a4eed129e94a7b", "openrail++", 13.9, None, _SDXL),
-    Entry("sd-vae-ft-mse", "the VAE that the paper puts in SD 1.5's place", "stabilityai/sd-vae-ft-mse",
+    CatalogueEntry("sd-vae-ft-mse", "the VAE that the paper puts in SD 1.5's place", "stabilityai/sd-vae-ft-mse",
           "31f26fdeee1355a5c34592e401dd41e45d25a493", "mit", 0.3, None, _FT_MSE),
-    Entry("sdxl-vae-fp16-fix", "SDXL's VAE, made to work in fp16", "madebyollin/sdxl-vae-fp16-fix",
+    CatalogueEntry("sdxl-vae-fp16-fix", "SDXL's VAE, made to work in fp16", "madebyollin/sdxl-vae-fp16-fix",
           "207b116dae70ace3637169f1ddd2434b91b3a8cd", "mit", 0.3),
-    Entry("dinov2-large", "features of FID, precision and recall", "facebook/dinov2-large",
+    CatalogueEntry("dinov2-large", "features of FID, precision and recall", "facebook/dinov2-large",
           "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c", "apache-2.0", 1.2, None, _DINO),
-    Entry("clip-vit-large-patch14", "the CLIP score; the tokenizer of single-file checkpoints", "openai/clip-vit-large-patch14",
-          "32bd64288804d66eefd0ccbe215aa642df71cc41", "none stated on the hub (OpenAI's code: MIT)", 1.7),
-    Entry("blip", "captions of data sets", "Salesforce/blip-image-captioning-large",
+    CatalogueEntry("clip-vit-large-patch14", "the CLIP score; the tokenizer of single-file checkpoints",
+          "openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41", "none stated on the hub (OpenAI's code: MIT)", 1.7),
+    CatalogueEntry("blip", "captions of data sets", "Salesforce/blip-image-captioning-large",
           "353689b859fcf0523410b1806dace5fb46ecdf41", "bsd-3-clause", 1.9),
 )  # fmt: skip
 
-CATALOGUE: Mapping[str, Entry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
+CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
 LOCAL = "sd15-local"
 """What a copy of SD 1.5 of one's own is called: a folder or a single file that `redifine base fetch` is given."""

@@ -124,7 +124,7 @@ def _counted(iterations: Mapping[str, Any]) -> CommentedMap:
     return entries
 
 
-def told(changes: Changes) -> list[str]:
+def describe_changes(changes: Changes) -> list[str]:
     """A line for each change: "cfg: 7.5 -> 2.5"; of `iterations` their number."""
     return [f"{key}: {_short(before)} -> {_short(after)}" for key, (before, after) in changes.items()]
 

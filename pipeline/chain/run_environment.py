@@ -11,7 +11,7 @@ _LIBRARIES = ("diffusers", "transformers", "accelerate", "safetensors", "numpy")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def surroundings(device: str) -> dict[str, str | int]:
+def run_environment(device: str) -> dict[str, str | int]:
     """This package's code and the machine as `made_on` has it: with another of them, rounding may differ."""
     return {"code": code_hash(_PACKAGE), **made_on(device)}
 

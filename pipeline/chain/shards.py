@@ -14,7 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_file
 from pipeline.core.json_files import is_valid_field
 
-Row = Mapping[str, Any]
+ManifestRow = Mapping[str, Any]
 """An image's line in the manifest: file, prompt_index, image_index, prompt, seed, sha256; in a shard also its `PLACE`."""
 
 PLACE = ("shard", "offset", "size")
@@ -50,7 +50,7 @@ def shard_name(name: str, number: int) -> str:
     return f"{name}-{number:06d}.tar"
 
 
-def write_shard(path: Path, images: Iterable[tuple[Row, bytes]], k: int) -> list[dict[str, Any]]:
+def write_shard(path: Path, images: Iterable[tuple[ManifestRow, bytes]], k: int) -> list[dict[str, Any]]:
     """Write STEM.json, STEM.png and STEM.txt of each image (row, PNG) of D_k side by side -> the rows with their places.
 
     Equal images give equal bytes. Raises UserError when the disk is full.
@@ -77,7 +77,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> int:
     return start
 
 
-def is_in_shard(row: Row) -> bool:
+def is_in_shard(row: ManifestRow) -> bool:
     """Whether the image is in a shard. Raises UserError for a row that says so without saying where."""
     if "shard" not in row:
         return False
@@ -86,12 +86,12 @@ def is_in_shard(row: Row) -> bool:
     return True
 
 
-def file_of(row: Row) -> str:
+def file_of(row: ManifestRow) -> str:
     """The file, in the set's folder, that holds the image: its own, or its shard."""
     return str(row["shard"] if is_in_shard(row) else row["file"])
 
 
-def read_stored(folder: Path, row: Row) -> bytes:
+def read_stored(folder: Path, row: ManifestRow) -> bytes:
     """The PNG of one image of the set in `folder`, loose or in a shard; from a shard that ends too early, what is there.
 
     Raises OSError when the file cannot be read, UserError as `is_in_shard` does.
@@ -103,9 +103,9 @@ def read_stored(folder: Path, row: Row) -> bytes:
         return file.read(row["size"])
 
 
-def by_shard(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+def by_shard(rows: Iterable[ManifestRow]) -> Iterator[tuple[str, list[ManifestRow]]]:
     """Rows that lie in one shard, in turn, with the shard's name; loose images are left out."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[ManifestRow]] = {}
     for row in rows:
         if is_in_shard(row):
             found.setdefault(row["shard"], []).append(row)

@@ -35,7 +35,7 @@ def into_chain(raw: Path, options: dict[str, Any], tell: Callable[[str], object]
     values: dict[str, Any] = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
     if options["strict"] is not None:
         values["strict"] = options["strict"]
-    for line in presets.told(presets.assign(values)):
+    for line in presets.describe_changes(presets.assign(values)):
         tell(line)
     layout = Layout()
     stage.run(View(parameters.load(), "prepare"), layout)

@@ -33,7 +33,8 @@ def preset(names: tuple[str, ...], json_: bool) -> None:
             click.echo(f"{found:24} {purpose}")
         return
     changes = presets.apply(names)
-    for line in [*presets.told(changes), *missing_inputs({key: after for key, (_, after) in changes.items()}, Path())]:
+    missing = missing_inputs({key: after for key, (_, after) in changes.items()}, Path())
+    for line in [*presets.describe_changes(changes), *missing]:
         click.echo(line)
 
 
@@ -46,5 +47,5 @@ def set_values(assignments: tuple[str, ...]) -> None:
     """
     from pipeline.chain import presets
 
-    for line in presets.told(presets.assign(presets.parse_assignments(assignments))):
+    for line in presets.describe_changes(presets.assign(presets.parse_assignments(assignments))):
         click.echo(line)

@@ -70,8 +70,8 @@ def _numbers(images: str | None, root: Path, k: int) -> Collection[int]:
     if images is None:
         return ()
     if images == "all":
+        from pipeline.chain.image_sets import read_manifest
         from pipeline.chain.paths import Layout
-        from pipeline.chain.sets import read_manifest
 
         return sorted({row["prompt_index"] for row in read_manifest(Layout(root), k)})
     parts = [part.strip() for part in images.split(",")]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.chain.image_sets import features_of, read_manifest
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import features_of, read_manifest
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import is_valid_field, read_jsonl, write_jsonl
 from pipeline.methods.policies import POLICIES, TrainingImage

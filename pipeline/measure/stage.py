@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from pipeline.chain.image_sets import batches, read_features, read_manifest
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import batches, read_features, read_manifest
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_json, write_json
 from pipeline.core.progress import Progress

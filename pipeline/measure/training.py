@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.chain.image_sets import features_of
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import features_of
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.chain.image_sets import write_set
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout, image_name
-from pipeline.chain.sets import write_set
 from pipeline.chain.shards import LOOSE, Sharding
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, write_text

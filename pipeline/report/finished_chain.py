@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.chain.image_sets import read_manifest
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import read_manifest
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_file
 from pipeline.core.json_files import read_json

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+from pipeline.chain.image_sets import checked_bytes, load_checked
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import checked_bytes, load_checked
 from pipeline.charts.thumbnails import THUMBNAIL_SIDE, jpeg_uri, thumbnail
 from pipeline.core.images import decode_image
 

@@ -8,8 +8,8 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.chain.image_sets import read_features
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import read_features
 from pipeline.core.errors import UserError
 from pipeline.core.guards import fault_of_text, short_repr
 from pipeline.core.json_files import read_json

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout, image_name
-from pipeline.chain.run_environment import surroundings
+from pipeline.chain.run_environment import run_environment
 from pipeline.chain.shards import Sharding
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
@@ -49,7 +49,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         "prompts": _prompts(layout),
         "params": params.as_dict(),
         "k": k,
-        "surroundings": surroundings(device),
+        "run_environment": run_environment(device),
     }
     return Plan(
         name=f"D_{k}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.chain.params import Params
 from pipeline.chain.paths import image_name
-from pipeline.chain.run_environment import surroundings
+from pipeline.chain.run_environment import run_environment
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, sha256_bytes
 from pipeline.core.json_files import write_jsonl
@@ -76,7 +76,7 @@ def sample_prompts(
         for i, prompt in enumerate(prompts)
         for j in range(images_per_prompt)
     ]
-    drawn = [model, vae, asdict(lineage), [asdict(job) for job in jobs], batch, precision, surroundings(device)]
+    drawn = [model, vae, asdict(lineage), [asdict(job) for job in jobs], batch, precision, run_environment(device)]
     key = json.dumps(drawn, sort_keys=True)
     plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
     draw_all(ModelSource(model, vae, lora, precision), plan, device, processes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
-from pipeline.chain.run_environment import made_on, surroundings
+from pipeline.chain.run_environment import made_on, run_environment
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file, write_text
 from pipeline.core.json_files import write_json
@@ -90,7 +90,7 @@ def _unfinished(params: View, job: TrainingInputs, layout: Layout, device: str) 
         "params": params.as_dict(),
         "previous": sha256_file(job.previous) if job.previous else None,
         "steps": job.steps,
-        "surroundings": surroundings(device),
+        "run_environment": run_environment(device),
         "training_set": sha256_file(layout.training_set(job.k)),
     }
     return layout.scratch / "train" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16]

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
+from pipeline.chain.image_sets import Images
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import Images
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, remove_folder, sha256_bytes
 from pipeline.core.images import IMAGE_ERRORS

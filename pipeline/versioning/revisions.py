@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.chain.shards import Row, is_in_shard
+from pipeline.chain.shards import ManifestRow, is_in_shard
 from pipeline.core.errors import UserError
 
 WORKSPACE = "workspace"
@@ -20,7 +20,7 @@ class ChainFiles(Protocol):
         """Content of a file. Raises UserError when it is recorded but cannot be had, or was never recorded."""
         ...
 
-    def read_image(self, folder: Path, row: Row) -> bytes:
+    def read_image(self, folder: Path, row: ManifestRow) -> bytes:
         """The PNG of one image of the set in `folder`, loose or in a shard. Raises UserError as `read` does."""
         ...
 
@@ -47,7 +47,7 @@ class Revision:
     def read(self, path: Path) -> bytes:
         return self._read(path, None, None)
 
-    def read_image(self, folder: Path, row: Row) -> bytes:
+    def read_image(self, folder: Path, row: ManifestRow) -> bytes:
         if not is_in_shard(row):
             return self.read(folder / row["file"])
         return self._read(folder / row["shard"], row["offset"], row["offset"] + row["size"])

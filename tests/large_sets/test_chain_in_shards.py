@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.chain.image_sets import Images, read_manifest
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import Images, read_manifest
 from pipeline.chain.shards import PLACE
 from pipeline.provenance.share.formats import WRITERS, read_pictures
 from pipeline.report.image_grid import grid

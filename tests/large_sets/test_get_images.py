@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from provenance.share.share_project import commit, git, identify
 
+from pipeline.chain.image_sets import load_checked, read_manifest, write_set
 from pipeline.chain.paths import Layout, image_name
-from pipeline.chain.sets import load_checked, read_manifest, write_set
 from pipeline.chain.shards import LOOSE, Sharding
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError

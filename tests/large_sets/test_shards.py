@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.chain.image_sets import load_checked, read_manifest, write_set
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import load_checked, read_manifest, write_set
 from pipeline.chain.shards import LOOSE, Sharding, read_stored, write_shard
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes

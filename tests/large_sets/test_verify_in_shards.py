@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pipeline.chain.image_sets import read_manifest, write_set
 from pipeline.chain.paths import Layout, image_name
-from pipeline.chain.sets import read_manifest, write_set
 from pipeline.chain.shards import Sharding
 from pipeline.cli.verify import verify
 from pipeline.core.images import encode_png

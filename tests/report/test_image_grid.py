@@ -6,8 +6,8 @@ import pytest
 from chains import write_chain
 from PIL import Image
 
+from pipeline.chain.image_sets import read_manifest
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import read_manifest
 from pipeline.report.image_grid import GridImage, GridRow, grid
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.chain import run_environment as surroundings
+from pipeline.chain import run_environment
 from pipeline.chain.paths import Layout
 from pipeline.train import builtin, checkpoint, stage
 from pipeline.train.checkpoint import CheckpointManager, State
@@ -29,7 +29,7 @@ STEPS = 9
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after each step; and the code stands still, though someone may be editing it."""
-    monkeypatch.setattr(surroundings, "code_hash", lambda package: "code")
+    monkeypatch.setattr(run_environment, "code_hash", lambda package: "code")
     monkeypatch.setattr(checkpoint, "_SHARE", 0)
     monkeypatch.setattr(checkpoint, "CheckpointManager", partial(CheckpointManager, seconds=0.0))
 
@@ -92,7 +92,7 @@ def test_what_else_decides_the_bytes_starts_again(tmp_path: Path, tiny_model: Pa
         patch.setattr(torch, "__version__", "0.0")
         places.append(place())
     with monkeypatch.context() as patch:
-        patch.setattr(surroundings, "_PACKAGE", tmp_path)
+        patch.setattr(run_environment, "_PACKAGE", tmp_path)
         places.append(place())
     rows = layout.training_set(1).read_text().splitlines()
     layout.training_set(1).write_text("\n".join(rows[1:]) + "\n")
@@ -103,13 +103,13 @@ def test_what_else_decides_the_bytes_starts_again(tmp_path: Path, tiny_model: Pa
 def test_edited_code_has_another_hash(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
     (tmp_path / "notes.txt").write_text("1")
-    before = surroundings.code_hash(tmp_path)
+    before = run_environment.code_hash(tmp_path)
     (tmp_path / "notes.txt").write_text("2")
-    assert surroundings.code_hash(tmp_path) == before
+    assert run_environment.code_hash(tmp_path) == before
     (tmp_path / "a.py").write_text("x = 2\n")
-    edited = surroundings.code_hash(tmp_path)
+    edited = run_environment.code_hash(tmp_path)
     (tmp_path / "a.py").rename(tmp_path / "b.py")
-    assert len({before, edited, surroundings.code_hash(tmp_path)}) == 3
+    assert len({before, edited, run_environment.code_hash(tmp_path)}) == 3
 
 
 def test_a_damaged_checkpoint_starts_again_and_says_so(

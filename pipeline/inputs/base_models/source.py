@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.chain.model_names import CATALOGUE, FOLDER, HUB_ID, LOCAL, Entry
+from pipeline.chain.model_names import CATALOGUE, FOLDER, HUB_ID, LOCAL, CatalogueEntry
 from pipeline.core.errors import UserError
 from pipeline.core.guards import is_file_name
 
@@ -16,7 +16,7 @@ class HubSource:
 
     repository: str
     revision: str | None
-    entry: Entry | None = None
+    entry: CatalogueEntry | None = None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.chain.sets import image_bytes
-from pipeline.chain.shards import Row
+from pipeline.chain.image_sets import image_bytes
+from pipeline.chain.shards import ManifestRow
 from pipeline.core.errors import UserError
 from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, read_lock, read_lock_at
 from pipeline.versioning.git import ask_git
@@ -41,7 +41,7 @@ class WorkTree:
         except OSError as error:
             raise UserError(f"{path} cannot be read here; fetch it with 'dvc pull {path.parent.as_posix()}'") from error
 
-    def read_image(self, folder: Path, row: Row) -> bytes:
+    def read_image(self, folder: Path, row: ManifestRow) -> bytes:
         return image_bytes(self.root / folder, row)
 
     def has(self, path: Path) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.chain import params as parameters
+from pipeline.chain.image_sets import read_manifest
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import read_manifest
 from pipeline.chain.shards import file_of
 from pipeline.core.errors import UserError
 from pipeline.provenance.share import references, transfer

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.chain.image_sets import Images
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import Images
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl
 from pipeline.provenance.verify.difference import NOT_MADE, Comparison, Tolerance, compare_file, compare_image

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.chain.image_sets import Images
 from pipeline.chain.params import FILE, Params, check, load
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import Images
 from pipeline.chain.shards import file_of
 from pipeline.core.errors import UserError
 from pipeline.core.images import decode_image

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.chain.shards import Row, by_shard, read_stored, write_shard
+from pipeline.chain.shards import ManifestRow, by_shard, read_stored, write_shard
 from pipeline.core.progress import Progress
 from pipeline.provenance.verify.findings import Finding
 from pipeline.provenance.verify.records import Records
@@ -30,7 +30,7 @@ def digest_images(records: Records) -> dict[str, Digest]:
     return found
 
 
-def _digests(folder: Path, name: str, rows: Iterable[Row]) -> dict[str, Digest]:
+def _digests(folder: Path, name: str, rows: Iterable[ManifestRow]) -> dict[str, Digest]:
     """Of the images of one shard; none of what cannot be read."""
     found = {}
     for row in rows:
@@ -79,23 +79,23 @@ def shard_findings(
                 yield Finding(path, "changed", sentence.format(_stem(row), manifest))
 
 
-def _cut(path: str, size: int, rows: Sequence[Row]) -> Iterator[Finding]:
+def _cut(path: str, size: int, rows: Sequence[ManifestRow]) -> Iterator[Finding]:
     lost = [row for row in rows if row["offset"] + row["size"] > size]
     if lost:
         count = f"{len(lost)} of its {len(rows)} images are lost, the first is {_stem(lost[0])}"
         yield Finding(path, "damaged", f"it ends after {size} bytes: {count}")
 
 
-def _is_whole(row: Row, digest: Digest | None) -> bool:
+def _is_whole(row: ManifestRow, digest: Digest | None) -> bool:
     """Whether the image is at its place: beside another one stand another one's caption and facts."""
     return digest is not None and digest.sha256 == row["sha256"]
 
 
-def _stem(row: Row) -> str:
+def _stem(row: ManifestRow) -> str:
     return Path(row["file"]).stem
 
 
-def _others(shard: Path, rows: Sequence[Row], k: int) -> Iterator[tuple[Row, str]]:
+def _others(shard: Path, rows: Sequence[ManifestRow], k: int) -> Iterator[tuple[ManifestRow, str]]:
     """Images of a shard whose caption or facts, beside them, are not those of their rows, with a sentence about that."""
     with shard.open("rb") as file:
         for row, (facts, caption) in zip(rows, _expected(rows, k), strict=True):
@@ -105,7 +105,7 @@ def _others(shard: Path, rows: Sequence[Row], k: int) -> Iterator[tuple[Row, str
                 yield row, "the caption of {} is not the prompt that {} has"
 
 
-def _expected(rows: Sequence[Row], k: int) -> list[tuple[bytes, bytes]]:
+def _expected(rows: Sequence[ManifestRow], k: int) -> list[tuple[bytes, bytes]]:
     """Facts and caption of each image as its shard holds them, in whole blocks."""
     with tempfile.TemporaryDirectory(prefix="redifine-verify-") as folder:
         path = Path(folder) / "shard.tar"

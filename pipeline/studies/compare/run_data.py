@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.chain.image_sets import MANIFEST_KEYS, check_features
 from pipeline.chain.paths import Layout
-from pipeline.chain.sets import MANIFEST_KEYS, check_features
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
 from pipeline.core.json_files import is_valid_field, parse_json

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from provenance.verify.recorded import git
 
+from pipeline.chain.image_sets import read_manifest, write_set
 from pipeline.chain.paths import Layout, image_name
-from pipeline.chain.sets import read_manifest, write_set
 from pipeline.chain.shards import Sharding
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import read_jsonl, write_jsonl

@@ -1,4 +1,4 @@
-"""The image sets D_k, loose or in shards: their manifests, images checked against them, their features."""
+"""The image sets D_k, as files or in shards: manifests, images checked against them, features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.chain.paths import Layout
-from pipeline.chain.shards import Row, Sharding, is_in_shard, read_stored, shard_name, write_shard
+from pipeline.chain.shards import ManifestRow, Sharding, is_in_shard, read_stored, shard_name, write_shard
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes, write_bytes
 from pipeline.core.images import decode_image
@@ -34,18 +34,18 @@ def read_manifest(layout: Layout, k: int) -> list[dict[str, Any]]:
     return rows
 
 
-def write_set(folder: Path, k: int, images: Sequence[Row], content: Callable[[int], bytes], sharding: Sharding) -> None:
+def write_set(folder: Path, k: int, images: Sequence[ManifestRow], content: Callable[[int], bytes], sharding: Sharding) -> None:
     """Write D_k and its manifest into `folder`: `images`[i], a row without sha256, is the PNG `content(i)`.
 
     One image is held at a time. Raises UserError when the disk is full, and as `content` does.
     """
 
-    def written(numbers: Iterable[int]) -> Iterator[tuple[Row, bytes]]:
+    def written(numbers: Iterable[int]) -> Iterator[tuple[ManifestRow, bytes]]:
         for i in numbers:
             png = content(i)
             yield {**images[i], "sha256": sha256_bytes(png)}, png
 
-    rows: list[Row] = []
+    rows: list[ManifestRow] = []
     parts = sharding.parts(len(images))
     for number, part in enumerate(parts):
         rows += write_shard(folder / shard_name(f"D_{k}", number), written(part), k)
@@ -55,7 +55,7 @@ def write_set(folder: Path, k: int, images: Sequence[Row], content: Callable[[in
     write_jsonl(folder / Layout().manifest(k).name, rows)
 
 
-def image_bytes(folder: Path, row: Row) -> bytes:
+def image_bytes(folder: Path, row: ManifestRow) -> bytes:
     """The PNG of one image of the set in `folder`. Raises UserError when it is missing or cannot be read."""
     path = folder / row["file"]
     try:
@@ -68,15 +68,15 @@ def image_bytes(folder: Path, row: Row) -> bytes:
         raise UserError(f"{path}{_where(row)} cannot be read: {error.strerror}; restore it with 'dvc checkout'") from error
 
 
-def checked_bytes(folder: Path, row: Row) -> bytes:
+def checked_bytes(folder: Path, row: ManifestRow) -> bytes:
     """As `image_bytes`. Raises UserError, too, when the bytes are not those of the manifest."""
     content = image_bytes(folder, row)
     if sha256_bytes(content) != row["sha256"]:
-        raise _another(folder, row)
+        raise _not_recorded(folder, row)
     return content
 
 
-def load_checked(folder: Path, row: Row) -> np.ndarray:
+def load_checked(folder: Path, row: ManifestRow) -> np.ndarray:
     """An image of the set in `folder` -> [H,W,3] uint8. Raises UserError when its bytes are not those of the manifest."""
     import cv2
     import numpy as np
@@ -84,19 +84,19 @@ def load_checked(folder: Path, row: Row) -> np.ndarray:
     content = image_bytes(folder, row)
     if sha256_bytes(content) != row["sha256"]:
         decode_image(content, folder / row["file"])  # a damaged image is told from another one
-        raise _another(folder, row)
+        raise _not_recorded(folder, row)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)  # a tenth faster than Pillow
     return decode_image(content, folder / row["file"]) if pixels is None else pixels
 
 
-def _another(folder: Path, row: Row) -> UserError:
+def _not_recorded(folder: Path, row: ManifestRow) -> UserError:
     return UserError(
         f"{folder / row['file']}{_where(row)} is not the image that its manifest.jsonl records (sha256 differs); "
         "restore it with 'dvc checkout'"
     )
 
 
-def _where(row: Row) -> str:
+def _where(row: ManifestRow) -> str:
     return f" (in {row['shard']})" if is_in_shard(row) else ""
 
 
@@ -105,7 +105,7 @@ class Images:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._sharded: dict[str, dict[str, Row]] = {}
+        self._sharded: dict[str, dict[str, ManifestRow]] = {}
 
     def is_file(self, path: str) -> bool:
         return (self._root / path).is_file()
@@ -116,7 +116,7 @@ class Images:
         row = None if self.is_file(path) else self._in_shards(folder).get(name)
         return read_stored(self._root / folder, row or {"file": name})
 
-    def _in_shards(self, folder: str) -> dict[str, Row]:
+    def _in_shards(self, folder: str) -> dict[str, ManifestRow]:
         """{file: row} of the images of a set that are in shards."""
         if folder not in self._sharded:
             path = self._root / folder / Layout().manifest(0).name
@@ -125,7 +125,7 @@ class Images:
         return self._sharded[folder]
 
 
-def batches(layout: Layout, k: int, rows: Sequence[Row]) -> Iterator[list[np.ndarray]]:
+def batches(layout: Layout, k: int, rows: Sequence[ManifestRow]) -> Iterator[list[np.ndarray]]:
     """The images of `rows` in order, at most `BATCH` at a time, so that memory does not grow with D_k."""
     for start in range(0, len(rows), BATCH):
         yield [load_checked(layout.images(k), row) for row in rows[start : start + BATCH]]
@@ -159,12 +159,12 @@ def check_features(features: np.ndarray, name: str, k: int, count: int | None = 
     return features.astype(np.float32, copy=False)
 
 
-def identity(row: Row) -> Identity:
+def identity(row: ManifestRow) -> Identity:
     """Which image a row of a training set is."""
     return row["k"], row["prompt_index"], row["image_index"]
 
 
-def features_of(layout: Layout, rows: Sequence[Row]) -> np.ndarray:
+def features_of(layout: Layout, rows: Sequence[ManifestRow]) -> np.ndarray:
     """The features [n,d] float32 of the n >= 1 rows of a training set, in their order, each from its own D_k's; one D_k's are
     held at a time.
 
@@ -191,7 +191,7 @@ def features_of(layout: Layout, rows: Sequence[Row]) -> np.ndarray:
     return found
 
 
-def _positions(layout: Layout, k: int, manifest: Sequence[Row], rows: Iterable[Row]) -> list[int]:
+def _positions(layout: Layout, k: int, manifest: Sequence[ManifestRow], rows: Iterable[ManifestRow]) -> list[int]:
     """Where in D_k's manifest the images of `rows` are. Raises UserError for one that is not there."""
     places = {(row["prompt_index"], row["image_index"]): i for i, row in enumerate(manifest)}
     found = []
