@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from pipeline.charts import svg
 from pipeline.charts.svg import Frame, ToPixels
 
-LEFT, TITLED_LEFT, TOP, RIGHT_MARGIN, BOTTOM_MARGIN = 46, 66, 10, 10, 40
+LEFT, TITLED_LEFT, TOP, RIGHT_MARGIN, BOTTOM_MARGIN = 46, 72, 10, 10, 40
 """Room around the plot for its labels, in units of the drawing; at `width` 360 one is about a pixel."""
 
 Point = tuple[float, float]

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.chain.params import View
-from pipeline.charts.colours import palette
+from pipeline.charts.colours import iteration_colours
 from pipeline.charts.numbers import short
 from pipeline.report.colour import colour
 from pipeline.report.descriptions import what_happened, what_was_run
@@ -50,8 +50,8 @@ def page(params: View, chain: FinishedChain, rows: list[GridRow], drift: PromptD
         shown_rows=SHOWN_ROWS,
         prompt_count=prompts,
         last=last.k,
-        palette_light=palette(last.k, dark=False),
-        palette_dark=palette(last.k, dark=True),
+        palette_light=iteration_colours(last.k, dark=False),
+        palette_dark=iteration_colours(last.k, dark=True),
         figures_over=[*over_k(chain), *colour(chain)],
         figures_map=[similarity_map(chain), *memorisation(chain)],
         figures_spectra=[*spectra(chain), *fingerprints(chain)],

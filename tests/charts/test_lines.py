@@ -50,6 +50,26 @@ def test_a_band_reaches_from_its_lower_to_its_upper_end_and_widens_the_axis() ->
     assert high >= 10
 
 
+def test_error_bars_reach_from_low_to_high_and_widen_the_axis() -> None:
+    marks = Series("S", [(0, 1.0), (1, 2.0)], "red", markers=True, line=False)
+    element = drawn(LineChart("k", [marks], errors=[Intervals([(0, 0.5, 1.5), (1, 1.5, 2.5)], "red")]))
+    assert not points(element)
+    bars = [bar for bar in element.iter("line") if bar.get("class") == "error"]
+    ends = [(float(bar.get("y1", "")), float(bar.get("y2", ""))) for bar in bars]
+    centres = [float(circle.get("cy", "")) for circle in element.iter("circle")]
+    assert [(low + high) / 2 for low, high in ends] == pytest.approx(centres, abs=0.11)
+    assert all(10 <= high < low <= 185 for low, high in ends)
+
+
+def test_the_y_axis_has_its_title_beside_the_numbers() -> None:
+    element = drawn(LineChart("k", [Series("S", [(0, 1.0), (1, 2.0)], "red")], y_label="power"))
+    (title,) = (text for text in element.iter("text") if text.text == "power")
+    assert "rotate(-90" in title.get("transform", "")
+    assert float(title.get("x", "")) + 6 < min(
+        float(text.get("x", "")) for text in element.iter("text") if text.get("class") == "y"
+    )
+
+
 def test_a_faint_line_is_drawn_but_not_read_out() -> None:
     series = [Series("model", [(0, 1.0), (1, 2.0)], "red", faint=True), Series("data", [(0, 1.5), (1, 2.5)], "red")]
     element = drawn(LineChart("k", series))

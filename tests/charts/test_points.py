@@ -2,9 +2,8 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from markupsafe import Markup
 
-from pipeline.charts.colours import setting_colours, standalone
+from pipeline.charts.colours import setting_colours
 from pipeline.charts.numbers import plus_minus
 from pipeline.charts.points import Mark, PointChart, draw_points
 from pipeline.charts.statistics import SeedMean, pearson
@@ -158,9 +157,3 @@ def test_intervals_are_told_with_their_mean() -> None:
 def test_settings_have_colours_of_their_own() -> None:
     for count in (1, 7, 30):
         assert len(set(setting_colours(count, dark=False))) == count
-
-
-def test_a_drawing_on_its_own_is_whole_xml_that_defines_its_colours() -> None:
-    text = standalone(Markup(trade_off(settings({"a": [[1, 2]], "b": [[2, 3]]}))), 2)
-    assert parsed(text).tag == "{http://www.w3.org/2000/svg}svg"
-    assert all(f"{name}:" in text for name in set(re.findall(r"var\((--\w+)\)", text)) - {"--c"})

@@ -15,7 +15,7 @@ from pipeline.chain.params import View
 from pipeline.core.json_files import read_json, write_json
 from pipeline.inputs.creatures import distinct_creatures, draw
 from pipeline.report import stage
-from pipeline.studies.compare.groups import settings_of
+from pipeline.studies.compare.groups import group_runs
 from pipeline.studies.compare.page import compare, page
 from pipeline.studies.compare.runs import read_run
 from report.reported import Page
@@ -81,5 +81,5 @@ def test_a_comparison_of_hostile_runs_runs_no_script_of_theirs(monkeypatch: pyte
     monkeypatch.setattr(stored_runs, "PROMPTS", ATTACKS)
     runs = [read_run(stored_runs.StoredFiles(stored_runs.chain_files(cfg, feature=ATTACKS[1], title=ATTACKS[5])), ATTACKS[i])
             for i, cfg in ((0, 1.0), (2, 3.0))]  # fmt: skip
-    found = assert_inert(page(compare(settings_of(runs), [ATTACKS[3]]), title=ATTACKS[5]))
+    found = assert_inert(page(compare(group_runs(runs), [ATTACKS[3]]), title=ATTACKS[5]))
     assert all(attack in found.text for attack in ATTACKS)

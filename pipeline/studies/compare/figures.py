@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from pipeline.charts.colours import colour
+from pipeline.charts.colours import setting_colour
 from pipeline.charts.lines import Dots, Intervals, LineChart, Series, draw_lines, legend
 from pipeline.charts.numbers import plus_minus
 from pipeline.charts.points import Mark, PointChart, draw_points
@@ -62,7 +62,7 @@ def _single_runs(index: int, setting: Setting) -> list[Mark]:
     """A thin mark for each run that counts, where there are several."""
     if len(setting.finished) < 2:
         return []
-    shade = colour(index)
+    shade = setting_colour(index)
     found = [(run.name, run.value("fid", 1), run.collapse_rate) for run in setting.finished]
     return [Mark(x, y, shade, tip=name, radius=2.2, faint=True) for name, x, y in found if x is not None and y is not None]
 
@@ -72,7 +72,7 @@ def _mark(index: int, setting: Setting, first: SeedMean, rate: SeedMean) -> Mark
     tip = (
         f"{setting.name}: FID_1 {plus_minus(first)}, collapse rate {plus_minus(rate)}, {rate.n} seed{'s' if rate.n > 1 else ''}"
     )
-    return Mark(first.mean, rate.mean, colour(index), name, tip, first.half or 0.0, rate.half or 0.0, radius=5.5)
+    return Mark(first.mean, rate.mean, setting_colour(index), name, tip, first.half or 0.0, rate.half or 0.0, radius=5.5)
 
 
 def available_metrics(settings: Sequence[Setting]) -> list[str]:
@@ -103,12 +103,12 @@ def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: i
     the runs as thin marks."""
     found = [[(k, value) for k in range(s.last + 1) if (value := s.at(metric, k))] for s in settings]
     lines = [
-        Series(setting.name, [(k, value.mean) for k, value in points], colour(i), markers=True)
+        Series(setting.name, [(k, value.mean) for k, value in points], setting_colour(i), markers=True)
         for i, (setting, points) in enumerate(zip(settings, found, strict=True))
     ]
     intervals = [[(k, value.low, value.high) for k, value in points if value.half is not None] for points in found]
-    bands = [Intervals(points, colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
-    dots = [Dots(_of_runs(setting, metric), colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
+    bands = [Intervals(points, setting_colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
+    dots = [Dots(_of_runs(setting, metric), setting_colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
     from_zero = metric in ("fid", "sfd", "recall", "power_ratio", "saturation")
     lines += _floors(settings) if metric == "fid" else []
     return draw_lines(
@@ -132,14 +132,14 @@ def _floors(settings: Sequence[Setting]) -> list[Series]:
         last = max(setting.last for setting in settings)
         return [Series("real vs real", [(1, found[0][2]), (last, found[0][2])], "var(--quiet)", dashed=True)]
     return [
-        Series(f"real vs real, {setting.name}", [(1, floor), (setting.last, floor)], colour(i), dashed=True)
+        Series(f"real vs real, {setting.name}", [(1, floor), (setting.last, floor)], setting_colour(i), dashed=True)
         for i, setting, floor in found
     ]
 
 
 def key(settings: Sequence[Setting]) -> Markup:
     """The legend of all charts: a colour for each setting."""
-    return legend([Series(setting.name, [], colour(i)) for i, setting in enumerate(settings)])
+    return legend([Series(setting.name, [], setting_colour(i)) for i, setting in enumerate(settings)])
 
 
 def entropy_points(settings: Sequence[Setting]) -> list[tuple[int, str, float, float]]:
@@ -160,7 +160,7 @@ def entropy_figure(settings: Sequence[Setting], width: int = 1100, height: int =
     points = entropy_points(settings)
     if not points:
         return None
-    marks = [Mark(x, y, colour(i), tip=name) for i, name, x, y in points]
+    marks = [Mark(x, y, setting_colour(i), tip=name) for i, name, x, y in points]
     r = pearson([x for _, _, x, _ in points], [y for _, _, _, y in points])
     found = (
         f"Pearson’s r = {r:.2f} over {len(points)} points".replace("-", "−")

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.charts.colours import colour
+from pipeline.charts.colours import setting_colour
 from pipeline.charts.thumbnails import thumbnail
 from pipeline.core.errors import UserError
 from pipeline.core.images import IMAGE_ERRORS
@@ -78,7 +78,7 @@ def side_by_side(
 def _blocks(settings: Sequence[Setting], runs: Sequence[ComparedRun], one_origin: bool) -> list[ColumnBlock]:
     real = [ColumnBlock("real", "var(--k0)", runs[0], (0,))] if one_origin else []
     return real + [
-        ColumnBlock(setting.name, colour(i), run, shown_iterations(run.last)[1 if one_origin else 0 :])
+        ColumnBlock(setting.name, setting_colour(i), run, shown_iterations(run.last)[1 if one_origin else 0 :])
         for i, (setting, run) in enumerate(zip(settings, runs, strict=True))
     ]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.charts.colours import colour, variables
+from pipeline.charts.colours import css_variables, setting_colour
 from pipeline.charts.numbers import plus_minus
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
@@ -82,7 +82,7 @@ def _table(settings: Sequence[Setting]) -> list[dict[str, Any]]:
         cells = [{"text": plus_minus(value), "mean": "" if value is None else repr(value.mean)} for value in found]
         members = ", ".join(f"{run.name} (seed {run.seed})" for run in setting.runs)
         told_of = {"n": len(setting.runs), "last": setting.last, "runs": members}
-        rows.append({"name": setting.name, "colour": colour(index), "cells": cells, **told_of})
+        rows.append({"name": setting.name, "colour": setting_colour(index), "cells": cells, **told_of})
     return rows
 
 
@@ -116,8 +116,8 @@ def page(comparison: Comparison, title: str = "Runs compared") -> str:
         lines=comparison.lines,
         panels=comparison.panels,
         last=last,
-        light=variables(len(settings), last, dark=False),
-        dark=variables(len(settings), last, dark=True),
+        light=css_variables(len(settings), last, dark=False),
+        dark=css_variables(len(settings), last, dark=True),
         style=Markup(_REPORT_STYLE.read_text(encoding="utf-8") + (_HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",

@@ -1,35 +1,23 @@
-"""The theory's figures as SVG; equal input gives equal bytes."""
+"""The theory's figures as .svg files; equal input gives equal bytes."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
+from pipeline.charts.colours import PRINT_COLOURS
+from pipeline.charts.lines import Dots, Intervals, LineChart, Series, draw_lines
+from pipeline.charts.standalone import panels
 from pipeline.studies.theory.measured_power import MeasuredSetting, mean_over_runs
 from pipeline.theory.fit import PowerFit
 from pipeline.theory.forecast import Forecast
 from pipeline.theory.recursion import Trajectory
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_COLOURS = ("#7b3fa0", "#c9403b", "#d98a1c", "#2f7f86", "#4a5fb0", "#7a8b2a", "#b0508f", "#5a4a42", "#3f9fd0", "#8a8a8a")
-_INK, _QUIET = "#222222", "#8a8a8a"
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "redifine",
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "legend.frameon": False,
-}
+_INK, _FIT, _FORECAST = "var(--ink)", PRINT_COLOURS[0], PRINT_COLOURS[3]
 
 
 @dataclass(frozen=True)
@@ -44,123 +32,108 @@ class SimulatedCurve:
 
 
 def simulations(curves: Mapping[str, SimulatedCurve], title: str) -> str:
-    """Mean and deviation of the trait over iterations (Fig. 4b, 25): lines the closed form, marks the individuals."""
+    """Draw mean and deviation of the trait over iterations (Fig. 4b, 25): lines the closed form, marks the individuals."""
+    named = list(zip(curves.items(), cycle(PRINT_COLOURS), strict=False))
+    means = [(name, colour, c.path.mean, c.mean, c.mean_error) for (name, c), colour in named]
+    deviations = [(name, colour, c.path.sigma_P, c.sigma_P, c.sigma_P_error) for (name, c), colour in named]
+    drawn = [
+        (title, _closed_form_and_simulation(means, "mean of the trait")),
+        (
+            "Lines: closed form; marks: individuals, ± two standard errors",
+            _closed_form_and_simulation(deviations, "deviation of the trait, σ_P"),
+        ),
+    ]
+    return panels(drawn, 2, [Series(name, [], colour, markers=True) for (name, _), colour in named])
 
-    def draw(left: Axes, right: Axes) -> None:
-        for colour, (name, curve) in zip(cycle(_COLOURS), curves.items(), strict=False):
-            t = np.arange(len(curve.mean))
-            left.plot(t, curve.path.mean, ":", color=colour, label=name)
-            left.errorbar(t, curve.mean, 2 * curve.mean_error, fmt="o", ms=4, color=colour)
-            right.plot(t, curve.path.sigma_P, ":", color=colour)
-            right.errorbar(t, curve.sigma_P, 2 * curve.sigma_P_error, fmt="o", ms=4, color=colour)
-        left.axhline(0.0, color=_QUIET, lw=0.8)
-        _label(left, title, "iteration t", "mean of the trait")
-        _label(right, "lines: closed form; marks: individuals, ± 2 s.e.", "iteration t", "deviation of the trait, $\\sigma_P$")
-        left.legend()
 
-    return _svg(draw, (10.0, 3.8), panels=(1, 2))
+def wright_fisher(expected: Mapping[int, np.ndarray], found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> str:
+    """Draw the share of the variance left, by population size N: the closed form, and simulations."""
+    named = [(f"N = {size}", colour, expected[size], *found[size]) for size, colour in zip(expected, cycle(PRINT_COLOURS))]
+    drawing = _closed_form_and_simulation(named, "share of the variance left", width=640, height=380, from_zero=True)
+    title = "No selection. Lines: closed form; marks: simulated, ± two standard errors"
+    return panels([(title, drawing)], 1, [Series(name, [], colour, markers=True) for name, colour, *_ in named])
+
+
+def _closed_form_and_simulation(
+    curves: Sequence[tuple[str, str, np.ndarray, np.ndarray, np.ndarray]],
+    y_label: str,
+    width: int = 480,
+    height: int = 340,
+    from_zero: bool = False,
+) -> Markup:
+    """Draw (name, colour, closed form, simulated mean, its standard error) over t; about a dozen marks each."""
+    series, errors = [], []
+    for name, colour, closed_form, mean, error in curves:
+        shown = range(0, len(mean), max(len(mean) // 12, 1))
+        series.append(Series(name, list(enumerate(closed_form)), colour))
+        series.append(Series(f"{name}, simulated", [(t, mean[t]) for t in shown], colour, markers=True, line=False))
+        errors.append(Intervals([(t, mean[t] - 2 * error[t], mean[t] + 2 * error[t]) for t in shown], colour))
+    return draw_lines(
+        LineChart("iteration t", series, whole_x=True, from_zero=from_zero, width=width, height=height, errors=errors,
+                  y_label=y_label)
+    )  # fmt: skip
 
 
 def fitted(settings: Sequence[MeasuredSetting], fits: Sequence[PowerFit]) -> str:
-    """Each setting's measured power, its fitted curve and bands, all in one figure (Fig. 4b, 25).
+    """Draw each setting's measured power, its fitted curve and bands, all in one chart (Fig. 4b, 25).
 
     Runs are thin marks and their mean is a large one; the lighter band, for single measurements, is drawn of one setting alone.
     """
+    lines, bands, dots = [], [], []
+    for colour, setting, fit in zip(cycle(PRINT_COLOURS), settings, fits, strict=False):
+        if len(settings) == 1:
+            bands.append(Intervals(_ends(setting.start, fit.single_low, fit.single_high), colour))
+        bands.append(Intervals(_ends(setting.start, fit.low, fit.high), colour))
+        measured = [powers[: len(fit.curve)] for powers in setting.powers]
+        if len(measured) > 1:
+            dots.append(Dots([point for powers in measured for point in enumerate(powers, setting.start)], colour))
+        lines.append(Series(f"{setting.name}, fitted", list(enumerate(fit.curve, setting.start)), colour))
+        mean = list(enumerate(mean_over_runs(measured), setting.start))
+        lines.append(Series(setting.name, mean, colour, markers=True, line=False))
+    chart = LineChart("iteration k", lines, whole_x=True, width=700, height=420, bands=bands, dots=dots,
+                      y_label="high-frequency power S")  # fmt: skip
+    key = [Series(s.name, [], colour, markers=True) for s, colour in zip(settings, cycle(PRINT_COLOURS), strict=False)]
+    return panels([(_fit_title(fits), draw_lines(chart))], 1, key)
 
-    from matplotlib.ticker import MaxNLocator
 
-    def draw(axes: Axes) -> None:
-        for colour, setting, fit in zip(cycle(_COLOURS), settings, fits, strict=False):
-            k = np.arange(setting.start, setting.start + len(fit.curve))
-            if len(settings) == 1:
-                single = "95 % of single measurements"
-                axes.fill_between(k, fit.single_low, fit.single_high, color=colour, alpha=0.07, lw=0, label=single)
-            axes.fill_between(k, fit.low, fit.high, color=colour, alpha=0.15, lw=0)
-            axes.plot(k, fit.curve, ":", color=colour)
-            _measured(axes, setting, colour, len(fit.curve), setting.name)
-        _label(axes, _fit_title(fits), "iteration k", "high-frequency power S")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=8, ncols=2 if len(settings) > 6 else 1)
-
-    return _svg(draw, (6.4, 4.2))
+def _ends(start: int, low: Sequence[float], high: Sequence[float]) -> list[tuple[float, float, float]]:
+    return [(k, *ends) for k, ends in enumerate(zip(low, high, strict=True), start)]
 
 
 def _fit_title(fits: Sequence[PowerFit]) -> str:
     if len(fits) > 1:
-        return "dotted: fitted model, with the 95 % confidence band of the mean"
+        return "Lines: fitted model, with the 95 % confidence band of the mean; marks: measured"
     fit = fits[0]
-    return f"$r_1$ = {fit.r1:.2g}, $r_2$ = {fit.r2:.2g}, $\\sigma_E$ = {fit.sigma_E:.2g}; band: 95 % of the mean"
-
-
-def _measured(axes: Axes, setting: MeasuredSetting, colour: str, known: int, label: str) -> None:
-    """The first `known` powers of each run, and their mean."""
-    runs = [powers[:known] for powers in setting.powers]
-    if len(runs) > 1:
-        for powers in runs:
-            axes.plot(np.arange(setting.start, setting.start + len(powers)), powers, ".", color=colour, ms=3, alpha=0.6)
-    mean = mean_over_runs(runs)
-    axes.plot(np.arange(setting.start, setting.start + len(mean)), mean, "o-", color=colour, ms=4.5, lw=1, label=label)
+    shares = f"r₁ = {fit.r1:.2g}, r₂ = {fit.r2:.2g}, σ_E = {fit.sigma_E:.2g}"
+    return f"{shares}; bands: 95 % of the mean and of single measurements"
 
 
 def forecasted(settings: Sequence[MeasuredSetting], forecasts: Sequence[Forecast], known: Sequence[int]) -> str:
-    """A panel for each setting: the `known` powers, what was predicted from them with its band, and what then happened."""
-
-    def draw(*panels: Axes) -> None:
-        for axes, setting, forecast, count in zip(panels, settings, forecasts, known, strict=False):
-            _forecast_panel(axes, setting, forecast, count)
-
-    columns = min(len(settings), 3)
-    rows = -(-len(settings) // columns)
-    return _svg(draw, (5.6 * columns, 4.0 * rows), panels=(rows, columns))
+    """Draw for each setting the `known` powers, what was predicted from them with its band, and what then happened."""
+    drawn = [
+        (f"{setting.name}: from k = {setting.start}..{setting.start + count - 1}", _forecast(setting, forecast, count))
+        for setting, forecast, count in zip(settings, forecasts, known, strict=False)
+    ]
+    return panels(drawn, min(len(settings), 3), _forecast_lines([], [], [], []))
 
 
-def _forecast_panel(axes: Axes, setting: MeasuredSetting, forecast: Forecast, known: int) -> None:
-    start, later = setting.start, setting.start + np.asarray([known - 1, *forecast.iterations])
-    mean = mean_over_runs(setting.powers)
-    k = np.arange(start, start + len(mean))
-    axes.fill_between(later[1:], forecast.low, forecast.high, color=_COLOURS[3], alpha=0.15, lw=0, label="95 % prediction")
-    axes.errorbar(later[1:], forecast.power, np.abs(np.array([forecast.low, forecast.high]) - forecast.power),
-                  fmt="none", ecolor=_COLOURS[3], alpha=0.5, capsize=3)  # fmt: skip
-    axes.plot(k[:known], forecast.fit.curve, ":", color=_COLOURS[0], label="fitted")
-    axes.plot(later, [forecast.fit.curve[-1], *forecast.power], "--", color=_COLOURS[3], label="forecast")
-    axes.plot(k[:known], mean[:known], "o-", color=_INK, ms=5, lw=1, label="known")
-    axes.plot(k[known:], mean[known:], "o", color=_INK, mfc="white", ms=6, label="what then happened")
-    _label(axes, f"{setting.name}: from k = {start}..{start + known - 1}", "iteration k", "high-frequency power S")
-    axes.set_xticks(np.arange(start, later[-1] + 1))
-    axes.legend(fontsize=8)
+def _forecast(setting: MeasuredSetting, forecast: Forecast, known: int) -> Markup:
+    points = list(enumerate(mean_over_runs(setting.powers), setting.start))
+    curve = list(enumerate(forecast.fit.curve, setting.start))
+    later = [setting.start + t for t in forecast.iterations]
+    ends = Intervals(list(zip(later, forecast.low, forecast.high, strict=True)), _FORECAST)
+    predicted = [curve[-1], *zip(later, forecast.power, strict=True)]
+    lines = _forecast_lines(curve, predicted, points[:known], points[known:])
+    return draw_lines(
+        LineChart("iteration k", lines, whole_x=True, width=520, height=340, bands=[ends], errors=[ends],
+                  y_label="high-frequency power S")
+    )  # fmt: skip
 
 
-def wright_fisher(expected: Mapping[int, np.ndarray], found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> str:
-    """Share of the variance left, by population size N: the closed form, and simulations with twice their standard error."""
-
-    def draw(axes: Axes) -> None:
-        for colour, (size, shares) in zip(cycle(_COLOURS), expected.items(), strict=False):
-            t = np.arange(len(shares))
-            mean, error = found[size]
-            some = slice(None, None, max(len(t) // 12, 1))
-            axes.plot(t, shares, ":", color=colour, label=f"N = {size}")
-            axes.errorbar(t[some], mean[some], 2 * error[some], fmt="o", ms=4, color=colour)
-        _label(axes, "no selection; marks: simulated, ± 2 standard errors", "iteration t", "share of the variance left")
-        axes.set_ylim(0.0, 1.05)
-        axes.legend()
-
-    return _svg(draw, (6.0, 4.0))
-
-
-def _label(axes: Axes, title: str, x: str, y: str) -> None:
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-
-
-def _svg(draw: Callable[..., None], size: tuple[float, float], panels: tuple[int, int] = (1, 1)) -> str:
-    """An SVG of rows and columns of axes, which `draw` takes as its arguments."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(*figure.subplots(*panels, squeeze=False).ravel())
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+def _forecast_lines(fit: Sequence, predicted: Sequence, known: Sequence, happened: Sequence) -> list[Series]:
+    return [
+        Series("fitted", fit, _FIT),
+        Series("forecast, with its 95 % prediction band", predicted, _FORECAST, dashed=True),
+        Series("known", known, _INK, markers=True, line=False),
+        Series("what then happened", happened, _INK, markers=True, line=False, hollow=True),
+    ]

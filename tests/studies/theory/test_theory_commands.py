@@ -50,6 +50,7 @@ def test_simulate_draws_the_papers_settings_and_both_soft_truncations(tmp_path: 
     assert result.exit_code == 0, result.output
     assert _is_svg(tmp_path / "cfg.svg")
     assert _is_svg(tmp_path / "redifine.svg")
+    assert "two standard errors" in (tmp_path / "cfg.svg").read_text()
     rows = list(csv.DictReader((tmp_path / "simulation.csv").open()))
     assert len({row["setting"] for row in rows}) == 6
     assert all(abs(float(row["mean"]) - float(row["simulated"])) < 0.1 for row in rows)
@@ -101,6 +102,8 @@ def test_wright_fisher_compares_every_size_with_the_closed_form(tmp_path: Path) 
     rows = list(csv.DictReader((tmp_path / "wright-fisher.csv").open()))
     assert float(rows[8]["expected"]) == pytest.approx(0.9**8)
     assert {row["size"] for row in rows} == {"10", "40"}
+    drawn = (tmp_path / "wright-fisher.svg").read_text()
+    assert "two standard errors" in drawn and "N = 10" in drawn and "N = 40" in drawn
 
 
 def test_too_short_or_missing_runs_are_told(chain: Path, tmp_path: Path) -> None:
@@ -146,7 +149,7 @@ def test_a_forecast_of_several_settings_has_a_panel_for_each(tmp_path: Path) -> 
         pytest.approx([1.01 * power for power in POWERS[5:]]),
         pytest.approx([1.51 * power for power in POWERS[5:]]),
     ]
-    assert (tmp_path / "forecast.svg").read_text().count("what then happened") == 2
+    assert (tmp_path / "forecast.svg").read_text().count(": from k = ") == 2
 
 
 def test_a_run_that_ended_before_the_forecast_has_no_part_in_it(tmp_path: Path) -> None:
