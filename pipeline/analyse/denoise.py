@@ -25,7 +25,7 @@ class Denoiser(Protocol):
 def load_denoiser(name: str, weights: str | None = None) -> Denoiser:
     """The denoiser `name`: wavelet, nlm or dncnn, which reads the safetensors file `weights`.
 
-    Raises UserError when dncnn has no weights, or wrong ones, and on another name.
+    Raise UserError when dncnn has no weights, or wrong ones, and on another name.
     """
     if name == "dncnn":
         if weights is None:

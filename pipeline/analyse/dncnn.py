@@ -17,7 +17,7 @@ def load_dncnn(path: Path) -> DnCNN:
 
     The file holds the 3x3 convolutions `model.0`, `model.2`, ... (`.weight` and `.bias`) with a ReLU between two of
     them, batch normalisation folded in, from 3 channels to 3: the names of the published colour models.
-    Raises UserError when the file is missing or holds anything else.
+    Raise UserError when the file is missing or holds anything else.
     """
     if not path.is_file():
         raise UserError(f"denoiser_weights names {path}, which does not exist; change denoiser_weights in params.yaml")

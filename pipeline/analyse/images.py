@@ -44,7 +44,7 @@ def mean_observation(
     """The mean of `look` over items, in float64 and in their order, so that the number of threads changes no bit.
 
     Memory is bounded: at most 64 observations are held. `seen` is told of each item that is done.
-    Raises ValueError when there are no items, or when their observations differ in size.
+    Raise ValueError when there are no items, or when their observations differ in size.
     """
     totals: list[np.ndarray] | None = None
     with _libraries_on_one_thread(), ThreadPoolExecutor(workers) as pool:

@@ -30,7 +30,7 @@ class Distribution:
 def distribution(chunks: Iterable[np.ndarray]) -> Distribution:
     """Histogram and moments of all values in arrays of any shape, one array at a time.
 
-    Raises ValueError when there is no value.
+    Raise ValueError when there is no value.
     """
     counts, powers, total = np.zeros(BINS), np.zeros(4), 0
     for chunk in chunks:

@@ -32,7 +32,7 @@ def run(params: View, k: int, layout: Layout, workers: int | None = None) -> Non
     """Write the spectra (G.3), fingerprint (G.4) and colours of D_k; for k >= 1 also Diff per step (G.2) and latents (G.1).
 
     `workers` threads (default: one a core) look at the images; their number does not change the result.
-    Raises UserError on a missing or damaged image or trace, images of several sizes, or a denoiser without its weights.
+    Raise UserError on a missing or damaged image or trace, images of several sizes, or a denoiser without its weights.
     """
     with ThreadPoolExecutor(1) as beside:
         reading = beside.submit(_traces, layout.traces(k)) if k else None

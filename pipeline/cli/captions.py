@@ -12,7 +12,7 @@ from pipeline.cli.options import pick_device
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.inputs.captions.job import Job, Outcome
+    from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult
     from pipeline.inputs.captions.rules import Rule
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -39,10 +39,10 @@ def caption(raw: Path, **options: Any) -> None:
     caption_set(raw, options)
 
 
-def caption_set(raw: Path, options: dict[str, Any]) -> Outcome:
+def caption_set(raw: Path, options: dict[str, Any]) -> CaptionResult:
     """Caption the data set `name` in `raw`, write the page and tell what came of it; `options` as the commands have them."""
     from pipeline.inputs.captions import stage
-    from pipeline.inputs.captions.sheet import clip_counter, write_sheet
+    from pipeline.inputs.captions.proof_sheet import clip_counter, write_sheet
 
     job = _job(raw, options)
     folder = options["tokenizer"] or _models_tokenizer()
@@ -53,9 +53,9 @@ def caption_set(raw: Path, options: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def _job(raw: Path, options: dict[str, Any]) -> Job:
+def _job(raw: Path, options: dict[str, Any]) -> CaptionJob:
     from pipeline.chain.paths import Layout
-    from pipeline.inputs.captions.job import Job
+    from pipeline.inputs.captions.caption_job import CaptionJob
     from pipeline.inputs.captions.rules import LONG, SHORT, Thresholds, Window
     from pipeline.inputs.datasets.catalogue import dataset
 
@@ -64,7 +64,7 @@ def _job(raw: Path, options: dict[str, Any]) -> Job:
         raise UserError(f"--dataset {known.name} needs --out, the folder for its pictures and captions")
     further = tuple(Window(window.least, window.most, options["unit"]) for window in (SHORT, LONG))
     count = known.images if options["count"] is None and known.subsample else options["count"]
-    return Job(
+    return CaptionJob(
         dataset=known,
         raw=raw,
         out=options["out"] or raw,
@@ -96,7 +96,7 @@ def _rule(name: str, options: dict[str, Any]) -> Rule:
 
 def _models(blip: Path | None, tagger: Path | None, device: str | None) -> tuple[Any, Any]:
     """What loads BLIP and the tagger when they are needed; the device is picked only then."""
-    from pipeline.inputs.captions.job import Model
+    from pipeline.inputs.captions.caption_job import LazyModel
     from pipeline.inputs.captions.tagger import load_tagger
 
     def load_blip_there() -> Any:
@@ -105,8 +105,8 @@ def _models(blip: Path | None, tagger: Path | None, device: str | None) -> tuple
         return load_blip(blip, pick_device(device)) if blip else None
 
     return (
-        Model(_identity(blip, "*.safetensors"), load_blip_there) if blip else None,
-        Model(_identity(tagger, "*.onnx"), lambda: load_tagger(tagger, pick_device(device))) if tagger else None,
+        LazyModel(_identity(blip, "*.safetensors"), load_blip_there) if blip else None,
+        LazyModel(_identity(tagger, "*.onnx"), lambda: load_tagger(tagger, pick_device(device))) if tagger else None,
     )
 
 
@@ -130,7 +130,7 @@ def _models_tokenizer() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _tell(job: Job, outcome: Outcome, sheet: Path) -> None:
+def _tell(job: CaptionJob, outcome: CaptionResult, sheet: Path) -> None:
     for line in (*outcome.notes, *(str(problem) for problem in sorted(outcome.problems))):
         click.echo(line)
     kept = f", {outcome.kept} of them kept as edited by hand" if outcome.kept else ""

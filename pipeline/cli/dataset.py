@@ -42,19 +42,19 @@ def check(name: str, folder: Path, strict: bool) -> None:
     Example: redifine dataset check butterfly downloads/leedsbutterfly
     """
     from pipeline.core.progress import Progress
-    from pipeline.inputs.datasets import catalogue, items, select, texts
+    from pipeline.inputs.datasets import caption_files, catalogue, items, selection
 
     known = catalogue.dataset(name)
     found = known.read(folder)
     with Progress("pictures", len(found.items)) as progress:
-        chosen, problems = select.choose(found, seen=progress.advance)
-    problems += texts.wrong(one.item.path for one in chosen)
+        chosen, problems = selection.select_images(found, seen=progress.advance)
+    problems += caption_files.caption_problems(one.item.path for one in chosen)
     for line in (*found.notes, *(str(problem) for problem in sorted(problems))):
         click.echo(line)
     expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
     click.echo(f"{len(chosen)} usable pictures of {len(found.items)}{expected}; {len(problems)} problem(s)")
     if strict:
-        items.refuse(problems, folder)
+        items.require_no_problems(problems, folder)
 
 
 @dataset.command(short_help="Raw folder -> captions, D_0 and P.")

@@ -56,7 +56,7 @@ def lock_holder(root: Path) -> str | None:
 
 
 def devices_of(device: str, processes: int) -> list[str]:
-    """A device for each process: device 0, 1, ... where they have numbers. Raises UserError when there are too few."""
+    """A device for each process: device 0, 1, ... where they have numbers. Raise UserError when there are too few."""
     if processes == 1 or device == "cpu":
         return [device] * processes
     if ":" in device:

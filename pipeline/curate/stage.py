@@ -24,7 +24,7 @@ KEYS = ("path", "prompt_index", "image_index", "caption", "k", "sha256")
 def run(params: View, k: int, layout: Layout) -> None:
     """Build T_k from D_0..D_{k-1}, T_{k-1} and their features by the policy `training_set`.
 
-    Raises UserError when an input is missing or does not fit the others, or the policy fails.
+    Raise UserError when an input is missing or does not fit the others, or the policy fails.
     """
     rows = call(POLICIES.named(params.training_set).choose, ChainSoFar(layout, k), params)
     if not rows or not all(isinstance(row, dict) and all(is_valid_field(key, row.get(key)) for key in KEYS) for row in rows):

@@ -88,7 +88,7 @@ def random_creature(rng: np.random.Generator, *, style: str | None = None) -> Cr
 
 
 def distinct_creatures(seed: int, count: int, *, style: str | None = None) -> list[Creature]:
-    """`count` creatures no two of which share all their attributes. Raises UserError when there are not so many."""
+    """`count` creatures no two of which share all their attributes. Raise UserError when there are not so many."""
     possible = _possible(style)
     if count > possible:
         raise UserError(f"there are only {possible} different creatures{f' in style {style}' if style else ''}, got {count}")

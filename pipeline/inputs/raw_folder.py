@@ -14,13 +14,11 @@ import numpy as np
 
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_bytes, write_text
-from pipeline.core.guards import fault_of_text
 from pipeline.core.progress import Progress
-from pipeline.inputs.captions.prompt_sets import captions_of
-from pipeline.inputs.datasets.pictures import SUFFIXES
-from pipeline.inputs.datasets.texts import LONGEST_CAPTION
+from pipeline.inputs.captions.compose import prompt_set_captions
+from pipeline.inputs.datasets.caption_files import CaptionFile, fault_of_caption, read_caption
+from pipeline.inputs.datasets.images import SUFFIXES, BrokenImage, open_image, square
 from pipeline.inputs.missing import no_raw_folder
-from pipeline.inputs.pixels import BadFile, read_pixels
 
 _IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", "source.json", ".gitignore", ".ds_store", "thumbs.db"})
 _SHOWN_PROBLEMS = 20
@@ -29,6 +27,10 @@ _HELD_BYTES = 2**30
 
 _DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 """Where the links of a folder lead that DVC has checked out by linking."""
+
+
+class UnusableFile(Exception):
+    """What is wrong with one file: its name and the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class RawImage:
 
     @property
     def pixels(self) -> np.ndarray:
-        """[R,R,3] uint8 at the model's resolution. Raises UserError when the file is no longer what the check saw."""
+        """[R,R,3] uint8 at the model's resolution. Raise UserError when the file is no longer what the check saw."""
         try:
             return self.read()
-        except BadFile as problem:
+        except UnusableFile as problem:
             raise UserError(f"{problem}, though it was whole a moment ago; nothing was written, run again") from problem
 
 
@@ -70,11 +72,11 @@ def read_folder(
     """Read the first `limit` usable images by name, as squares by `fit`, with their captions.
 
     Captions are the .txt files for the prompt set `form` full, and come from parts.jsonl for tags, short and long.
-    Raises UserError when fewer than 2 or than `limit` are usable, and when `strict` for any problem, with all of them in `log`.
+    Raise UserError when fewer than 2 or than `limit` are usable, and when `strict` for any problem, with all of them in `log`.
     """
     if not folder.is_dir():
         raise no_raw_folder(folder)
-    captions = None if form == "full" else captions_of(folder, form)
+    captions = None if form == "full" else prompt_set_captions(folder, form)
     pairs, problems = _pair_up(folder, from_files=captions is None)
     found, digests, held = RawSet(left_out=problems), [], 0
     with Progress("pictures", len(pairs) if limit is None else min(limit, len(pairs))) as progress:
@@ -84,17 +86,17 @@ def read_folder(
             try:
                 # Before its caption: of a broken picture there may be none.
                 pixels = read_pixels(image, resolution, fit)
-                text = _read_caption(caption) if captions is None else _said(captions, image, form)
+                text = _from_file(caption) if captions is None else _from_parts(captions, image, form)
                 held += pixels.nbytes
                 keep = partial(np.asarray, pixels) if held <= _HELD_BYTES else partial(read_pixels, image, resolution, fit)
                 found.images.append(RawImage(image.stem, keep, text))
                 digests.append(sha256_bytes(pixels.tobytes()))
                 progress.advance()
-            except BadFile as problem:
+            except UnusableFile as problem:
                 problems.append(str(problem))
     problems.sort()
     if strict and problems:
-        advice = "mend the files, or set strict to false to leave them out"
+        advice = "fix the files, or set strict to false to leave them out"
         if log is not None:
             write_text(log, "".join(f"{problem}\n" for problem in problems))
             advice += f" (all are in {log})"
@@ -190,33 +192,35 @@ def _leads_out(path: Path, folder: Path) -> bool:
     return not Path(target).is_relative_to(os.path.realpath(folder)) and not _DVC_CACHE.search(Path(target).as_posix())
 
 
-def _said(captions: Mapping[str, str], image: Path, form: str) -> str:
-    """The picture's caption of a prompt set. Raises BadFile when parts.jsonl has none."""
+def _from_parts(captions: Mapping[str, str], image: Path, form: str) -> str:
+    """Return the image's caption of a prompt set. Raise UnusableFile when parts.jsonl has none."""
     if image.stem not in captions:
-        raise BadFile(f"{printable(image.name)} has no caption of the prompt set {form} in parts.jsonl")
-    return _checked_caption(printable(image.name), captions[image.stem])
+        raise UnusableFile(f"{printable(image.name)} has no caption of the prompt set {form} in parts.jsonl")
+    return _checked(CaptionFile(image, captions[image.stem], fault_of_caption(captions[image.stem])))
 
 
-def _read_caption(path: Path) -> str:
+def _from_file(path: Path) -> str:
+    if not path.exists():
+        raise UnusableFile(f"{printable(path.name)} is missing: every image needs a caption")
+    return _checked(read_caption(path))
+
+
+def _checked(caption: CaptionFile) -> str:
+    if fault := caption.fault or ("" if caption.text else "is empty: every image needs a caption"):
+        raise UnusableFile(f"{printable(caption.path.name)} {fault}")
+    return caption.text
+
+
+def read_pixels(path: Path, resolution: int, fit: str = "crop") -> np.ndarray:
+    """Read an image as a square by `fit` (crop, pad or squash) -> [R,R,3] uint8. Raise UnusableFile.
+
+    Nothing is enlarged: the shorter side, for `pad` the longer one, must have `resolution` pixels.
+    """
     name = printable(path.name)
     try:
-        if path.stat().st_size > 4 * LONGEST_CAPTION:
-            raise BadFile(f"{name} is longer than the {LONGEST_CAPTION:,} characters that a caption may have")
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise BadFile(f"{name} is missing: every image needs a caption") from error
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{name} is not UTF-8 text") from error
-    except OSError as error:
-        raise BadFile(f"{name} cannot be read: {error.strerror}") from error
-    return _checked_caption(name, " ".join(text.split()))
-
-
-def _checked_caption(name: str, caption: str) -> str:
-    if not caption:
-        raise BadFile(f"{name} is empty: every image needs a caption")
-    if fault := fault_of_text(caption):
-        raise BadFile(f"{name} holds {fault}; remove it")
-    if len(caption) > LONGEST_CAPTION:
-        raise BadFile(f"{name} is longer than the {LONGEST_CAPTION:,} characters that a caption may have")
-    return caption
+        image = open_image(path)
+    except BrokenImage as reason:
+        raise UnusableFile(f"{name} {reason}") from reason
+    if (max if fit == "pad" else min)(image.size) < resolution:
+        raise UnusableFile(f"{name} is {image.width}x{image.height}, smaller than the resolution {resolution}x{resolution}")
+    return np.asarray(square(image, resolution, fit))

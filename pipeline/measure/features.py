@@ -88,7 +88,7 @@ class Dinov2:
 def load_extractor(kind: str, model: str, device: str = "cpu") -> Clip | Dinov2:
     """The extractor of params `features` ("clip" or "dinov2") with the weights of `model`, a folder or hub id.
 
-    Raises UserError when the model cannot be loaded.
+    Raise UserError when the model cannot be loaded.
     """
     return Clip(model, device) if kind == "clip" else Dinov2(model, device)
 

@@ -43,7 +43,7 @@ class MeasuredImages(NamedTuple):
 def run(params: View, k: int, layout: Layout, device: str) -> None:
     """Measure D_0 alone (k = 0) or D_k against D_0, with `params` of STAGE_PARAMS["measure"].
 
-    Raises UserError on a missing, damaged or exchanged image, a model that cannot be loaded, or too few images.
+    Raise UserError on a missing, damaged or exchanged image, a model that cannot be loaded, or too few images.
     """
     rows = read_manifest(layout, k)
     if len(rows) <= max(params.neighbours, 3):

@@ -13,7 +13,7 @@ from pipeline.core.json_files import read_jsonl
 def training_features(layout: Layout, k: int, width: int) -> np.ndarray:
     """Features of T_k's images in its order, [M,width] float32: each from its own D_j's features/j.safetensors.
 
-    Raises UserError when T_k is empty, or features are missing, of another width, or not those of D_j's manifest.
+    Raise UserError when T_k is empty, or features are missing, of another width, or not those of D_j's manifest.
     """
     rows = read_jsonl(layout.training_set(k), ("k", "prompt_index", "image_index"))
     if not rows:

@@ -15,7 +15,7 @@ def greedy(features: np.ndarray, count: int, rng: np.random.Generator, chosen: n
 
     Each pick is the point farthest from everything taken so far, the first in the pool where several are. What is taken
     starts as `chosen` [M,d], or as one random point when there is none. One distance row a pick, never [N,N]: the rows of
-    several picks are computed together (see `_farthest`). Raises ValueError when `count` is not within 0..N.
+    several picks are computed together (see `_farthest`). Raise ValueError when `count` is not within 0..N.
     """
     _check(features, count, chosen)
     points = CentredPoints(features)
@@ -69,7 +69,7 @@ def threshold_decay(
 
     Walk over the pool in one random order and accept a point when it is farther than `tau` from everything accepted and
     from `chosen` [M,d]; after each walk tau becomes decay * tau; stop at `count`. When only copies of accepted points are
-    left, no tau would let them in: the first of them fill the rest. Raises ValueError when `count` is not within 0..N,
+    left, no tau would let them in: the first of them fill the rest. Raise ValueError when `count` is not within 0..N,
     tau is negative, or `decay` not between 0 and 1.
     """
     _check(features, count, chosen)
@@ -131,7 +131,7 @@ def starting_threshold(features: np.ndarray, quantile: float, chosen: np.ndarray
     """tau_0: the `quantile` (0..1), over the points that may be chosen [N,d], of the distance to the nearest other image of the
     pool: another of them, or one of `chosen` [M,d], which is held already and keeps its neighbours out as well.
 
-    Raises ValueError with fewer than two points, because they have no neighbour.
+    Raise ValueError with fewer than two points, because they have no neighbour.
     """
     nearest = np.minimum(neighbour_distances(features), nearest_of(CentredPoints(features), chosen))
     return float(np.quantile(nearest, quantile))

@@ -29,7 +29,7 @@ DEFAULT_CREATURES = 100
 def run(params: View, layout: Layout) -> None:
     """Write D_0, the prompts, the empty T_0 and models/M_0/base.json.
 
-    Raises UserError when the model cannot be used, and as `read_raw_set` does.
+    Raise UserError when the model cannot be used, and as `read_raw_set` does.
     """
     require_usable(params.model, params.vae)
     files = base_files(params.model, params.vae)

@@ -16,8 +16,8 @@ from PIL import Image
 from pipeline.cli.application import main
 from pipeline.inputs.captions import parts
 from pipeline.inputs.datasets.catalogue import dataset
-from pipeline.inputs.datasets.pictures import open_picture
-from pipeline.inputs.datasets.select import choose, expected
+from pipeline.inputs.datasets.images import open_image
+from pipeline.inputs.datasets.selection import expected_count, select_images
 
 STYLE_ALONE = ("--parts", "style", "--size", "64")
 
@@ -109,7 +109,7 @@ def test_a_caption_that_a_chain_would_refuse_is_listed_stays_and_stops_with_stri
     assert f"1.txt {reason}" in place.refused("caption", str(folder), *styled, "--strict")
     assert not (folder / "2.txt").exists() and not (folder / parts.NAME).exists()
     done = run("caption", folder, *styled)
-    assert f"1.txt {reason}; mend it, or --overwrite writes it anew" in done and "1 captions" in done
+    assert f"1.txt {reason}; fix it, or --overwrite writes it again" in done and "1 captions" in done
     assert (folder / "1.txt").read_bytes() == content and (folder / "2.txt").read_text() == "a style\n"
     assert "0 problem(s)" in run("caption", folder, *styled, "--overwrite")
     assert (folder / "1.txt").read_text() == "a style\n"
@@ -179,8 +179,8 @@ def test_progress_ends_where_it_was_said_to(tmp_path: Path, count: int | None, b
     for number in range(broken):
         (tmp_path / f"{number}.png").write_bytes(b"")
     found, steps = dataset("folder").read(tmp_path), list[int]()
-    chosen, _ = choose(found, count, seen=steps.append)
-    assert sum(steps) == expected(found, count) == min(count or 8, 8)
+    chosen, _ = select_images(found, count, seen=steps.append)
+    assert sum(steps) == expected_count(found, count) == min(count or 8, 8)
     assert len(chosen) == min(count or 8, 8 - broken)
 
 
@@ -194,5 +194,5 @@ def test_damaged_exif_data_of_a_whole_picture_says_nothing(tmp_path: Path) -> No
     assert any("Corrupt EXIF data" in str(warning.message) for warning in said)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        assert open_picture(tmp_path / "a.jpg").size == (8, 8)
+        assert open_image(tmp_path / "a.jpg").size == (8, 8)
     assert said == []

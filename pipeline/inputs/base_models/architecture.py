@@ -52,7 +52,7 @@ def published(kind: str) -> dict[str, Config]:
 
 
 def recognise(folder: Path) -> Architecture:
-    """What the model in `folder` is. Raises UserError when one of its configs cannot be read."""
+    """What the model in `folder` is. Raise UserError when one of its configs cannot be read."""
     configs = {part: _config(folder / part) for part in ("", "unet", "text_encoder", "text_encoder_2", "vae", "scheduler")}
     if configs["unet"]:
         return _pipeline(configs)
@@ -123,7 +123,7 @@ def _has_sizes(config: Config, published: Config, keys: tuple[str, ...]) -> bool
 
 
 def require_model(folder: Path, name: str) -> Architecture:
-    """What `folder` holds. Raises UserError when it is a model that a chain cannot use."""
+    """What `folder` holds. Raise UserError when it is a model that a chain cannot use."""
     found = recognise(folder)
     if found.kind == "other":
         raise UserError(f"{name} is {found.what}, and a chain needs Stable Diffusion 1.x or SDXL; name one of these")

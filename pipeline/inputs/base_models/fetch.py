@@ -45,7 +45,7 @@ def fetch(
     """Bring the model that `text` names to `root`/models/base/`name`, all of it or nothing.
 
     `configs` replace the published ones for a single file, which has none. What is there already stays: a model of the hub
-    from the same source; else UserError. Raises UserError, too, that says what is wrong with the source.
+    from the same source; else UserError. Raise UserError, too, that says what is wrong with the source.
     """
     source = parse_source(text, revision)
     target = root / FOLDER / folder_name(source, name)
@@ -81,7 +81,7 @@ def _from_hub(source: HubSource, target: Path, variant: str | None, scratch: Pat
 
 
 def _already_here(target: Path, wish: Mapping[str, Any]) -> Fetched | None:
-    """The model at `target` when it is the wished one. Raises UserError when it is another, or half of one."""
+    """The model at `target` when it is the wished one. Raise UserError when it is another, or half of one."""
     if not target.exists():
         return None
     record = read_record(target)

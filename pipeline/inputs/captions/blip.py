@@ -15,7 +15,7 @@ from transformers import BlipForConditionalGeneration, BlipProcessor, LogitsProc
 
 from pipeline.core.errors import UserError
 from pipeline.diffusion.deterministic import exact
-from pipeline.inputs.captions.length import LengthWindow, word_tables
+from pipeline.inputs.captions.length_window import LengthWindow, word_tables
 from pipeline.inputs.captions.rules import Window
 
 PROMPT = "a picture of"
@@ -62,7 +62,7 @@ class Blip:
 
 
 def load_blip(folder: Path, device: str) -> Blip:
-    """A BLIP from a local folder in transformers' layout (Salesforce/blip-image-captioning-large). Raises UserError."""
+    """A BLIP from a local folder in transformers' layout (Salesforce/blip-image-captioning-large). Raise UserError."""
     if not folder.is_dir():
         raise UserError(f"--blip {folder} is no folder; fetch Salesforce/blip-image-captioning-large there (docs/datasets.md)")
     try:

@@ -14,7 +14,7 @@ Override = Mapping[str, str]
 
 
 def read(path: Path) -> Table:
-    """The file's table. Raises UserError when the file is missing or no whole table, or has an unknown column or no `name`."""
+    """The file's table. Raise UserError when the file is missing or no whole table, or has an unknown column or no `name`."""
     if not path.is_file():
         raise UserError(f"there is no file {path}; --overrides names a CSV file with the columns {', '.join(COLUMNS)}")
     table = open_table(path)

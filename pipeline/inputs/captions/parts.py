@@ -56,7 +56,7 @@ _TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description
 
 
 def load(folder: Path) -> dict[str, Parts]:
-    """{name: parts} of a folder; empty when it has none. Raises UserError for a damaged file."""
+    """{name: parts} of a folder; empty when it has none. Raise UserError for a damaged file."""
     path = folder / NAME
     if not path.is_file():
         return {}

@@ -1,4 +1,4 @@
-"""A raw data set -> a folder of pictures with captions beside them and parts.jsonl, which `dataset: folder` reads."""
+"""Make of a raw data set a folder of pictures with captions beside them and parts.jsonl, which `dataset: folder` reads."""
 
 from __future__ import annotations
 
@@ -7,56 +7,59 @@ from collections.abc import Iterable
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.core.progress import Progress
-from pipeline.inputs.captions import ask, overrides, owners, parts
-from pipeline.inputs.captions.job import Captioner, Job, Model, Outcome, TagsPictures
+from pipeline.inputs.captions import overrides, parts
+from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult, ImageCaptioner, ImageTagger, LazyModel
+from pipeline.inputs.captions.manual_captions import find_captions
+from pipeline.inputs.captions.missing_parts import fill_missing, find_missing
+from pipeline.inputs.captions.output_folder import copy_manual_captions, make_captions, parts_of, write_captions, write_image
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.captions.placing import place_captions, place_picture, row_of
-from pipeline.inputs.captions.writing import make_captions, write_captions
-from pipeline.inputs.datasets.items import refuse
+from pipeline.inputs.datasets.images import SUFFIXES
+from pipeline.inputs.datasets.items import require_no_problems
 from pipeline.inputs.datasets.layouts.files import Table
-from pipeline.inputs.datasets.pictures import SUFFIXES
-from pipeline.inputs.datasets.select import Chosen, choose, expected
+from pipeline.inputs.datasets.selection import SelectedImage, expected_count, select_images
 
 
-def run(job: Job, blip: Model[Captioner] | None, tagger: Model[TagsPictures] | None) -> Outcome:
+def run(job: CaptionJob, blip: LazyModel[ImageCaptioner] | None, tagger: LazyModel[ImageTagger] | None) -> CaptionResult:
     """Make the folder; parts that are there already, of the same file and model, are not asked for again.
 
-    Raises UserError for a problem when `job.strict`: of a raw file before anything is written, of a caption that was made
-    before any caption is. Raises it, too, when no picture is left, and when a model that the rule needs is not given.
+    Raise UserError for a problem when `job.strict`: of a raw file before anything is written, of a caption that was made
+    before any caption is. Raise it, too, when no picture is left, and when a model that the rule needs is not given.
     """
     if job.in_place and job.size:
         raise UserError(f"--size would change the pictures of {job.raw} itself; name another folder with --out")
     table = overrides.read(job.overrides) if job.overrides else None
     old = parts.load(job.out)
-    chosen, outcome = _choose(job, old.values())
+    chosen, outcome = _select(job, old.values())
     corrections = _corrections(job, table, outcome, chosen)
-    outcome.rows = [row_of(job, one, old.get(one.item.name)) for one in chosen]
-    texts = owners.find(job, chosen, outcome, corrections)
-    _list(job, outcome)
+    outcome.rows = [parts_of(job, one, old.get(one.item.name)) for one in chosen]
+    existing = find_captions(job, chosen, outcome, corrections)
+    _log_problems(job, outcome)
     _refuse_other_pictures(job, outcome)
     settled = {name for name, cells in corrections.items() if "caption" in cells}
-    settled |= set() if job.overwrite else texts.owned.keys()
-    questions = ask.plan(job, outcome.rows, blip, tagger, settled, corrections)
+    settled |= set() if job.overwrite else existing.manual.keys()
+    missing = find_missing(job, outcome.rows, blip, tagger, settled, corrections)
     for one, row in zip(chosen, outcome.rows, strict=True):
-        place_picture(job, one, row, old.get(row.name))
-    place_captions(job, texts.owned)
-    ask.ask(job, outcome, questions)
-    made = make_captions(job, outcome, texts, corrections)
+        write_image(job, one, row, old.get(row.name))
+    copy_manual_captions(job, existing.manual)
+    fill_missing(job, outcome, missing)
+    made = make_captions(job, outcome, existing, corrections)
     parts.save(job.out, outcome.rows)
-    _list(job, outcome)
-    write_captions(job, outcome, made, texts)
+    _log_problems(job, outcome)
+    write_captions(job, outcome, made, existing)
     return outcome
 
 
-def _choose(job: Job, old: Iterable[Parts]) -> tuple[list[Chosen], Outcome]:
+def _select(job: CaptionJob, old: Iterable[Parts]) -> tuple[list[SelectedImage], CaptionResult]:
     found = job.dataset.read(job.raw)
-    with Progress("pictures", expected(found, job.count)) as progress:
-        chosen, problems = choose(found, job.count, job.seed, (row.sha256 for row in old), progress.advance)
-    return chosen, Outcome(problems=problems, notes=list(found.notes))
+    with Progress("pictures", expected_count(found, job.count)) as progress:
+        chosen, problems = select_images(found, job.count, job.seed, (row.sha256 for row in old), progress.advance)
+    return chosen, CaptionResult(problems=problems, notes=list(found.notes))
 
 
-def _corrections(job: Job, table: Table | None, outcome: Outcome, chosen: Iterable[Chosen]) -> dict[str, Override]:
+def _corrections(
+    job: CaptionJob, table: Table | None, outcome: CaptionResult, chosen: Iterable[SelectedImage]
+) -> dict[str, Override]:
     if table is None or job.overrides is None:
         return {}
     corrections, problems = overrides.of_pictures(table, job.overrides.name, (one.item.name for one in chosen))
@@ -64,7 +67,7 @@ def _corrections(job: Job, table: Table | None, outcome: Outcome, chosen: Iterab
     return corrections
 
 
-def _list(job: Job, outcome: Outcome) -> None:
+def _log_problems(job: CaptionJob, outcome: CaptionResult) -> None:
     """Write all problems to the log, which goes when there are none; with `strict` they are an error."""
     if job.log is not None and (outcome.problems or job.log.is_file()):
         lines = [*outcome.notes, *(str(problem) for problem in sorted(outcome.problems))]
@@ -73,10 +76,10 @@ def _list(job: Job, outcome: Outcome) -> None:
         else:
             job.log.unlink()
     if job.strict:
-        refuse(outcome.problems, job.raw, job.log)
+        require_no_problems(outcome.problems, job.raw, job.log)
 
 
-def _refuse_other_pictures(job: Job, outcome: Outcome) -> None:
+def _refuse_other_pictures(job: CaptionJob, outcome: CaptionResult) -> None:
     """Raise UserError when no picture is left, or the folder holds others: D_0 would silently have them too."""
     if not outcome.rows:
         listed = "; ".join(str(problem) for problem in outcome.problems[:5])

@@ -42,7 +42,7 @@ class Tagger:
         self._side = side if isinstance(side, int) else 448
 
     def tag(self, images: Sequence[Image.Image]) -> list[tuple[Tag, ...]]:
-        """RGB pictures -> tags with a score of at least FLOOR each, in the list's order. Raises UserError."""
+        """RGB pictures -> tags with a score of at least FLOOR each, in the list's order. Raise UserError."""
         pixels = np.stack([network_input(image, self._side) for image in images])
         step = self._batch or len(images)
         scores = np.concatenate([self._scores(pixels[i : i + step]) for i in range(0, len(images), step)])
@@ -72,7 +72,7 @@ def network_input(image: Image.Image, side: int) -> np.ndarray:
 
 
 def load_tagger(folder: Path, device: str) -> Tagger:
-    """model.onnx and selected_tags.csv of a SmilingWolf/wd-v1-4-*-tagger-v2. Raises UserError."""
+    """model.onnx and selected_tags.csv of a SmilingWolf/wd-v1-4-*-tagger-v2. Raise UserError."""
     for name in ("model.onnx", "selected_tags.csv"):
         if not (folder / name).is_file():
             raise UserError(
@@ -98,7 +98,7 @@ def load_tagger(folder: Path, device: str) -> Tagger:
 
 
 def read_labels(path: Path) -> list[tuple[str, str | None]]:
-    """selected_tags.csv (tag_id, name, category, count) -> name in words and kind of every row. Raises UserError."""
+    """selected_tags.csv (tag_id, name, category, count) -> name in words and kind of every row. Raise UserError."""
     rows = read_table(path)
     if not rows or not all("name" in row and "category" in row for row in rows):
         raise UserError(f"{path} must have the columns name and category; fetch it again")

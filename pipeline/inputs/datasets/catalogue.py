@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.inputs.datasets.items import Found
+from pipeline.inputs.datasets.items import RawListing
 from pipeline.inputs.datasets.layouts import butterfly, celeba, pokemon, tree
 
 
@@ -18,7 +18,7 @@ class Dataset:
     name: str
     what: str
     source: str
-    read: Callable[[Path], Found]
+    read: Callable[[Path], RawListing]
     images: int | None = None
     size: int | None = None
     """Pixels of the square that pictures become; None: files are copied as they are."""
@@ -41,7 +41,7 @@ DATASETS = {
 
 
 def dataset(name: str) -> Dataset:
-    """The data set of this name. Raises UserError that lists the known ones."""
+    """The data set of this name. Raise UserError that lists the known ones."""
     if name not in DATASETS:
         raise UserError(f"there is no data set {name!r}; the known ones are {', '.join(DATASETS)}")
     return DATASETS[name]

@@ -13,9 +13,9 @@ from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_t
 from pipeline.core.guards import fault_of_text
 from pipeline.core.json_files import write_json
 from pipeline.inputs import hub
-from pipeline.inputs.datasets.items import Problem, refuse
-from pipeline.inputs.datasets.pictures import BrokenPicture, open_picture
-from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, Row, of_split, read_rows
+from pipeline.inputs.datasets.images import BrokenImage, open_image
+from pipeline.inputs.datasets.items import Problem, require_no_problems
+from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, TableRow, in_split, read_rows
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -25,7 +25,7 @@ _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"BM
 
 
 @dataclass(frozen=True)
-class Raw:
+class LocalDataset:
     """A data set on this machine; `commit` and `source` are None for a folder of the user's own."""
 
     folder: Path
@@ -51,12 +51,12 @@ def fetch(
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UserError(f"{out} is not empty; name another folder with --out, or remove it first")
     columns = Columns(image, caption)
-    raw = Raw(Path(source)) if Path(source).is_dir() else download(source, revision, split, endpoint)
+    raw = LocalDataset(Path(source)) if Path(source).is_dir() else download(source, revision, split, endpoint)
     rows = read_rows(raw.folder, split, columns)
     with atomic_folder(out) as folder:
-        count, problems = write_pictures(rows, folder, with_captions=caption != "")
+        count, problems = write_images(rows, folder, with_captions=caption != "")
         if strict:
-            refuse(problems, raw.folder)
+            require_no_problems(problems, raw.folder)
         if not count:
             listed = "; ".join(str(problem) for problem in problems[:5])
             raise UserError(f"{source} has no usable picture in its split {split}: {listed or 'it is empty'}")
@@ -64,8 +64,8 @@ def fetch(
     return count, problems
 
 
-def download(source: str, revision: str | None, split: str, endpoint: str | None = None) -> Raw:
-    """The files of one commit that can be read, from the hub or its cache. Raises UserError when they cannot be had."""
+def download(source: str, revision: str | None, split: str, endpoint: str | None = None) -> LocalDataset:
+    """The files of one commit that can be read, from the hub or its cache. Raise UserError when they cannot be had."""
     from huggingface_hub import HfApi
 
     address = endpoint or hub.endpoint()
@@ -73,16 +73,16 @@ def download(source: str, revision: str | None, split: str, endpoint: str | None
         return _download(HfApi(endpoint=address), source, revision, split)
 
 
-def _download(api: HfApi, source: str, revision: str | None, split: str) -> Raw:
+def _download(api: HfApi, source: str, revision: str | None, split: str) -> LocalDataset:
     info = api.dataset_info(source, revision=revision)
     names = [sibling.rfilename for sibling in info.siblings or []]
-    tables = of_split([Path(name) for name in names if name.endswith(".parquet")], Path(), split)
+    tables = in_split([Path(name) for name in names if name.endswith(".parquet")], Path(), split)
     wanted = [glob.escape(table.as_posix()) for table in tables] or [f"*{suffix}" for suffix in READ_SUFFIXES]
     folder = api.snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=wanted)
-    return Raw(Path(folder), source, info.sha)
+    return LocalDataset(Path(folder), source, info.sha)
 
 
-def write_pictures(rows: Iterable[Row], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:
+def write_images(rows: Iterable[TableRow], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:
     """Write 00000.png, 00000.txt, ... with the files' own bytes; returns how many pictures, and what is wrong with rows."""
     problems: list[Problem] = []
     count = 0
@@ -93,8 +93,8 @@ def write_pictures(rows: Iterable[Row], folder: Path, with_captions: bool = True
         path = folder / f"{count:05d}{_suffix(row.content)}"
         write_bytes(path, row.content)
         try:
-            open_picture(path)
-        except BrokenPicture as reason:
+            open_image(path)
+        except BrokenImage as reason:
             path.unlink()
             problems.append(Problem(row.label, str(reason) if row.content else "has no picture"))
             continue
@@ -113,7 +113,7 @@ def _suffix(content: bytes) -> str:
     return next((suffix for start, suffix in _SUFFIXES.items() if content.startswith(start)), ".png")
 
 
-def _record(raw: Raw, split: str, columns: Columns) -> dict[str, object]:
+def _record(raw: LocalDataset, split: str, columns: Columns) -> dict[str, object]:
     """Where the pictures are from: id, commit, split, columns, and the hash of every file that was read or could be."""
     files = sorted(path for path in raw.folder.rglob("*") if path.is_file() and PurePosixPath(path).suffix in READ_SUFFIXES)
     hashes = {path.relative_to(raw.folder).as_posix(): sha256_file(path) for path in files}

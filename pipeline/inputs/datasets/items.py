@@ -12,7 +12,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Item:
+class RawItem:
     """One picture of a raw set; `name` is its file name in the folder that is made of it, without suffix."""
 
     name: str
@@ -36,19 +36,19 @@ class Problem:
 
 
 @dataclass
-class Found:
+class RawListing:
     """A raw folder as its layout reads it."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[RawItem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was left out on purpose."""
 
 
-def refuse(problems: Iterable[Problem], where: Path, log: Path | None = None) -> None:
+def require_no_problems(problems: Iterable[Problem], where: Path, log: Path | None = None) -> None:
     """Raise UserError with the list, shortened, when there is any problem; `log` is the file that has all of it."""
     listed = sorted(problems)
     if listed:
         more = f"; and {len(listed) - _SHOWN} more{f' (all are in {log})' if log else ''}" if len(listed) > _SHOWN else ""
         shown = "; ".join(str(problem) for problem in listed[:_SHOWN])
-        raise UserError(f"{where} has {len(listed)} problem(s), mend them or leave out --strict: {shown}{more}")
+        raise UserError(f"{where} has {len(listed)} problem(s), fix them or leave out --strict: {shown}{more}")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text
 from pipeline.core.guards import is_inner_path
-from pipeline.inputs.datasets.layouts.files import is_picture, read_table
-from pipeline.inputs.datasets.pictures import SUFFIXES
+from pipeline.inputs.datasets.images import SUFFIXES
+from pipeline.inputs.datasets.layouts.files import is_image, read_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,7 +29,7 @@ READ_SUFFIXES = (".parquet", *sorted(SUFFIXES), ".jsonl", ".csv", ".txt")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One picture as its file's bytes, its caption ("" without one), and where it stands."""
 
     label: str
@@ -47,26 +47,26 @@ class Columns:
     caption: str | None = None
 
 
-def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[Row]:
-    """Rows in the order of files and tables. Raises UserError when the folder has no layout that is known, or no such split."""
-    tables = of_split(_below(folder, ".parquet"), folder, split)
+def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[TableRow]:
+    """Rows in the order of files and tables. Raise UserError when the folder has no layout that is known, or no such split."""
+    tables = in_split(_below(folder, ".parquet"), folder, split)
     if tables:
         return (row for table in tables for row in _table_rows(table, table.relative_to(folder).as_posix(), columns))
     listed = [path for name in _METADATA for path in sorted(folder.rglob(name))]
     if listed:
         return _listed_rows(folder, listed, split, columns)
-    pictures = of_split(sorted(path for path in folder.rglob("*") if is_picture(path)), folder, split)
+    pictures = in_split(sorted(path for path in folder.rglob("*") if is_image(path)), folder, split)
     if not pictures:
         raise UserError(
             f"{folder} holds neither parquet tables nor pictures; unpack its archives, and name the folder instead of the id"
         )
-    return (Row(path.name, path.read_bytes(), _text_beside(path)) for path in pictures)
+    return (TableRow(path.name, path.read_bytes(), _text_beside(path)) for path in pictures)
 
 
-def of_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
+def in_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
     """Those of `paths` whose name or folder says `split`; all of them are the split train when none says any.
 
-    Raises UserError for another split than there is.
+    Raise UserError for another split than there is.
     """
     said = {path: _split_of(path.relative_to(folder).as_posix(), (split, *_SPLITS)) for path in paths}
     known = sorted({name for name in said.values() if name}) or [_UNSAID]
@@ -83,7 +83,7 @@ def _below(folder: Path, suffix: str) -> list[Path]:
     return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
 
 
-def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[Row]:
+def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[TableRow]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -95,7 +95,9 @@ def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[Row]:
         wanted, number = [image, *([caption] if caption else [])], 0
         for batch in table.iter_batches(batch_size=_BATCH, columns=wanted):
             for row in batch.to_pylist():
-                yield Row(f"{label}, row {number}", _picture_bytes(row[image]), _first_text(row[caption] if caption else ""))
+                yield TableRow(
+                    f"{label}, row {number}", _picture_bytes(row[image]), _first_text(row[caption] if caption else "")
+                )
                 number += 1
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as a parquet table; fetch it again") from error
@@ -141,24 +143,24 @@ def _first_text(value: Any) -> str:
     return str(first or "")
 
 
-def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[Row]:
+def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[TableRow]:
     """Rows of the split in metadata.jsonl and metadata.csv, then the pictures that no row of theirs names.
 
-    Raises UserError for a table of another form, or without the split.
+    Raise UserError for a table of another form, or without the split.
     """
     listed = [pair for path in tables for pair in _metadata(path, columns)]
-    places = set(of_split(list(dict.fromkeys(picture.parent for picture, _ in listed)), folder, split))
+    places = set(in_split(list(dict.fromkeys(picture.parent for picture, _ in listed)), folder, split))
     for picture, row in listed:
         if picture.parent in places:
-            yield Row(row.label, picture.read_bytes() if picture.is_file() else b"", row.caption)
+            yield TableRow(row.label, picture.read_bytes() if picture.is_file() else b"", row.caption)
     named = {picture for picture, _ in listed}
     for path in sorted(folder.rglob("*")):
         label = path.relative_to(folder)
-        if is_picture(path) and path not in named and _split_of(label.parent.as_posix(), _SPLITS) in (split, None):
-            yield Row(label.as_posix(), b"", "", "has no row in the metadata")
+        if is_image(path) and path not in named and _split_of(label.parent.as_posix(), _SPLITS) in (split, None):
+            yield TableRow(label.as_posix(), b"", "", "has no row in the metadata")
 
 
-def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, Row]]:
+def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, TableRow]]:
     """Each picture that a table names by file_name, relative to it, and its row without the picture's bytes."""
     for number, row in enumerate(_json_rows(path) if path.suffix == ".jsonl" else read_table(path)):
         name = str(row.get("file_name", ""))
@@ -167,7 +169,7 @@ def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, Row]]:
         column = _pick(row, _CAPTION_NAMES) if columns.caption is None else columns.caption
         if column is None or (column and column not in row):
             raise UserError(f"{path} has no column of captions among {', '.join(row)}; name one with --caption, or '' for none")
-        yield path.parent / name, Row(name, b"", _first_text(row[column]) if column else "")
+        yield path.parent / name, TableRow(name, b"", _first_text(row[column]) if column else "")
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:

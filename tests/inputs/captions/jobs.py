@@ -7,21 +7,21 @@ from pathlib import Path
 
 from raw_sets import SaysNumbers, TagsAlike
 
-from pipeline.inputs.captions.job import Captioner, Job, Model, TagsPictures
+from pipeline.inputs.captions.caption_job import CaptionJob, ImageCaptioner, ImageTagger, LazyModel
 from pipeline.inputs.captions.rules import RULES
 from pipeline.inputs.datasets.catalogue import dataset
 
 
-def job(name: str, raw: Path, out: Path, **changes: object) -> Job:
-    return replace(Job(dataset(name), raw, out, RULES[name], size=32, batch=2), **changes)  # type: ignore[arg-type]
+def job(name: str, raw: Path, out: Path, **changes: object) -> CaptionJob:
+    return replace(CaptionJob(dataset(name), raw, out, RULES[name], size=32, batch=2), **changes)  # type: ignore[arg-type]
 
 
-def says(model: SaysNumbers, identity: str = "blip") -> Model[Captioner]:
-    return Model(identity, lambda: model)
+def says(model: SaysNumbers, identity: str = "blip") -> LazyModel[ImageCaptioner]:
+    return LazyModel(identity, lambda: model)
 
 
-def tags(model: TagsPictures | None = None) -> Model[TagsPictures]:
-    return Model("tagger", lambda: model or TagsAlike())
+def tags(model: ImageTagger | None = None) -> LazyModel[ImageTagger]:
+    return LazyModel("tagger", lambda: model or TagsAlike())
 
 
 def texts(folder: Path) -> dict[str, str]:

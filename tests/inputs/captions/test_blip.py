@@ -14,7 +14,7 @@ from small_captioners import VOCABULARY, network, processor, write_blip
 
 from pipeline.core.errors import UserError
 from pipeline.inputs.captions.blip import Blip, load_blip, tidy
-from pipeline.inputs.captions.length import LengthWindow, count_words, word_tables
+from pipeline.inputs.captions.length_window import LengthWindow, count_words, word_tables
 from pipeline.inputs.captions.rules import MIDDLE, SHORT, Window
 
 

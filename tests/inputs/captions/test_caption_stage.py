@@ -15,7 +15,7 @@ from raw_sets import SaysNumbers, TagsAlike
 from pipeline.core.errors import UserError
 from pipeline.inputs import raw_folder as folder
 from pipeline.inputs.captions import parts, stage
-from pipeline.inputs.captions.length import count_words
+from pipeline.inputs.captions.length_window import count_words
 from pipeline.inputs.captions.rules import LONG, MIDDLE, RULES, SHORT, prompt_set
 
 
@@ -103,7 +103,7 @@ def test_broken_files_are_listed_and_do_not_stop_the_rest_but_with_strict(tmp_pa
 
 def test_corrections_are_read_before_any_picture_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = raw_sets.kumapi(tmp_path / "raw")
-    monkeypatch.setattr(stage, "choose", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr(stage, "select_images", lambda *_: pytest.fail("a picture was opened"))
     with pytest.raises(UserError, match="there is no file .*fix.csv"):
         stage.run(job("kumapi", raw, tmp_path / "out", overrides=tmp_path / "fix.csv"), None, None)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import UserError
-from pipeline.inputs.captions import combine, overrides, parts
-from pipeline.inputs.captions.combine import compose, kept_tags, with_species
+from pipeline.inputs.captions import overrides, parts
+from pipeline.inputs.captions.compose import compose, kept_tags, prompt_set_captions, with_species
+from pipeline.inputs.captions.compose import corrected as with_corrections
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.captions.prompt_sets import captions_of
 from pipeline.inputs.captions.rules import (
     LONG,
     MIDDLE,
@@ -107,7 +107,7 @@ def table(folder: Path, text: str) -> Path:
 def test_corrections_by_hand_change_the_parts_that_they_name(tmp_path: Path) -> None:
     path = table(tmp_path, 'name,tags,add_tags,remove_tags,title\n0001,,"cute yellow figure, tiny hands","Smile, solo",\n')
     cells = overrides.of_pictures(overrides.read(path), path.name, ["0001"])[0]["0001"]
-    corrected = combine.corrected(row(), cells, LONG)
+    corrected = with_corrections(row(), cells, LONG)
     kept = kept_tags(corrected, RULES["kumapi"], Thresholds())
     assert kept[:2] == ["open mouth", "simple background"] and kept[-2:] == ["cute yellow figure", "tiny hands"]
     assert corrected.title == "Bulbasaur"
@@ -203,13 +203,13 @@ def test_lines_of_parts_that_cannot_be_read_are_named_with_what_makes_them_again
 
 def test_prompt_sets_come_from_parts_without_a_model_or_say_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs .*parts.jsonl"):
-        captions_of(tmp_path, "short")
+        prompt_set_captions(tmp_path, "short")
     parts.save(tmp_path, [row(), row(name="0002", blip={LONG.label: "long text"})])
-    assert captions_of(tmp_path, "long") == {"0001": BULBASAUR, "0002": "long text"}
-    assert captions_of(tmp_path, "short") == {"0001": "a leaf"}
+    assert prompt_set_captions(tmp_path, "long") == {"0001": BULBASAUR, "0002": "long text"}
+    assert prompt_set_captions(tmp_path, "short") == {"0001": "a leaf"}
     parts.save(tmp_path, [row(blip={}), row(name="0002", blip={})])
     with pytest.raises(UserError, match="no picture of .* has such a part.*--all-forms"):
-        captions_of(tmp_path, "short")
+        prompt_set_captions(tmp_path, "short")
 
 
 def test_prompt_sets_have_the_corrections_the_thresholds_and_the_windows_of_the_last_run(tmp_path: Path) -> None:
@@ -217,5 +217,5 @@ def test_prompt_sets_have_the_corrections_the_thresholds_and_the_windows_of_the_
     fixed = row(tags=tags, thresholds=(0.45, 0.85), corrections={"add_tags": "tiny hands"})
     in_tokens = row(name="0002", tags=tags, blip={Window(50, 75, "tokens").label: "a butterfly"}, species="Monarch")
     parts.save(tmp_path, [fixed, in_tokens])
-    assert captions_of(tmp_path, "tags") == {"0001": "solo, tiny hands", "0002": "solo, smile"}
-    assert captions_of(tmp_path, "long")["0002"] == "a Monarch butterfly"
+    assert prompt_set_captions(tmp_path, "tags") == {"0001": "solo, tiny hands", "0002": "solo, smile"}
+    assert prompt_set_captions(tmp_path, "long")["0002"] == "a Monarch butterfly"

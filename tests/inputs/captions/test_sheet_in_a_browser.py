@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.captions.sheet import write_sheet
+from pipeline.inputs.captions.proof_sheet import write_sheet
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",

@@ -9,15 +9,15 @@ import raw_sets
 
 from pipeline.core.errors import UserError
 from pipeline.inputs.datasets.catalogue import DATASETS, dataset
-from pipeline.inputs.datasets.items import Found
+from pipeline.inputs.datasets.items import RawListing
 from pipeline.inputs.datasets.layouts.butterfly import plain_description
 
 
-def read(name: str, folder: Path) -> Found:
+def read(name: str, folder: Path) -> RawListing:
     return dataset(name).read(folder)
 
 
-def reasons(found: Found) -> str:
+def reasons(found: RawListing) -> str:
     return "\n".join(str(problem) for problem in found.problems)
 
 

@@ -147,7 +147,7 @@ def test_each_kind_of_broken_file_is_listed_with_its_reason_and_none_stops_the_r
             Image.open(path).resize((64, 70)).save(path)
         (raw / "904.png").write_bytes((raw / "1.png").read_bytes())
     refused = run(name, raw, *by_hand, "--strict")
-    assert refused.exit_code == 2 and "problem(s), mend them or leave out --strict" in refused.output
+    assert refused.exit_code == 2 and "problem(s), fix them or leave out --strict" in refused.output
     assert params.load(place / "params.yaml").dataset == "creatures"
     # A folder of one's own keeps its broken files, and the chain is strict.
     done = run(name, raw, *by_hand, *(["--no-strict"] if name == "folder" else []))

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.inputs.datasets.items import Found, Item, Problem
-from pipeline.inputs.datasets.layouts.files import home, pictures
+from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
+from pipeline.inputs.datasets.layouts.files import image_folder, images_in
 
 _PLACES = ("leedsbutterfly/images", "leedsbutterfly_dataset_v*/leedsbutterfly/images",
            "butterfly-dataset/leedsbutterfly/images", "images", "")  # fmt: skip
@@ -29,12 +29,12 @@ class Species:
     description: str
 
 
-def read(folder: Path) -> Found:
+def read(folder: Path) -> RawListing:
     """One item for each picture, with its species and that species' description."""
-    found = Found()
-    place = home(folder, _PLACES)
+    found = RawListing()
+    place = image_folder(folder, _PLACES)
     known: dict[str, Species] = {}
-    for path in pictures(place, found.problems):
+    for path in images_in(place, found.problems):
         match = _NAME.match(path.stem)
         if not match:
             found.problems.append(Problem(path.name, "is not named as the Leeds set names pictures (0010001.png)"))
@@ -42,7 +42,7 @@ def read(folder: Path) -> Found:
         code = match[1]
         if code not in known:
             known[code] = _species(place.parent / "descriptions" / f"{code}.txt", code, found.problems)
-        found.items.append(Item(path.stem, path, species=known[code].name, description=known[code].description))
+        found.items.append(RawItem(path.stem, path, species=known[code].name, description=known[code].description))
     return found
 
 

@@ -6,20 +6,20 @@ import re
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.inputs.datasets.items import Found, Item, Problem
-from pipeline.inputs.datasets.layouts.files import first_file, home, pictures, read_table
+from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
+from pipeline.inputs.datasets.layouts.files import first_file, image_folder, images_in, read_table
 
 _PLACES = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_align_celeba", "celeba/img_align_celeba",
            "celeba", "")  # fmt: skip
 _NAME = re.compile(r"[0-9]{6}$")
 
 
-def read(folder: Path) -> Found:
+def read(folder: Path) -> RawListing:
     """One item for each picture; its attributes are those that the table has as 1."""
-    found = Found()
-    place = home(folder, _PLACES)
+    found = RawListing()
+    place = image_folder(folder, _PLACES)
     numbered = []
-    for path in pictures(place, found.problems):
+    for path in images_in(place, found.problems):
         if _NAME.match(path.stem):
             numbered.append(path)
         else:
@@ -32,7 +32,7 @@ def read(folder: Path) -> Found:
     for path in numbered:
         if table and path.stem not in attributes:
             found.problems.append(Problem(path.name, f"has no row in {table.name}"))
-        found.items.append(Item(path.stem, path, attributes=attributes.get(path.stem, ())))
+        found.items.append(RawItem(path.stem, path, attributes=attributes.get(path.stem, ())))
     return found
 
 

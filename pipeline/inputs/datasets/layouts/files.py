@@ -9,8 +9,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.inputs.datasets.images import SUFFIXES
 from pipeline.inputs.datasets.items import Problem
-from pipeline.inputs.datasets.pictures import SUFFIXES
 
 _IGNORED = frozenset({"readme.md", "readme.txt", ".gitignore", ".ds_store", "thumbs.db", "desktop.ini", "parts.jsonl"})
 _SHOWN = 5
@@ -25,31 +25,31 @@ class Table:
     lines: list[int]
 
 
-def home(folder: Path, candidates: Iterable[str]) -> Path:
+def image_folder(folder: Path, candidates: Iterable[str]) -> Path:
     """The first of `candidates` below `folder` that holds a picture; of several that a * stands for, the last by name.
 
-    Raises UserError when none does.
+    Raise UserError when none does.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the raw data set (docs/datasets.md shows its tree)")
     tried = list(candidates)
     for candidate in tried:
         for place in sorted(folder.glob(candidate), reverse=True) if "*" in candidate else [folder / candidate]:
-            if place.is_dir() and any(is_picture(path) for path in place.iterdir()):
+            if place.is_dir() and any(is_image(path) for path in place.iterdir()):
                 return place
     places = ", ".join(candidate or "." for candidate in tried)
     raise UserError(f"{folder} holds no picture in any of {places}; docs/datasets.md shows the tree that is expected there")
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def pictures(folder: Path, problems: list[Problem]) -> list[Path]:
+def images_in(folder: Path, problems: list[Problem]) -> list[Path]:
     """Pictures directly in `folder`, in order of name; what else is there and nothing explains becomes a problem."""
     found = []
     for path in sorted(folder.iterdir()):
-        if is_picture(path):
+        if is_image(path):
             found.append(path)
         elif reason := _no_picture(path):
             problems.append(Problem(path.name, reason))
@@ -75,14 +75,14 @@ def first_file(folders: Iterable[Path], names: Iterable[str]) -> Path | None:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header, keys in lower case. Raises UserError as `open_table` does."""
+    """Rows of a CSV file with a header, keys in lower case. Raise UserError as `open_table` does."""
     return open_table(path).rows
 
 
 def open_table(path: Path) -> Table:
     """A CSV file with a header; cells that a row lacks are "".
 
-    Raises UserError when it is not UTF-8 or no CSV, and for rows with text beyond the last column, where a comma was meant
+    Raise UserError when it is not UTF-8 or no CSV, and for rows with text beyond the last column, where a comma was meant
     as text.
     """
     try:

@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from pipeline.inputs.datasets.items import Found, Item, Problem
-from pipeline.inputs.datasets.layouts.files import first_file, home, pictures, read_table
+from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
+from pipeline.inputs.datasets.layouts.files import first_file, image_folder, images_in, read_table
 
 _PLACES = ("sprites/pokemon/other/official-artwork", "pokemon/other/official-artwork", "other/official-artwork",
            "official-artwork", "images/images", "images", "full", "")  # fmt: skip
@@ -23,20 +23,20 @@ _LAST = 1008
 """The paper's set is the Pokedex of April 2023 (A.2)."""
 
 
-def read(folder: Path) -> Found:
+def read(folder: Path) -> RawListing:
     """One item for each number, its title from a table of names beside the pictures; other forms are left out."""
-    found = Found()
-    place = home(folder, _PLACES)
+    found = RawListing()
+    place = image_folder(folder, _PLACES)
     by_number: dict[int, list[tuple[Path, str]]] = defaultdict(list)
     unnumbered: list[Path] = []
-    for path in pictures(place, found.problems):
+    for path in images_in(place, found.problems):
         match = _NUMBERED.match(path.stem)
         if match:
             by_number[int(match[1])].append((path, match[2] or ""))
         else:
             unnumbered.append(path)
     if not by_number:
-        found.items = [Item(path.stem, path, _title(path.stem)) for path in unnumbered]
+        found.items = [RawItem(path.stem, path, _title(path.stem)) for path in unnumbered]
         return found
     found.problems += [Problem(path.name, "has no Pokedex number at the start of its name") for path in unnumbered]
     names = _names(folder, place, found)
@@ -50,7 +50,7 @@ def read(folder: Path) -> Found:
         if number <= _LAST:
             if names and number not in names:
                 found.problems.append(Problem(path.name, "has no row in the table of names: its caption lacks the name"))
-            found.items.append(Item(f"{number:04d}", path, names.get(number, _title(rest))))
+            found.items.append(RawItem(f"{number:04d}", path, names.get(number, _title(rest))))
     if forms:
         found.notes.append(f"{forms} picture(s) of other forms left out: the set has one picture for each number")
     if later:
@@ -69,7 +69,7 @@ def _title(text: str) -> str:
     return words if any(letter.isupper() for letter in words) else words.title()
 
 
-def _names(folder: Path, place: Path, found: Found) -> dict[int, str]:
+def _names(folder: Path, place: Path, found: RawListing) -> dict[int, str]:
     table = first_file((folder, place, place.parent), _TABLES)
     if table is None:
         found.notes.append(f"no table of names ({', '.join(_TABLES[:2])}: number, name): captions lack the Pokemon's name")

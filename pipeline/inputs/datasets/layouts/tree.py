@@ -7,24 +7,24 @@ from collections import defaultdict
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.inputs.datasets.items import Found, Item, Problem
-from pipeline.inputs.datasets.layouts.files import home, pictures
+from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
+from pipeline.inputs.datasets.layouts.files import image_folder, images_in
 
 
-def read_flat(folder: Path) -> Found:
+def read_flat(folder: Path) -> RawListing:
     """Pictures directly in `folder`; two of one name but for the suffix are a problem, because they would share a caption."""
-    found = Found()
-    _add(found, [(path.stem, path) for path in pictures(home(folder, ("",)), found.problems)])
+    found = RawListing()
+    _add(found, [(path.stem, path) for path in images_in(image_folder(folder, ("",)), found.problems)])
     return found
 
 
-def read_deep(folder: Path) -> Found:
+def read_deep(folder: Path) -> RawListing:
     """Pictures at any depth; a picture's name is its path below `folder` with dashes."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the raw data set (docs/datasets.md shows its tree)")
-    found, named = Found(), []
+    found, named = RawListing(), []
     for place in sorted([folder, *(path for path in folder.rglob("*") if path.is_dir() and "__MACOSX" not in path.parts)]):
-        for path in pictures(place, found.problems):
+        for path in images_in(place, found.problems):
             named.append(("-".join(path.relative_to(folder).with_suffix("").parts), path))
     if not named:
         raise UserError(f"{folder} holds no picture at any depth; unpack the data set there (docs/datasets.md)")
@@ -32,13 +32,13 @@ def read_deep(folder: Path) -> Found:
     return found
 
 
-def _add(found: Found, named: list[tuple[str, Path]]) -> None:
+def _add(found: RawListing, named: list[tuple[str, Path]]) -> None:
     by_name: dict[str, list[Path]] = defaultdict(list)
     for name, path in named:
         by_name[name].append(path)
     for name in sorted(by_name, key=_numbers_by_value):
         first, *others = by_name[name]
-        found.items.append(Item(name, first))
+        found.items.append(RawItem(name, first))
         found.problems += [
             Problem(other.name, f"has the name of {first.name}, and would share its caption") for other in others
         ]

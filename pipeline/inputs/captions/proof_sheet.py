@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.datasets.pictures import open_picture
+from pipeline.inputs.datasets.images import open_image
 
 LIMITS = (75, 150, 225)
 """Tokens that one, two and three windows hold (max_token_length)."""
@@ -67,7 +67,9 @@ def _render(title: str, entries: list[Entry], counted: bool) -> str:
     loader = FileSystemLoader(Path(__file__).parent)
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     over = {limit: sum(entry.tokens is not None and entry.tokens > limit for entry in entries) for limit in LIMITS}
-    return page.get_template("sheet.html.j2").render(title=title, entries=entries, over=over, limits=LIMITS, counted=counted)
+    return page.get_template("proof_sheet.html.j2").render(
+        title=title, entries=entries, over=over, limits=LIMITS, counted=counted
+    )
 
 
 def cut(caption: str, count: Callable[[str], int]) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def cut(caption: str, count: Callable[[str], int]) -> tuple[str, ...]:
 
 
 def clip_counter(folder: Path) -> Callable[[str], int]:
-    """Tokens of a text by the CLIPTokenizer in `folder`, without BOS and EOS. Raises UserError when it cannot be loaded."""
+    """Tokens of a text by the CLIPTokenizer in `folder`, without BOS and EOS. Raise UserError when it cannot be loaded."""
     import pipeline.core.compat  # noqa: F401  (before transformers)
 
     from transformers import CLIPTokenizer
@@ -101,7 +103,7 @@ def clip_counter(folder: Path) -> Callable[[str], int]:
 
 def _thumbnail(path: Path) -> str:
     """A small JPEG of the picture as a data: URL."""
-    picture = open_picture(path)
+    picture = open_image(path)
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)

@@ -1,4 +1,4 @@
-"""Ask BLIP and the tagger for the parts that are missing: in batches, saved on the way, so that a stopped run goes on."""
+"""Make the missing parts with BLIP and the tagger: in batches, saved on the way, so that a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from PIL import Image
 from pipeline.core.errors import UserError
 from pipeline.core.progress import Progress
 from pipeline.inputs.captions import parts
-from pipeline.inputs.captions.job import Captioner, Job, Model, Outcome, TagsPictures
+from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult, ImageCaptioner, ImageTagger, LazyModel
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
 from pipeline.inputs.captions.rules import Window
+from pipeline.inputs.datasets.images import open_image
 from pipeline.inputs.datasets.items import Problem
-from pipeline.inputs.datasets.pictures import open_picture
 
 _SAVES = 50
 """parts.jsonl is written this often in a run, however many pictures there are."""
 
 
 @dataclass(frozen=True)
-class Questions:
-    """The rows that lack a part: of each window BLIP's text, and the tags; with the models that are to say them."""
+class MissingParts:
+    """The rows that lack a part: of each window BLIP's text, and the tags; with the models that make them."""
 
     texts: list[tuple[Window, list[Parts]]]
     untagged: list[Parts]
-    blip: Model[Captioner] | None
-    tagger: Model[TagsPictures] | None
+    blip: LazyModel[ImageCaptioner] | None
+    tagger: LazyModel[ImageTagger] | None
 
 
-def plan(
-    job: Job,
+def find_missing(
+    job: CaptionJob,
     rows: list[Parts],
-    blip: Model[Captioner] | None,
-    tagger: Model[TagsPictures] | None,
+    blip: LazyModel[ImageCaptioner] | None,
+    tagger: LazyModel[ImageTagger] | None,
     settled: Collection[str],
     corrections: Mapping[str, Override],
-) -> Questions:
-    """What is to be asked: all that the rule needs, but for pictures whose caption is `settled` or part corrected.
+) -> MissingParts:
+    """Find the parts that the rule needs, but for pictures whose caption is `settled` or part corrected.
 
-    Forgets what other models than these have said. Raises UserError when a part is missing and its model is not given.
+    Drop what other models than these have made. Raise UserError when a part is missing and its model is not given.
     """
-    _forget_other_models(rows, blip, tagger)
+    _drop_other_models(rows, blip, tagger)
     own = job.rule.window if "blip" in job.rule.parts else None
     open_rows = [row for row in rows if row.name not in settled]
     texts = []
@@ -59,11 +59,11 @@ def plan(
     lacking += [("--tagger", "tags", len(untagged))] if untagged and not tagger else []
     if lacking:
         raise _without_model(lacking)
-    return Questions(texts, untagged, blip, tagger)
+    return MissingParts(texts, untagged, blip, tagger)
 
 
 def _without_model(lacking: list[tuple[str, str, int]]) -> UserError:
-    """`lacking`: option of the model, part, number of pictures."""
+    """Return the UserError; `lacking`: option of the model, part, number of pictures."""
     what = " and ".join(f"{count} pictures have no {part}" for _, part, count in lacking)
     options = " and ".join(dict.fromkeys(option for option, _, _ in lacking))
     return UserError(
@@ -71,19 +71,19 @@ def _without_model(lacking: list[tuple[str, str, int]]) -> UserError:
     )
 
 
-def ask(job: Job, outcome: Outcome, questions: Questions) -> None:
-    """Fill in the missing parts. Both models are loaded before either works for hours. Raises UserError for a damaged one."""
-    blip, tagger = questions.blip, questions.tagger
-    captioner = blip.load() if blip and questions.texts else None
-    tags = tagger.load() if tagger and questions.untagged else None
+def fill_missing(job: CaptionJob, outcome: CaptionResult, missing: MissingParts) -> None:
+    """Fill in the missing parts. Both models are loaded before either works for hours. Raise UserError for a damaged one."""
+    blip, tagger = missing.blip, missing.tagger
+    captioner = blip.load() if blip and missing.texts else None
+    tags = tagger.load() if tagger and missing.untagged else None
     if blip and captioner:
-        for window, missing in questions.texts:
-            _write_texts(job, outcome, missing, window, captioner, blip.identity)
+        for window, rows in missing.texts:
+            _write_texts(job, outcome, rows, window, captioner, blip.identity)
     if tagger and tags:
-        _write_tags(job, outcome, questions.untagged, tags, tagger.identity)
+        _write_tags(job, outcome, missing.untagged, tags, tagger.identity)
 
 
-def _forget_other_models(rows: list[Parts], blip: Model[Any] | None, tagger: Model[Any] | None) -> None:
+def _drop_other_models(rows: list[Parts], blip: LazyModel[Any] | None, tagger: LazyModel[Any] | None) -> None:
     """Drop the parts that another model than the given one made."""
     for row in rows:
         if blip and row.blip and row.made_by.get("blip") != blip.identity:
@@ -92,10 +92,12 @@ def _forget_other_models(rows: list[Parts], blip: Model[Any] | None, tagger: Mod
             row.tags = None
 
 
-def _write_texts(job: Job, outcome: Outcome, missing: list[Parts], window: Window, blip: Captioner, identity: str) -> None:
-    from pipeline.inputs.captions.length import count_words
+def _write_texts(
+    job: CaptionJob, outcome: CaptionResult, missing: list[Parts], window: Window, blip: ImageCaptioner, identity: str
+) -> None:
+    from pipeline.inputs.captions.length_window import count_words
 
-    def put(rows: list[Parts], images: list[Image.Image]) -> None:
+    def fill(rows: list[Parts], images: list[Image.Image]) -> None:
         for row, text in zip(rows, blip.caption(images, window), strict=True):
             row.blip = row.blip | {window.label: text}
             row.made_by = row.made_by | {"blip": identity}
@@ -103,28 +105,32 @@ def _write_texts(job: Job, outcome: Outcome, missing: list[Parts], window: Windo
                 reason = f"has {count_words(text)} words of BLIP's, outside {window.label}"
                 outcome.problems.append(Problem(row.file, reason))
 
-    _in_batches(job, outcome, missing, f"BLIP, {window.label}", put)
+    _in_batches(job, outcome, missing, f"BLIP, {window.label}", fill)
 
 
-def _write_tags(job: Job, outcome: Outcome, missing: list[Parts], tagger: TagsPictures, identity: str) -> None:
-    def put(rows: list[Parts], images: list[Image.Image]) -> None:
+def _write_tags(job: CaptionJob, outcome: CaptionResult, missing: list[Parts], tagger: ImageTagger, identity: str) -> None:
+    def fill(rows: list[Parts], images: list[Image.Image]) -> None:
         for row, tags in zip(rows, tagger.tag(images), strict=True):
             row.tags = tags
             row.made_by = row.made_by | {"tagger": identity}
 
-    _in_batches(job, outcome, missing, "WD tagger", put)
+    _in_batches(job, outcome, missing, "WD tagger", fill)
 
 
 def _in_batches(
-    job: Job, outcome: Outcome, missing: list[Parts], what: str, put: Callable[[list[Parts], list[Image.Image]], None]
+    job: CaptionJob,
+    outcome: CaptionResult,
+    missing: list[Parts],
+    what: str,
+    fill: Callable[[list[Parts], list[Image.Image]], None],
 ) -> None:
-    """Call `put` on each batch, and save all rows now and then."""
+    """Call `fill` on each batch, and save all rows at intervals."""
     every = max(job.batch, -(-len(missing) // _SAVES))
     unsaved = 0
     with Progress(what, len(missing)) as progress:
         for first in range(0, len(missing), job.batch):
             rows = missing[first : first + job.batch]
-            put(rows, [open_picture(job.out / row.file) for row in rows])
+            fill(rows, [open_image(job.out / row.file) for row in rows])
             progress.advance(len(rows))
             unsaved += len(rows)
             if unsaved >= every:

@@ -10,7 +10,7 @@ import raw_sets
 from inputs.captions.jobs import job, says, tags, texts, tree
 from raw_sets import SaysNumbers
 
-from pipeline.inputs.captions import stage, writing
+from pipeline.inputs.captions import output_folder, stage
 from pipeline.inputs.captions.rules import RULES
 
 
@@ -55,7 +55,7 @@ def test_captions_of_a_run_that_was_stopped_while_it_wrote_them_are_not_taken_fo
 
     tagged = replace(RULES["kumapi"], parts=("tags",))
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(writing, "write_text", stops)
+        patched.setattr(output_folder, "write_text", stops)
         stage.run(job("kumapi", raw, out, rule=tagged), None, None)
         raise KeyboardInterrupt
     assert sum(text == before[name] for name, text in texts(out).items()) == 3 - written

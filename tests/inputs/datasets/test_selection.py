@@ -13,9 +13,9 @@ from PIL import Image
 from pipeline.cli.dataset import dataset as command
 from pipeline.core.errors import UserError
 from pipeline.inputs.datasets.catalogue import dataset
-from pipeline.inputs.datasets.items import Problem, refuse
-from pipeline.inputs.datasets.pictures import BrokenPicture, open_picture, square
-from pipeline.inputs.datasets.select import choose
+from pipeline.inputs.datasets.images import BrokenImage, open_image, square
+from pipeline.inputs.datasets.items import Problem, require_no_problems
+from pipeline.inputs.datasets.selection import select_images
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(folder: Path, count: int | None = None, seed: int = 0) -> list[str]:
-    chosen, _ = choose(dataset("folder").read(folder), count, seed)
+    chosen, _ = select_images(dataset("folder").read(folder), count, seed)
     return [one.item.name for one in chosen]
 
 
@@ -36,7 +36,7 @@ def test_every_kind_of_broken_picture_is_listed_and_the_rest_goes_on(folder: Pat
     (folder / "02.png").write_bytes(b"")
     (folder / "03.png").write_bytes(b"<html>not found</html>")
     (folder / "04.png").write_bytes(whole)
-    chosen, problems = choose(dataset("folder").read(folder))
+    chosen, problems = select_images(dataset("folder").read(folder))
     assert [one.item.name for one in chosen] == ["00", *(f"{n:02d}" for n in range(5, 12))]
     assert {problem.file: problem.reason.split(" (")[0] for problem in problems} == {
         "01.png": "cannot be read as an image", "02.png": "is empty", "03.png": "cannot be read as an image",
@@ -58,22 +58,22 @@ def test_a_broken_file_in_a_draw_is_made_up_for(folder: Path) -> None:
 
 
 def test_too_few_usable_pictures_are_said_with_both_numbers(folder: Path) -> None:
-    _, problems = choose(dataset("folder").read(folder), 40)
+    _, problems = select_images(dataset("folder").read(folder), 40)
     assert str(problems[-1]) == "the set has 12 usable pictures, fewer than the 40 asked for"
 
 
 def test_files_whose_hash_is_known_are_not_opened_again(folder: Path) -> None:
     found = dataset("folder").read(folder)
-    hashes = [one.sha256 for one in choose(found)[0]]
+    hashes = [one.sha256 for one in select_images(found)[0]]
     (folder / "00.png").write_bytes(b"broken since")
-    chosen, problems = choose(found, known=hashes)
+    chosen, problems = select_images(found, known=hashes)
     assert len(chosen) == 11 and problems[0].file == "00.png"
 
 
 def test_strict_refuses_with_the_list_and_no_problem_is_no_error(tmp_path: Path) -> None:
-    refuse([], tmp_path)
+    require_no_problems([], tmp_path)
     with pytest.raises(UserError, match="2 problem.*a.png is empty; b.png is a copy of a.png"):
-        refuse([Problem("b.png", "is a copy of a.png"), Problem("a.png", "is empty")], tmp_path)
+        require_no_problems([Problem("b.png", "is a copy of a.png"), Problem("a.png", "is empty")], tmp_path)
 
 
 def test_a_picture_is_upright_on_white_whatever_its_mode(tmp_path: Path) -> None:
@@ -84,14 +84,14 @@ def test_a_picture_is_upright_on_white_whatever_its_mode(tmp_path: Path) -> None
     exif = Image.Exif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.jpg", exif=exif)
-    assert open_picture(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
-    assert open_picture(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)
-    red, green, blue = open_picture(tmp_path / "print.jpg").getpixel((0, 0))
+    assert open_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+    assert open_image(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)
+    red, green, blue = open_image(tmp_path / "print.jpg").getpixel((0, 0))
     assert red > 240 and green < 20 and blue < 20
-    assert open_picture(tmp_path / "turned.jpg").size == (4, 8)
-    with pytest.raises(BrokenPicture, match="is empty"):
+    assert open_image(tmp_path / "turned.jpg").size == (4, 8)
+    with pytest.raises(BrokenImage, match="is empty"):
         (tmp_path / "none.png").touch()
-        open_picture(tmp_path / "none.png")
+        open_image(tmp_path / "none.png")
 
 
 def test_crop_loses_the_sides_pad_adds_white_and_squash_keeps_all() -> None:

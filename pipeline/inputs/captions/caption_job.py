@@ -15,13 +15,13 @@ from pipeline.inputs.datasets.catalogue import Dataset
 from pipeline.inputs.datasets.items import Problem
 
 
-class Captioner(Protocol):
+class ImageCaptioner(Protocol):
     """BLIP, or what stands in for it."""
 
     def caption(self, images: Sequence[Image.Image], window: Window) -> list[str]: ...
 
 
-class TagsPictures(Protocol):
+class ImageTagger(Protocol):
     """The WD tagger, or what stands in for it."""
 
     def tag(self, images: Sequence[Image.Image]) -> list[tuple[Tag, ...]]: ...
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Model(Generic[T]):
+class LazyModel(Generic[T]):
     """A model that is loaded only when a part is missing; `identity` changes when what it says would."""
 
     identity: str
@@ -39,7 +39,7 @@ class Model(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Job:
+class CaptionJob:
     """A raw folder, and the folder of pictures, captions and parts that is made of it; both may be the same."""
 
     dataset: Dataset
@@ -72,7 +72,7 @@ class Job:
 
 
 @dataclass
-class Outcome:
+class CaptionResult:
     """Parts and caption of every picture, and all that was found wrong."""
 
     rows: list[Parts] = field(default_factory=list)

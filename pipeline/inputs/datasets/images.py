@@ -21,17 +21,17 @@ _PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _LARGEST_16_BIT = 65535
 
 
-class BrokenPicture(Exception):
+class BrokenImage(Exception):
     """Why a file is no picture, as the end of a sentence that starts with its name."""
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """A picture as RGB. EXIF orientation is applied, transparency laid on white, 16-bit grey scaled, CMYK and palettes
     turned into RGB. Raises BrokenPicture.
     """
     try:
         if path.stat().st_size == 0:
-            raise BrokenPicture("is empty (0 bytes)")
+            raise BrokenImage("is empty (0 bytes)")
         with warnings.catch_warnings():
             # Of EXIF data that is damaged, for one, while the picture is whole.
             warnings.simplefilter("ignore")
@@ -40,16 +40,16 @@ def open_picture(path: Path) -> Image.Image:
                 _refuse_animation(opened)
                 return _on_white(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BrokenPicture(f"is too large to be opened safely (over {Image.MAX_IMAGE_PIXELS:,} pixels)") from error
+        raise BrokenImage(f"is too large to be opened safely (over {Image.MAX_IMAGE_PIXELS:,} pixels)") from error
     except IMAGE_ERRORS as error:
-        raise BrokenPicture("cannot be read as an image (truncated, or no PNG, JPEG, WebP or BMP)") from error
+        raise BrokenImage("cannot be read as an image (truncated, or no PNG, JPEG, WebP or BMP)") from error
 
 
 def _refuse_animation(image: Image.Image) -> None:
     """Raise BrokenPicture for several frames. A camera's MPO is one picture: its first, with previews behind it."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
-        raise BrokenPicture(f"is an animation of {frames} frames; save the frame that you mean as a picture")
+        raise BrokenImage(f"is an animation of {frames} frames; save the frame that you mean as a picture")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -1,19 +1,22 @@
-"""One row of parts and a rule -> one caption, as in Table 2."""
+"""Compose one caption from a picture's parts by a rule, as in Table 2, and a folder's prompt sets (C.4) without a model."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
+from pipeline.core.errors import UserError
+from pipeline.inputs.captions import parts
 from pipeline.inputs.captions.parts import Parts, Tag
-from pipeline.inputs.captions.rules import Rule, Thresholds, Window
+from pipeline.inputs.captions.rules import RULES, Rule, Thresholds, Window, prompt_set
 
-_KIND = re.compile(r"\b(butterfly|butterflies|moth|moths)\b", re.IGNORECASE)
+_BUTTERFLY = re.compile(r"\b(butterfly|butterflies|moth|moths)\b", re.IGNORECASE)
 
 
 def compose(parts: Parts, rule: Rule, thresholds: Thresholds) -> str:
-    """The rule's parts in its order, joined by commas, on one line; a part that the picture lacks is left out."""
+    """Join the rule's parts in its order by commas, on one line; a part that the picture lacks is left out."""
     texts = {
         "blip": with_species(parts.blip.get(rule.window.label, ""), parts.species),
         "style": rule.style,
@@ -27,7 +30,7 @@ def compose(parts: Parts, rule: Rule, thresholds: Thresholds) -> str:
 
 
 def kept_tags(parts: Parts, rule: Rule, thresholds: Thresholds) -> list[str]:
-    """Tags at or above their threshold, in the tagger's order, without those that style or title say already."""
+    """Return the tags at or above their threshold, in the tagger's order, without those that style or title say already."""
     said = {word.strip().casefold() for word in rule.style.split(",")} if "style" in rule.parts else set()
     if "name" in rule.parts:
         said.add(parts.title.casefold())
@@ -37,25 +40,25 @@ def kept_tags(parts: Parts, rule: Rule, thresholds: Thresholds) -> list[str]:
 
 
 def with_species(text: str, species: str) -> str:
-    """BLIP's sentence with the species in it: "a butterfly on a leaf" -> "a Monarch butterfly on a leaf" (Table 2).
+    """Put the species into BLIP's sentence: "a butterfly on a leaf" -> "a Monarch butterfly on a leaf" (Table 2).
 
     Where the sentence has no butterfly, the species goes in front; where it has the species, nothing changes.
     """
     if not species or not text or species.casefold() in text.casefold():
         return text
-    if _KIND.search(text):
-        return _KIND.sub(lambda found: f"{species} {found.group()}", text, count=1)
+    if _BUTTERFLY.search(text):
+        return _BUTTERFLY.sub(lambda found: f"{species} {found.group()}", text, count=1)
     return f"a {species} butterfly, {text}"
 
 
 def caption_of(parts: Parts, correction: Mapping[str, str], rule: Rule, thresholds: Thresholds) -> str:
-    """What the rule makes of the parts with the picture's corrections, or the caption that these give, on one line."""
+    """Return what the rule makes of the parts with the picture's corrections, or the caption that these give, on one line."""
     caption = correction.get("caption", compose(corrected(parts, correction, rule.window), rule, thresholds))
     return " ".join(caption.split())
 
 
 def corrected(parts: Parts, correction: Mapping[str, str], window: Window) -> Parts:
-    """Parts with the corrections of one picture (captions.overrides); its `caption` is left to the caller."""
+    """Return parts with the corrections of one picture (captions.overrides); its `caption` is left to the caller."""
     blip = parts.blip | ({window.label: correction["blip"]} if "blip" in correction else {})
     tags = tuple(_tags(correction["tags"])) if "tags" in correction else parts.tags
     if "add_tags" in correction:
@@ -75,3 +78,35 @@ def corrected(parts: Parts, correction: Mapping[str, str], window: Window) -> Pa
 
 def _tags(text: str) -> list[Tag]:
     return [(name.strip(), 1.0, "general") for name in text.split(",") if name.strip()]
+
+
+_OPTION = {"tags": "--form tags", "short": "--all-forms", "long": "--all-forms"}
+
+
+def prompt_set_captions(folder: Path, form: str) -> dict[str, str]:
+    """Return {picture's name without suffix: caption} of the prompt set `form` (tags, short or long) where it has the part.
+
+    Thresholds and corrections by hand are those of the last `redifine caption`. Raise UserError when parts.jsonl is
+    missing, or lacks the part for every picture.
+    """
+    rows = parts.load(folder)
+    if not rows:
+        raise UserError(f"prompt_form {form} needs {folder / parts.NAME}; make it with 'redifine caption' (docs/datasets.md)")
+    found = {name: caption for name, row in rows.items() if (caption := _prompt_set_caption(row, form))}
+    if not found:
+        raise UserError(
+            f"prompt_form {form}: no picture of {folder} has such a part in {parts.NAME}; "
+            f"run 'redifine caption' again with {_OPTION.get(form, '--form full')}"
+        )
+    return found
+
+
+def _prompt_set_caption(row: Parts, form: str) -> str:
+    """Return the caption of one picture, "" without its part; a window in words goes before one in tokens."""
+    thresholds = Thresholds(*row.thresholds) if row.thresholds else Thresholds()
+    for unit in ("words", "tokens"):
+        window = replace(RULES["folder"].window, unit=unit)
+        rule = prompt_set(replace(RULES["folder"], window=window), form)
+        if caption := compose(corrected(row, row.corrections, rule.window), rule, thresholds):
+            return caption
+    return ""

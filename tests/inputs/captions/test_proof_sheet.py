@@ -13,7 +13,7 @@ from transformers import CLIPTokenizer
 
 from pipeline.core.errors import UserError
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.captions.sheet import clip_counter, cut, write_sheet
+from pipeline.inputs.captions.proof_sheet import clip_counter, cut, write_sheet
 
 
 def words(text: str) -> int:

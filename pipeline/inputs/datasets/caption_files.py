@@ -18,7 +18,7 @@ _TOO_LONG = f"is longer than the {LONGEST_CAPTION:,} characters that a caption m
 
 
 @dataclass(frozen=True)
-class Text:
+class CaptionFile:
     """What a caption's file says, on one line; `fault` is why that is no caption, "" for nothing."""
 
     path: Path
@@ -26,19 +26,19 @@ class Text:
     fault: str = ""
 
 
-def read_text(path: Path) -> Text:
+def read_caption(path: Path) -> CaptionFile:
     """The caption in a file; an empty one is no fault, for a model may fill it."""
     if not path.is_file():
-        return Text(path, fault="is no plain file, so it is no caption")
+        return CaptionFile(path, fault="is no plain file, so it is no caption")
     try:
         if path.stat().st_size > 4 * LONGEST_CAPTION:
-            return Text(path, fault=_TOO_LONG)
+            return CaptionFile(path, fault=_TOO_LONG)
         text = " ".join(path.read_text(encoding="utf-8-sig").split())
     except UnicodeDecodeError:
-        return Text(path, fault="cannot be read as UTF-8 text")
+        return CaptionFile(path, fault="cannot be read as UTF-8 text")
     except OSError as error:
-        return Text(path, fault=f"cannot be read: {error.strerror}")
-    return Text(path, text, fault_of_caption(text))
+        return CaptionFile(path, fault=f"cannot be read: {error.strerror}")
+    return CaptionFile(path, text, fault_of_caption(text))
 
 
 def fault_of_caption(text: str) -> str:
@@ -47,20 +47,20 @@ def fault_of_caption(text: str) -> str:
     return f"holds {fault}" if fault else _TOO_LONG if len(text) > LONGEST_CAPTION else ""
 
 
-def wrong(pictures: Iterable[Path]) -> list[Problem]:
+def caption_problems(pictures: Iterable[Path]) -> list[Problem]:
     """What a chain would refuse of the captions beside pictures; none is missing, for a model may write it."""
-    found, problems = beside({path.as_posix(): path for path in pictures})
+    found, problems = captions_beside({path.as_posix(): path for path in pictures})
     return problems + [Problem(text.path.name, text.fault) for text in found.values() if text.fault]
 
 
-def beside(pictures: Mapping[str, Path]) -> tuple[dict[str, Text], list[Problem]]:
+def captions_beside(pictures: Mapping[str, Path]) -> tuple[dict[str, CaptionFile], list[Problem]]:
     """{name: picture} -> {name: the caption beside it}, where there is one, and which other captions do not count."""
     folders = {folder: _text_files(folder) for folder in {path.parent for path in pictures.values()}}
     found, problems = {}, []
     for name, path in pictures.items():
         if paths := folders[path.parent].get(path.stem):
             first, *others = paths
-            found[name] = read_text(first)
+            found[name] = read_caption(first)
             reason = f"is another caption of {printable(path.name)}, for which {printable(first.name)} counts"
             problems += [Problem(other.name, reason) for other in others]
     return found, problems

@@ -11,41 +11,41 @@ from pipeline.core.errors import printable
 from pipeline.core.files import sha256_file
 from pipeline.core.guards import fault_of_text
 from pipeline.core.randomness import derive_seed
-from pipeline.inputs.datasets.items import Found, Item, Problem
-from pipeline.inputs.datasets.pictures import BrokenPicture, open_picture
+from pipeline.inputs.datasets.images import BrokenImage, open_image
+from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
 
 _LONGEST_NAME = 200
 """Bytes: what is written beside a picture has a longer name, and 255 is all that a disk takes."""
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedImage:
     """A picture that can be used, and the hash of its file."""
 
-    item: Item
+    item: RawItem
     sha256: str
 
 
-def choose(
-    found: Found,
+def select_images(
+    found: RawListing,
     count: int | None = None,
     seed: int = 0,
     known: Iterable[str] = (),
     seen: Callable[[int], None] = lambda _: None,
-) -> tuple[list[Chosen], list[Problem]]:
+) -> tuple[list[SelectedImage], list[Problem]]:
     """`count` readable, different pictures in the layout's order (all without `count`), and the problems met on the way.
 
     With a `count` they are drawn at random by `seed`; a smaller draw is part of a larger one, and a broken file is made
-    up for by the next. `known` are hashes of files that were opened before. `seen` is called with 1 as often as `expected`
-    says, for each file but those that another one makes up for.
+    up for by the next. `known` are hashes of files that were opened before. `seen` is called with 1 as often as
+    `expected_count` says, for each file but those that another one makes up for.
     """
     order = list(range(len(found.items)))
     if count is not None:
         np.random.default_rng(derive_seed("subset", seed)).shuffle(order)
-    spare = len(order) - expected(found, count)
+    spare = len(order) - expected_count(found, count)
     opened, problems = set(known), list(found.problems)
     first: dict[str, str] = {}
-    good: dict[int, Chosen] = {}
+    good: dict[int, SelectedImage] = {}
     for place in order:
         if len(good) == count:
             break
@@ -53,7 +53,7 @@ def choose(
         try:
             digest = _examine(item, opened)
             _refuse_copy(digest, first)
-        except BrokenPicture as reason:
+        except BrokenImage as reason:
             problems.append(Problem(item.path.name, str(reason)))
             if spare > 0:
                 spare -= 1
@@ -62,36 +62,36 @@ def choose(
             continue
         seen(1)
         first[digest] = item.path.name
-        good[place] = Chosen(item, digest)
+        good[place] = SelectedImage(item, digest)
     if count is not None and len(good) < count:
         problems.append(Problem("the set", f"has {len(good)} usable pictures, fewer than the {count} asked for"))
     return [good[place] for place in sorted(good)], problems
 
 
-def expected(found: Found, count: int | None) -> int:
-    """How many pictures `choose` comes to, if none is wrong."""
+def expected_count(found: RawListing, count: int | None) -> int:
+    """How many pictures `select_images` comes to, if none is wrong."""
     return len(found.items) if count is None else min(count, len(found.items))
 
 
 def _refuse_copy(digest: str, first: dict[str, str]) -> None:
     if digest in first:
-        raise BrokenPicture(f"is a copy of {printable(first[digest])}")
+        raise BrokenImage(f"is a copy of {printable(first[digest])}")
 
 
-def _examine(item: Item, opened: set[str]) -> str:
+def _examine(item: RawItem, opened: set[str]) -> str:
     """Hash of the file. Raises BrokenPicture when it is no picture, or has a name that cannot be kept."""
     if fault := _fault_of_name(item):
-        raise BrokenPicture(f"has a name that {fault}; rename it")
+        raise BrokenImage(f"has a name that {fault}; rename it")
     try:
         digest = sha256_file(item.path)
     except OSError as error:
-        raise BrokenPicture(f"cannot be read: {error.strerror}") from error
+        raise BrokenImage(f"cannot be read: {error.strerror}") from error
     if digest not in opened:
-        open_picture(item.path)
+        open_image(item.path)
     return digest
 
 
-def _fault_of_name(item: Item) -> str | None:
+def _fault_of_name(item: RawItem) -> str | None:
     """Why lists, captions and files of the set could not have a picture's name, which its folders may be part of."""
     for name in (item.path.name, item.name):
         if any("\ud800" <= character <= "\udfff" for character in name):

@@ -1,0 +1,136 @@
+"""Write pictures, captions and parts.jsonl into the output folder.
+
+It never holds a caption of another prompt set, even when a run is stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import UserError
+from pipeline.core.files import write_bytes, write_text
+from pipeline.core.images import encode_png
+from pipeline.inputs.captions import parts
+from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult
+from pipeline.inputs.captions.compose import caption_of
+from pipeline.inputs.captions.manual_captions import ExistingCaptions
+from pipeline.inputs.captions.overrides import Override
+from pipeline.inputs.captions.parts import Parts
+from pipeline.inputs.datasets.caption_files import CaptionFile, fault_of_caption
+from pipeline.inputs.datasets.images import open_image, square
+from pipeline.inputs.datasets.items import Problem
+from pipeline.inputs.datasets.selection import SelectedImage
+
+
+def parts_of(job: CaptionJob, one: SelectedImage, old: Parts | None) -> Parts:
+    """Return the picture's parts: the old ones when the file is the same, with its caption in any case."""
+    item = one.item
+    suffix = ".png" if job.size else item.path.suffix.lower()
+    file = item.path.name if job.in_place else f"{item.name}{suffix}"
+    row = Parts(item.name, file, one.sha256, job.prepared, item.title, item.species, item.description, item.attributes)
+    if old is not None:
+        row.caption, row.replaces = old.caption, old.replaces
+        if _same_source(row, old):
+            row.blip, row.tags, row.made_by = old.blip, old.tags, old.made_by
+    return row
+
+
+def write_image(job: CaptionJob, one: SelectedImage, row: Parts, old: Parts | None) -> None:
+    """Write the picture unless it is there. Raise UserError when it cannot be written."""
+    target = job.out / row.file
+    if job.in_place or (old is not None and _same_source(row, old) and target.is_file()):
+        return
+    if old is not None and old.file != row.file:
+        (job.out / old.file).unlink(missing_ok=True)
+    if job.size:
+        write_bytes(target, encode_png(np.asarray(square(open_image(one.item.path), job.size, job.fit))))
+    else:
+        _copy(one.item.path, target)
+
+
+def copy_manual_captions(job: CaptionJob, manual: Mapping[str, CaptionFile]) -> None:
+    """Copy what people wrote beside the raw pictures; what is no caption stays behind."""
+    for name, text in manual.items():
+        if text.path.parent != job.out and not text.fault:
+            _copy(text.path, job.out / f"{name}.txt")
+
+
+def _same_source(row: Parts, old: Parts) -> bool:
+    return old.sha256 == row.sha256 and old.prepared == row.prepared
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UserError(
+            f"cannot copy {source} to {target}: {error.strerror}; check free space and permissions, and run again"
+        ) from error
+
+
+_LASTING = ("tags", "add_tags", "remove_tags", "title", "species", "description")
+"""Corrections that hold for every prompt set; a text or a caption by hand belongs to the one that it was written for."""
+
+
+_EMPTY = "is empty: no part of its rule says anything"
+
+
+def make_captions(
+    job: CaptionJob, outcome: CaptionResult, existing: ExistingCaptions, corrections: Mapping[str, Override]
+) -> dict[str, str]:
+    """Return {picture: the caption to write}; add these, those that stay as people wrote them, and problems to `outcome`."""
+    made = {}
+    for row in outcome.rows:
+        correction = corrections.get(row.name, {})
+        row.thresholds = (job.thresholds.general, job.thresholds.character)
+        row.corrections = {key: value for key, value in correction.items() if key in _LASTING}
+        manual = existing.manual.get(row.name)
+        if manual is None or job.overwrite:
+            caption = caption_of(row, correction, job.rule, job.thresholds)
+            fault = fault_of_caption(caption) if caption else _EMPTY
+            if not fault:
+                made[row.name] = outcome.captions[row.name] = caption
+                continue
+            outcome.problems.append(Problem(f"{row.name}.txt", fault if manual else f"{fault}; the picture is left out"))
+        if manual is not None and not manual.fault:
+            outcome.kept += 1
+            outcome.captions[row.name] = manual.text
+    return made
+
+
+def write_captions(job: CaptionJob, outcome: CaptionResult, made: Mapping[str, str], existing: ExistingCaptions) -> None:
+    """Write captions and parts.jsonl. A picture without caption is left out, with the caption that an earlier run wrote."""
+    changed = [row for row in outcome.rows if row.name in made or not _stays(job, existing.manual.get(row.name))]
+    nothing = CaptionFile(job.out)
+    for row in changed:
+        # Both are in parts.jsonl before any file changes: whatever a stopped run leaves is known as its own.
+        row.replaces = existing.written.get(row.name, nothing).text
+        row.caption = made.get(row.name, "")
+    parts.save(job.out, outcome.rows)
+    for row in changed:
+        path = existing.written[row.name].path if row.name in existing.written else job.out / f"{row.name}.txt"
+        if row.caption:
+            write_text(path, row.caption + "\n")
+        else:
+            _leave_out(job, row, existing.written.get(row.name))
+    for row in outcome.rows:
+        row.replaces = ""
+    parts.save(job.out, outcome.rows)
+
+
+def _stays(job: CaptionJob, manual: CaptionFile | None) -> bool:
+    """Tell whether the folder has a caption that people wrote; a faulty one beside a raw picture did not come along."""
+    return manual is not None and (not manual.fault or manual.path.parent == job.out)
+
+
+def _leave_out(job: CaptionJob, row: Parts, text: CaptionFile | None) -> None:
+    """Remove what an earlier run wrote, and the picture where the folder is of our making: it comes back with a caption."""
+    if text is not None and (text.text or not job.in_place):
+        text.path.unlink(missing_ok=True)
+    if not job.in_place:
+        (job.out / row.file).unlink(missing_ok=True)
