@@ -26,13 +26,13 @@ _CAPTIONING = (
     click.option("--threshold", type=_SCORE, default=0.35, show_default=True, help="Score from which a general tag counts."),
     click.option("--character-threshold", type=_SCORE, default=0.85, show_default=True, help="The same, for characters."),
     click.option("--overrides", type=click.Path(path_type=Path, dir_okay=False), help="CSV of corrections by hand."),
-    click.option("--size", type=click.IntRange(0, 4096), help="Pictures become squares of this size; 0: copied as they are."),
+    click.option("--size", type=click.IntRange(0, 4096), help="Images become squares of this size; 0: copied as they are."),
     click.option(
         "--fit", type=click.Choice(["crop", "pad", "squash"]), default="crop", show_default=True, help="How, with --size."
     ),
-    click.option("--count", type=click.IntRange(min=1), help="Draw this many pictures; default for celeba: 1000."),
+    click.option("--count", type=click.IntRange(min=1), help="Draw this many images; default for celeba: 1000."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw."),
-    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures captioned at a time."),
+    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images captioned at a time."),
     click.option("--overwrite", is_flag=True, help="Also captions that were edited by hand."),
     click.option(
         "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True

@@ -1,4 +1,4 @@
-"""`redifine caption`: a raw data set -> pictures, captions and their parts."""
+"""`redifine caption`: a raw data set -> images, captions and their parts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command(short_help="A raw data set -> pictures, captions, their parts.")
+@click.command(short_help="A raw data set -> images, captions, their parts.")
 @click.argument("raw", type=_FOLDER)
 @click.option(
     "--dataset", "name", default="folder", show_default=True, metavar="NAME", help="`redifine dataset list` has them."
 )
-@click.option("--out", type=_FOLDER, help="Folder for pictures, captions and parts.jsonl; default: RAW itself (folder only).")
+@click.option("--out", type=_FOLDER, help="Folder for images, captions and parts.jsonl; default: RAW itself (folder only).")
 @click.option(
     "--strict", is_flag=True, help="Stop at any problem: of a raw file before anything is written, then of a caption."
 )
 @captioning
 def caption(raw: Path, **options: Any) -> None:
-    """Read the raw data set in RAW, caption its pictures, and write the folder that `dataset: folder` takes.
+    """Read the raw data set in RAW, caption its images, and write the folder that `dataset: folder` takes.
 
     What BLIP and the tagger said is kept in parts.jsonl: another --form, --style, --threshold or a stopped run asks no
     model again for what is there.
@@ -61,7 +61,7 @@ def _job(raw: Path, options: dict[str, Any]) -> CaptionJob:
 
     known = dataset(options["name"])
     if options["out"] is None and known.name != "folder":
-        raise UserError(f"--dataset {known.name} needs --out, the folder for its pictures and captions")
+        raise UserError(f"--dataset {known.name} needs --out, the folder for its images and captions")
     further = tuple(Window(window.least, window.most, options["unit"]) for window in (SHORT, LONG))
     count = known.images if options["count"] is None and known.subsample else options["count"]
     return CaptionJob(

@@ -21,7 +21,7 @@ def dataset() -> None:
 @dataset.command(name="list", short_help="The data sets that are known by name.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def list_(json_: bool) -> None:
-    """Name, pictures, contents and source of every data set that is known."""
+    """Name, images, contents and source of every data set that is known."""
     from pipeline.inputs.datasets.catalogue import DATASETS
 
     if json_:
@@ -37,7 +37,7 @@ def list_(json_: bool) -> None:
 @click.argument("folder", type=_FOLDER)
 @click.option("--strict", is_flag=True, help="End with an error when there is any problem.")
 def check(name: str, folder: Path, strict: bool) -> None:
-    """Read the raw data set NAME in FOLDER, open every picture and caption and list all that is wrong; nothing is written.
+    """Read the raw data set NAME in FOLDER, open every image and caption and list all that is wrong; nothing is written.
 
     Example: redifine dataset check butterfly downloads/leedsbutterfly
     """
@@ -46,13 +46,13 @@ def check(name: str, folder: Path, strict: bool) -> None:
 
     known = catalogue.dataset(name)
     found = known.read(folder)
-    with Progress("pictures", len(found.items)) as progress:
+    with Progress("images", len(found.items)) as progress:
         chosen, problems = selection.select_images(found, seen=progress.advance)
     problems += caption_files.caption_problems(one.item.path for one in chosen)
     for line in (*found.notes, *(str(problem) for problem in sorted(problems))):
         click.echo(line)
     expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
-    click.echo(f"{len(chosen)} usable pictures of {len(found.items)}{expected}; {len(problems)} problem(s)")
+    click.echo(f"{len(chosen)} usable images of {len(found.items)}{expected}; {len(problems)} problem(s)")
     if strict:
         items.require_no_problems(problems, folder)
 
@@ -60,7 +60,7 @@ def check(name: str, folder: Path, strict: bool) -> None:
 @dataset.command(short_help="Raw folder -> captions, D_0 and P.")
 @click.argument("name")
 @click.argument("raw", type=_FOLDER)
-@click.option("--out", type=_FOLDER, help="Folder for pictures, captions and parts.jsonl; default: raw/NAME.")
+@click.option("--out", type=_FOLDER, help="Folder for images, captions and parts.jsonl; default: raw/NAME.")
 @click.option(
     "--strict/--no-strict", default=None, help="Stop at any problem, or at none; also the chain's `strict`, which else stays."
 )
@@ -68,7 +68,7 @@ def check(name: str, folder: Path, strict: bool) -> None:
 def prepare(raw: Path, **options: Any) -> None:
     """From the raw data set NAME in RAW to D_0 and P: caption it, point params.yaml at it, run the stage prepare.
 
-    NAME is one of `redifine dataset list`; for `folder`, RAW itself is captioned and its pictures stay as they are.
+    NAME is one of `redifine dataset list`; for `folder`, RAW itself is captioned and its images stay as they are.
 
     Example: redifine dataset prepare butterfly downloads/leedsbutterfly --blip models/base/blip
     """
@@ -78,18 +78,18 @@ def prepare(raw: Path, **options: Any) -> None:
     click.echo(f"{images} images in data/D_0, their prompts in data/prompts.jsonl; go on with dvc repro")
 
 
-@dataset.command(short_help="A data set of the hub -> pictures, captions.")
+@dataset.command(short_help="A data set of the hub -> images, captions.")
 @click.argument("source", metavar="ID|FOLDER")
-@click.option("--out", type=_FOLDER, default=Path("raw/hub"), show_default=True, help="Folder for pictures and captions.")
+@click.option("--out", type=_FOLDER, default=Path("raw/hub"), show_default=True, help="Folder for images and captions.")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of the hub; default: main.")
 @click.option("--split", default="train", show_default=True, help="Which part of the data set.")
-@click.option("--image", metavar="COLUMN", help="Column of the pictures; default: the one that holds pictures.")
+@click.option("--image", metavar="COLUMN", help="Column of the images; default: the one that holds images.")
 @click.option("--caption", metavar="COLUMN", help="Column of the captions; default: text, caption or prompt. '' for none.")
 @click.option("--strict", is_flag=True, help="Write nothing when any row has a problem.")
 def fetch(source: str, out: Path, **options: Any) -> None:
-    """Fetch the data set ID of the Hugging Face hub, or take it from FOLDER, and write pictures with captions beside them.
+    """Fetch the data set ID of the Hugging Face hub, or take it from FOLDER, and write images with captions beside them.
 
-    Tables (parquet), and folders of pictures with metadata.jsonl, metadata.csv or .txt captions are read.
+    Tables (parquet), and folders of images with metadata.jsonl, metadata.csv or .txt captions are read.
 
     Example: redifine dataset fetch lambdalabs/pokemon-blip-captions --out raw/blip
     """
@@ -98,4 +98,4 @@ def fetch(source: str, out: Path, **options: Any) -> None:
     written, problems = run(source, out, **options)
     for problem in problems:
         click.echo(str(problem))
-    click.echo(f"{written} pictures in {out}; {len(problems)} problem(s)")
+    click.echo(f"{written} images in {out}; {len(problems)} problem(s)")

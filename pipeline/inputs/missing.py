@@ -19,7 +19,7 @@ def no_raw_folder(folder: Path) -> UserError:
     if folder.name in PAPER_SETS:
         return UserError(
             f"{folder} is not a folder; run 'redifine dataset prepare {folder.name} DOWNLOADED', with the captioning models "
-            f"that presets/{folder.name}.yaml names (docs/datasets.md says where to get the pictures)"
+            f"that presets/{folder.name}.yaml names (docs/datasets.md says where to get the images)"
         )
     return UserError(f"{folder} is not a folder; put the images and their .txt captions there, or set folder in params.yaml")
 

@@ -35,7 +35,7 @@ class UnusableFile(Exception):
 
 @dataclass(frozen=True)
 class RawImage:
-    """One picture of the raw set and its caption; a large set is not held in memory, so it may be read again when asked for."""
+    """One image of the raw set and its caption; a large set is not held in memory, so it may be read again when asked for."""
 
     name: str
     read: Callable[[], np.ndarray]
@@ -43,7 +43,7 @@ class RawImage:
 
     @property
     def pixels(self) -> np.ndarray:
-        """[R,R,3] uint8 at the model's resolution. Raise UserError when the file is no longer what the check saw."""
+        """Return [R,R,3] uint8 at the model's resolution. Raise UserError when the file is no longer what the check saw."""
         try:
             return self.read()
         except UnusableFile as problem:
@@ -52,12 +52,12 @@ class RawImage:
 
 @dataclass
 class RawSet:
-    """The pictures of a folder, and what is to be told of it: by file name, with the reason."""
+    """The images of a folder, and what is to be told of it: by file name, with the reason."""
 
     images: list[RawImage] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
-    """Pictures that show the same as another; they stay, because their owner may weigh a picture so."""
+    """Images that show the same as another; they stay, because their owner may weigh an image so."""
 
 
 def read_folder(
@@ -79,12 +79,12 @@ def read_folder(
     captions = None if form == "full" else prompt_set_captions(folder, form)
     pairs, problems = _pair_up(folder, from_files=captions is None)
     found, digests, held = RawSet(left_out=problems), [], 0
-    with Progress("pictures", len(pairs) if limit is None else min(limit, len(pairs))) as progress:
+    with Progress("images", len(pairs) if limit is None else min(limit, len(pairs))) as progress:
         for image, caption in pairs.items():
             if len(found.images) == limit:
                 break
             try:
-                # Before its caption: of a broken picture there may be none.
+                # Before its caption: of a broken image there may be none.
                 pixels = read_pixels(image, resolution, fit)
                 text = _from_file(caption) if captions is None else _from_parts(captions, image, form)
                 held += pixels.nbytes
@@ -107,7 +107,7 @@ def read_folder(
 
 
 def listed(problems: list[str]) -> str:
-    """Problems as the end of a sentence."""
+    """Join problems as the end of a sentence."""
     more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
     return "; ".join(problems[:_SHOWN_PROBLEMS]) + more
 
@@ -125,14 +125,14 @@ def _check_count(folder: Path, found: RawSet, limit: int | None) -> None:
 
 
 def _copies(names: list[str], digests: list[str]) -> list[str]:
-    """One line for each image whose pixels, by their hash, are those of an earlier one."""
+    """Return one line for each image whose pixels, by their hash, are those of an earlier one."""
     first: dict[str, str] = {}
     owners = [(name, first.setdefault(digest, name)) for name, digest in zip(names, digests, strict=True)]
     return [f"{printable(name)} shows the same as {printable(owner)}" for name, owner in owners if name != owner]
 
 
 def _pair_up(folder: Path, from_files: bool) -> tuple[dict[Path, Path], list[str]]:
-    """{image: its caption} in order of name, and what is wrong with the folder's list of names.
+    """Return {image: its caption} in order of name, and what is wrong with the folder's list of names.
 
     With `from_files` an image whose .txt is ambiguous or refused is no pair; else its .txt does not matter.
     """
@@ -164,7 +164,7 @@ def _pair_up(folder: Path, from_files: bool) -> tuple[dict[Path, Path], list[str
 
 
 def _kind(path: Path) -> str | None:
-    """What a file's name says that it is; None for a folder, a device, and a link that leads nowhere."""
+    """Return what a file's name says that it is; None for a folder, a device, and a link that leads nowhere."""
     if not path.is_file():
         return None
     suffix = path.suffix.lower()
@@ -185,7 +185,7 @@ def _problem_of_name(path: Path, folder: Path, kind: str | None) -> str | None:
 
 
 def _leads_out(path: Path, folder: Path) -> bool:
-    """Whether a link shows a file from elsewhere: of DVC's cache, whose links are its own, or of anywhere at all."""
+    """Tell whether a link shows a file from elsewhere: of DVC's cache, whose links are its own, or of anywhere at all."""
     if not path.is_symlink():
         return False
     target = os.path.realpath(path)

@@ -36,10 +36,10 @@ def run(*arguments: str | Path, code: int = 0) -> str:
 
 
 def own_folder(place: Workplace) -> Path:
-    """Two pictures without captions, in a folder of one's own."""
+    """Two images without captions, in a folder of one's own."""
     folder = place.root / "mine"
     for number in (1, 2):
-        raw_sets.picture(folder / f"{number}.png", number, (64, 64))
+        raw_sets.image(folder / f"{number}.png", number, (64, 64))
     return folder
 
 
@@ -55,10 +55,10 @@ BAD_NAMES = {
 @pytest.mark.parametrize(("name", "reason"), BAD_NAMES.values(), ids=list(BAD_NAMES))
 def test_a_name_that_cannot_be_kept_is_listed_and_stops_no_other(place: Workplace, name: bytes, reason: str) -> None:
     raw = raw_sets.kumapi(place.root / "kumapi")
-    content = raw_sets.picture(place.root / "another.png", 77).read_bytes()
+    content = raw_sets.image(place.root / "another.png", 77).read_bytes()
     Path(os.fsdecode(os.fsencode(raw / "illustrations") + b"/" + name)).write_bytes(content)
     checked = run("dataset", "check", "kumapi", raw)
-    assert reason in checked and "3 usable pictures of 4" in checked and "1 problem(s)" in checked
+    assert reason in checked and "3 usable images of 4" in checked and "1 problem(s)" in checked
     for _ in range(2):
         done = run("dataset", "prepare", "kumapi", raw, *STYLE_ALONE)
         assert reason in done and "3 captions" in done and "3 images in data/D_0" in done
@@ -67,10 +67,10 @@ def test_a_name_that_cannot_be_kept_is_listed_and_stops_no_other(place: Workplac
     assert reason in place.refused("dataset", "prepare", "kumapi", str(raw), *STYLE_ALONE, "--strict")
 
 
-def test_a_folder_whose_name_is_not_utf_8_is_part_of_its_pictures_names(place: Workplace) -> None:
+def test_a_folder_whose_name_is_not_utf_8_is_part_of_its_images_names(place: Workplace) -> None:
     raw = raw_sets.kumapi(place.root / "kumapi")
     Path(os.fsdecode(os.fsencode(raw) + b"/\x83C")).mkdir()
-    Path(os.fsdecode(os.fsencode(raw) + b"/\x83C/9.png")).write_bytes(raw_sets.picture(place.root / "9.png", 9).read_bytes())
+    Path(os.fsdecode(os.fsencode(raw) + b"/\x83C/9.png")).write_bytes(raw_sets.image(place.root / "9.png", 9).read_bytes())
     done = run("dataset", "prepare", "kumapi", raw, *STYLE_ALONE)
     assert "9.png has a name that is not UTF-8" in done and "3 images in data/D_0" in done
 
@@ -90,7 +90,7 @@ def test_a_blip_that_did_not_come_whole_is_named_before_it_says_anything(place: 
 
 
 BAD_CAPTIONS = {
-    "Latin-1": (b"caf\xe9", "cannot be read as UTF-8 text"),
+    "Latin-1": (b"caf\xe9", "is not UTF-8 text"),
     "6,000 characters": (b"red " * 1500, "is longer than the 5,000 characters that a caption may have"),
     "10,000 characters": (b"red " * 25_000, "is longer than the 5,000 characters that a caption may have"),
     "NUL": (b"a\0b", "holds the control character U+0000 at position 2"),
@@ -115,12 +115,12 @@ def test_a_caption_that_a_chain_would_refuse_is_listed_stays_and_stops_with_stri
     assert (folder / "1.txt").read_text() == "a style\n"
 
 
-def test_a_bad_caption_beside_a_raw_picture_does_not_come_along(place: Workplace) -> None:
+def test_a_bad_caption_beside_a_raw_image_does_not_come_along(place: Workplace) -> None:
     folder = own_folder(place)
     (folder / "1.txt").write_bytes(b"caf\xe9")
-    raw_sets.picture(folder / "3.png", 3, (64, 64))
+    raw_sets.image(folder / "3.png", 3, (64, 64))
     done = run("dataset", "prepare", "folder", folder, "--out", "raw/mine", "--parts", "style", "--style", "a style")
-    assert "1.txt cannot be read as UTF-8 text" in done and "2 images in data/D_0" in done
+    assert "1.txt is not UTF-8 text" in done and "2 images in data/D_0" in done
     assert (folder / "1.txt").read_bytes() == b"caf\xe9" and not (place.root / "raw/mine/1.txt").exists()
 
 
@@ -142,7 +142,7 @@ def test_captions_of_any_case_are_their_owners(place: Workplace) -> None:
     assert (place.root / "elsewhere/1.txt").read_text() == "mine"
 
 
-def test_of_two_captions_of_one_picture_the_first_counts_and_the_other_is_listed(place: Workplace) -> None:
+def test_of_two_captions_of_one_image_the_first_counts_and_the_other_is_listed(place: Workplace) -> None:
     folder = own_folder(place)
     (folder / "1.TXT").write_text("first")
     (folder / "1.txt").write_text("second")
@@ -153,13 +153,13 @@ def test_of_two_captions_of_one_picture_the_first_counts_and_the_other_is_listed
 
 
 @pytest.mark.parametrize(("name", "below"), [("folder", ""), ("kumapi", "illustrations")])
-def test_what_is_named_as_a_picture_and_is_no_file_is_listed(place: Workplace, name: str, below: str) -> None:
+def test_what_is_named_as_an_image_and_is_no_file_is_listed(place: Workplace, name: str, below: str) -> None:
     raw = own_folder(place) if name == "folder" else raw_sets.kumapi(place.root / "kumapi")
     (raw / below / "7.png").mkdir()
     os.mkfifo(raw / below / "8.png")
     os.mkfifo(raw / below / "pipe")
     listed = run("dataset", "check", name, raw).splitlines()
-    assert "7.png is a folder, though it is named as a picture" in listed
+    assert "7.png is a folder, though it is named as an image" in listed
     assert "8.png is no plain file" in listed and "pipe is no plain file" in listed
 
 
@@ -175,7 +175,7 @@ def test_a_caption_that_is_a_folder_or_a_pipe_is_listed(place: Workplace) -> Non
 @pytest.mark.parametrize("broken", [0, 2, 5])
 def test_progress_ends_where_it_was_said_to(tmp_path: Path, count: int | None, broken: int) -> None:
     for number in range(8):
-        raw_sets.picture(tmp_path / f"{number}.png", number)
+        raw_sets.image(tmp_path / f"{number}.png", number)
     for number in range(broken):
         (tmp_path / f"{number}.png").write_bytes(b"")
     found, steps = dataset("folder").read(tmp_path), list[int]()
@@ -184,7 +184,7 @@ def test_progress_ends_where_it_was_said_to(tmp_path: Path, count: int | None, b
     assert len(chosen) == min(count or 8, 8 - broken)
 
 
-def test_damaged_exif_data_of_a_whole_picture_says_nothing(tmp_path: Path) -> None:
+def test_damaged_exif_data_of_a_whole_image_says_nothing(tmp_path: Path) -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0\0\0"
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     with warnings.catch_warnings(record=True) as said:

@@ -18,7 +18,7 @@ REFUSED = {
     "Latin-1": (b"caf\xe9", "a.txt is not UTF-8 text"),
     "UTF-16": ("a creature".encode("utf-16"), "a.txt is not UTF-8 text"),
     "an image": (b"\x89PNG\r\n\x1a\n", "a.txt is not UTF-8 text"),
-    "NUL": (b"a\0b", "a.txt holds the control character U+0000 at position 2; remove it"),
+    "NUL": (b"a\0b", "a.txt holds the control character U+0000 at position 2"),
     "escape sequence": (b"red \x1b[2Jcreature", "a.txt holds the control character U+001B at position 5"),
     "bell": (b"ding\x07", "a.txt holds the control character U+0007 at position 5"),
     "backspaces": (b"a\x08\x08b", "a.txt holds the control character U+0008 at position 2"),

@@ -86,7 +86,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
         bad(animated("GIF"), "bad.gif"),
         "bad.gif is neither an image (.bmp, .jpeg, .jpg, .png, .webp) nor a .txt",
     ),
-    "animated PNG": (bad(animated("PNG")), "bad.png is an animation of 3 frames; save the frame that you mean as a picture"),
+    "animated PNG": (bad(animated("PNG")), "bad.png is an animation of 3 frames; save the frame that you mean as an image"),
     "animated WebP": (bad(animated("WEBP"), "bad.webp"), "bad.webp is an animation of 3 frames"),
     "bomb of 3.6 gigapixels": (bad(png_header(60_000, 60_000)), "bad.png is too large to be opened safely (over 89,478,485"),
     "bomb of 120 megapixels": (bad(png_header(12_000, 10_000)), "bad.png is too large to be opened safely"),

@@ -19,10 +19,10 @@ from pipeline.prepare import stage
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """Four pictures, a to d, with captions."""
+    """Four images, a to d, with captions."""
     folder = tmp_path / "raw"
     for number, name in enumerate("abcd"):
-        raw_sets.picture(folder / f"{name}.png", number, (64, 64))
+        raw_sets.image(folder / f"{name}.png", number, (64, 64))
         (folder / f"{name}.txt").write_text(f"caption {name}")
     return folder
 
@@ -31,15 +31,15 @@ def break_one_of_each_kind(folder: Path) -> dict[str, str]:
     """{what the list must say: the file it is about}; only a and d stay usable."""
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:70])
     (folder / "c.txt").write_text("  \n")
-    raw_sets.picture(folder / "small.png", 9, (63, 200))
+    raw_sets.image(folder / "small.png", 9, (63, 200))
     (folder / "small.txt").write_text("too small")
     (folder / "empty.jpg").touch()
     (folder / "empty.txt").write_text("nothing")
-    raw_sets.picture(folder / "mute.png", 10, (64, 64))
-    (folder / "lonely.txt").write_text("no picture")
+    raw_sets.image(folder / "mute.png", 10, (64, 64))
+    (folder / "lonely.txt").write_text("no image")
     (folder / "notes.pdf").write_text("?")
-    raw_sets.picture(folder / "twice.png", 11, (64, 64))
-    raw_sets.picture(folder / "twice.jpg", 12, (64, 64))
+    raw_sets.image(folder / "twice.png", 11, (64, 64))
+    raw_sets.image(folder / "twice.jpg", 12, (64, 64))
     (folder / "twice.txt").write_text("which?")
     return {
         "b.png cannot be read as an image": "b", "c.txt is empty": "c", "small.png is 63x200, smaller": "small",
@@ -95,7 +95,7 @@ def test_a_caption_that_is_a_link_out_of_the_folder_is_not_read_and_its_image_le
     assert len(found.left_out) == 2 and all(line.startswith(("b.png has no", "b.txt is a link out")) for line in found.left_out)
 
 
-def test_pictures_that_show_the_same_are_named_and_kept(raw: Path) -> None:
+def test_images_that_show_the_same_are_named_and_kept(raw: Path) -> None:
     with Image.open(raw / "a.png") as image:
         image.save(raw / "e.bmp")
     (raw / "e.txt").write_text("the same again")
@@ -107,7 +107,7 @@ def test_pictures_that_show_the_same_are_named_and_kept(raw: Path) -> None:
     ("fit", "left", "top", "middle"),
     [("crop", "blue", "blue", "blue"), ("pad", "red", "white", "blue"), ("squash", "red", "blue", "blue")],
 )
-def test_a_wide_picture_becomes_a_square_by_the_policy(raw: Path, fit: str, left: str, top: str, middle: str) -> None:
+def test_a_wide_image_becomes_a_square_by_the_policy(raw: Path, fit: str, left: str, top: str, middle: str) -> None:
     wide = Image.new("RGB", (256, 128), "red")
     wide.paste("blue", (64, 0, 192, 128))
     wide.save(raw / "a.png")
@@ -118,7 +118,7 @@ def test_a_wide_picture_becomes_a_square_by_the_policy(raw: Path, fit: str, left
 
 
 def test_padding_needs_only_the_longer_side_to_be_large_enough(raw: Path) -> None:
-    raw_sets.picture(raw / "a.png", 1, (64, 40))
+    raw_sets.image(raw / "a.png", 1, (64, 40))
     assert [image.name for image in read_folder(raw, 64).images] == ["b", "c", "d"]
     padded = read_folder(raw, 64, fit="pad").images
     assert [image.name for image in padded] == ["a", "b", "c", "d"] and (padded[0].pixels[:10] == 255).all()
@@ -133,7 +133,7 @@ def test_another_prompt_set_takes_its_captions_from_parts_and_not_from_the_text_
     assert found.left_out == ["d.png has no caption of the prompt set short in parts.jsonl"]
     assert [image.caption for image in read_folder(raw, 64, form="long").images] == ["long a", "long b", "long c"]
     assert [image.caption for image in read_folder(raw, 64).images] == ["caption b", "caption c", "caption d"]
-    with pytest.raises(UserError, match="prompt_form tags: no picture .* --form tags"):
+    with pytest.raises(UserError, match="prompt_form tags: no image .* --form tags"):
         read_folder(raw, 64, form="tags")
 
 

@@ -100,7 +100,7 @@ def test_every_problem_is_listed_by_file_name(raw: Path) -> None:
     (raw / "creature_00001.txt").write_text("  \n")
     (raw / "creature_00002.txt").unlink()
     (raw / "creature_00003.jpg").write_bytes(b"not an image")
-    (raw / "lonely.txt").write_text("no picture")
+    (raw / "lonely.txt").write_text("no image")
     (raw / "notes.pdf").write_text("?")
     Image.new("RGB", (40, 30)).save(raw / "small.png")
     (raw / "small.txt").write_text("small")

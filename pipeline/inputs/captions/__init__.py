@@ -1,14 +1,12 @@
-"""Captions from parts: what BLIP says, what the WD tagger says, what the owner says, put together by a rule (A.2, Table 2).
+"""Captions from parts: what BLIP says, what the WD tagger says, what the owner says, composed by a rule (A.2, Table 2).
 
-stage       raw folder -> pictures, parts.jsonl, captions; asks the models only for parts that are not there yet
-owners      which captions people wrote: these stay
-placing     pictures and people's captions -> the folder
-ask         the parts that are missing, of the models
-writing     captions -> the folder, which keeps none of another prompt set
-blip        pictures -> sentences of a length window
-tagger      pictures -> tags with scores
-rules       which parts, in which order, for which data set and prompt set (C.4)
-combine     one row of parts, a rule -> one caption
-overrides   corrections by hand, from a CSV file
-sheet       a page to proof-read: picture, caption, tokens
+stage            raw folder -> images, parts.jsonl, captions; caption_job: its settings and its result
+manual_captions  which captions people wrote: these stay
+missing_parts    what the models have to say that is not there yet
+output_folder    writes images and captions, and keeps none of another prompt set
+blip, tagger     images -> sentences of a length_window; images -> tags with scores
+parts            parts.jsonl; overrides: corrections by hand, from a CSV file
+rules            which parts, in which order, for which data set and prompt set (C.4)
+compose          parts, a rule -> a caption
+proof_sheet      a page to proof-read: image, caption, tokens
 """

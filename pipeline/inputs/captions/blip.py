@@ -1,4 +1,4 @@
-"""BLIP (Li et al. 2022) through transformers: pictures -> sentences of a length window."""
+"""BLIP (Li et al. 2022) through transformers: images -> sentences of a length window."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Blip:
 
     @torch.inference_mode()
     def caption(self, images: Sequence[Image.Image], window: Window) -> list[str]:
-        """RGB pictures -> one line of text each, as long as `window` says."""
+        """RGB images -> one line of text each, as long as `window` says."""
         pixels = self._processor(images=list(images), return_tensors="pt").pixel_values.to(self._device)
         before, end = self._prompt.shape[1], self._model.config.text_config.sep_token_id
         length = LengthWindow(window, self._begins, self._continues, end, before)

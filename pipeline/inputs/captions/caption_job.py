@@ -40,7 +40,7 @@ class LazyModel(Generic[T]):
 
 @dataclass(frozen=True)
 class CaptionJob:
-    """A raw folder, and the folder of pictures, captions and parts that is made of it; both may be the same."""
+    """A raw folder, and the folder of images, captions and parts that is made of it; both may be the same."""
 
     dataset: Dataset
     raw: Path
@@ -67,13 +67,13 @@ class CaptionJob:
 
     @property
     def prepared(self) -> str:
-        """How pictures are made of raw files, as parts.jsonl has it."""
+        """How images are made of raw files, as parts.jsonl has it."""
         return f"{self.size} {self.fit}" if self.size else ""
 
 
 @dataclass
 class CaptionResult:
-    """Parts and caption of every picture, and all that was found wrong."""
+    """Parts and caption of every image, and all that was found wrong."""
 
     rows: list[Parts] = field(default_factory=list)
     captions: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Compose one caption from a picture's parts by a rule, as in Table 2, and a folder's prompt sets (C.4) without a model."""
+"""Compose one caption from an image's parts by a rule, as in Table 2, and a folder's prompt sets (C.4) without a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BUTTERFLY = re.compile(r"\b(butterfly|butterflies|moth|moths)\b", re.IGNORECASE
 
 
 def compose(parts: Parts, rule: Rule, thresholds: Thresholds) -> str:
-    """Join the rule's parts in its order by commas, on one line; a part that the picture lacks is left out."""
+    """Join the rule's parts in its order by commas, on one line; a part that the image lacks is left out."""
     texts = {
         "blip": with_species(parts.blip.get(rule.window.label, ""), parts.species),
         "style": rule.style,
@@ -52,13 +52,13 @@ def with_species(text: str, species: str) -> str:
 
 
 def caption_of(parts: Parts, correction: Mapping[str, str], rule: Rule, thresholds: Thresholds) -> str:
-    """Return what the rule makes of the parts with the picture's corrections, or the caption that these give, on one line."""
+    """Return what the rule makes of the parts with the image's corrections, or the caption that these give, on one line."""
     caption = correction.get("caption", compose(corrected(parts, correction, rule.window), rule, thresholds))
     return " ".join(caption.split())
 
 
 def corrected(parts: Parts, correction: Mapping[str, str], window: Window) -> Parts:
-    """Return parts with the corrections of one picture (captions.overrides); its `caption` is left to the caller."""
+    """Return parts with the corrections of one image (captions.overrides); its `caption` is left to the caller."""
     blip = parts.blip | ({window.label: correction["blip"]} if "blip" in correction else {})
     tags = tuple(_tags(correction["tags"])) if "tags" in correction else parts.tags
     if "add_tags" in correction:
@@ -84,10 +84,10 @@ _OPTION = {"tags": "--form tags", "short": "--all-forms", "long": "--all-forms"}
 
 
 def prompt_set_captions(folder: Path, form: str) -> dict[str, str]:
-    """Return {picture's name without suffix: caption} of the prompt set `form` (tags, short or long) where it has the part.
+    """Return {image's name without suffix: caption} of the prompt set `form` (tags, short or long) where it has the part.
 
     Thresholds and corrections by hand are those of the last `redifine caption`. Raise UserError when parts.jsonl is
-    missing, or lacks the part for every picture.
+    missing, or lacks the part for every image.
     """
     rows = parts.load(folder)
     if not rows:
@@ -95,14 +95,14 @@ def prompt_set_captions(folder: Path, form: str) -> dict[str, str]:
     found = {name: caption for name, row in rows.items() if (caption := _prompt_set_caption(row, form))}
     if not found:
         raise UserError(
-            f"prompt_form {form}: no picture of {folder} has such a part in {parts.NAME}; "
+            f"prompt_form {form}: no image of {folder} has such a part in {parts.NAME}; "
             f"run 'redifine caption' again with {_OPTION.get(form, '--form full')}"
         )
     return found
 
 
 def _prompt_set_caption(row: Parts, form: str) -> str:
-    """Return the caption of one picture, "" without its part; a window in words goes before one in tokens."""
+    """Return the caption of one image, "" without its part; a window in words goes before one in tokens."""
     thresholds = Thresholds(*row.thresholds) if row.thresholds else Thresholds()
     for unit in ("words", "tokens"):
         window = replace(RULES["folder"].window, unit=unit)

@@ -15,7 +15,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def count_words(text: str) -> int:
-    """Runs of letters and digits, which is how BLIP's tokenizer sees words: "t-shirt" is two."""
+    """Count runs of letters and digits, which is how BLIP's tokenizer sees words: "t-shirt" is two."""
     return len(_WORD.findall(text))
 
 
@@ -47,7 +47,7 @@ class LengthWindow(LogitsProcessor):
 
 
 def word_tables(tokenizer: PreTrainedTokenizerBase, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each of `size` token ids: whether it begins a word, and whether it goes on with one ("##ing") -> [V], [V] bool."""
+    """Tell for each of `size` token ids whether it begins a word, and whether it continues one ("##ing") -> [V], [V] bool."""
     begins, continues = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.bool)
     special = set(tokenizer.all_special_tokens)
     for token, place in tokenizer.get_vocab().items():

@@ -1,4 +1,4 @@
-"""Captions that people wrote: those beside the raw pictures, and those in the folder that this package did not write."""
+"""Captions that people wrote: those beside the raw images, and those in the folder that this package did not write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.inputs.datasets.selection import SelectedImage
 
 @dataclass(frozen=True)
 class ExistingCaptions:
-    """By picture: the captions that stand in the folder, and those, there or beside the raw picture, that people wrote."""
+    """By image: the captions that stand in the folder, and those, there or beside the raw image, that people wrote."""
 
     written: Mapping[str, CaptionFile]
     manual: Mapping[str, CaptionFile]

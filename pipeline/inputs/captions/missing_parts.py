@@ -19,7 +19,7 @@ from pipeline.inputs.datasets.images import open_image
 from pipeline.inputs.datasets.items import Problem
 
 _SAVES = 50
-"""parts.jsonl is written this often in a run, however many pictures there are."""
+"""parts.jsonl is written this often in a run, however many images there are."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def find_missing(
     settled: Collection[str],
     corrections: Mapping[str, Override],
 ) -> MissingParts:
-    """Find the parts that the rule needs, but for pictures whose caption is `settled` or part corrected.
+    """Find the parts that the rule needs, but for images whose caption is `settled` or part corrected.
 
     Drop what other models than these have made. Raise UserError when a part is missing and its model is not given.
     """
@@ -63,8 +63,8 @@ def find_missing(
 
 
 def _without_model(lacking: list[tuple[str, str, int]]) -> UserError:
-    """Return the UserError; `lacking`: option of the model, part, number of pictures."""
-    what = " and ".join(f"{count} pictures have no {part}" for _, part, count in lacking)
+    """Return the UserError; `lacking`: option of the model, part, number of images."""
+    what = " and ".join(f"{count} images have no {part}" for _, part, count in lacking)
     options = " and ".join(dict.fromkeys(option for option, _, _ in lacking))
     return UserError(
         f"{what} yet: name the folder of each model with {options} (docs/datasets.md), or choose other parts with --parts"

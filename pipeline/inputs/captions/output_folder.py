@@ -1,4 +1,4 @@
-"""Write pictures, captions and parts.jsonl into the output folder.
+"""Write images, captions and parts.jsonl into the output folder.
 
 It never holds a caption of another prompt set, even when a run is stopped.
 """
@@ -27,7 +27,7 @@ from pipeline.inputs.datasets.selection import SelectedImage
 
 
 def parts_of(job: CaptionJob, one: SelectedImage, old: Parts | None) -> Parts:
-    """Return the picture's parts: the old ones when the file is the same, with its caption in any case."""
+    """Return the image's parts: the old ones when the file is the same, with its caption in any case."""
     item = one.item
     suffix = ".png" if job.size else item.path.suffix.lower()
     file = item.path.name if job.in_place else f"{item.name}{suffix}"
@@ -40,7 +40,7 @@ def parts_of(job: CaptionJob, one: SelectedImage, old: Parts | None) -> Parts:
 
 
 def write_image(job: CaptionJob, one: SelectedImage, row: Parts, old: Parts | None) -> None:
-    """Write the picture unless it is there. Raise UserError when it cannot be written."""
+    """Write the image unless it is there. Raise UserError when it cannot be written."""
     target = job.out / row.file
     if job.in_place or (old is not None and _same_source(row, old) and target.is_file()):
         return
@@ -53,7 +53,7 @@ def write_image(job: CaptionJob, one: SelectedImage, row: Parts, old: Parts | No
 
 
 def copy_manual_captions(job: CaptionJob, manual: Mapping[str, CaptionFile]) -> None:
-    """Copy what people wrote beside the raw pictures; what is no caption stays behind."""
+    """Copy what people wrote beside the raw images; what is no caption stays behind."""
     for name, text in manual.items():
         if text.path.parent != job.out and not text.fault:
             _copy(text.path, job.out / f"{name}.txt")
@@ -83,7 +83,7 @@ _EMPTY = "is empty: no part of its rule says anything"
 def make_captions(
     job: CaptionJob, outcome: CaptionResult, existing: ExistingCaptions, corrections: Mapping[str, Override]
 ) -> dict[str, str]:
-    """Return {picture: the caption to write}; add these, those that stay as people wrote them, and problems to `outcome`."""
+    """Return {image: the caption to write}; add these, those that stay as people wrote them, and problems to `outcome`."""
     made = {}
     for row in outcome.rows:
         correction = corrections.get(row.name, {})
@@ -96,7 +96,7 @@ def make_captions(
             if not fault:
                 made[row.name] = outcome.captions[row.name] = caption
                 continue
-            outcome.problems.append(Problem(f"{row.name}.txt", fault if manual else f"{fault}; the picture is left out"))
+            outcome.problems.append(Problem(f"{row.name}.txt", fault if manual else f"{fault}; the image is left out"))
         if manual is not None and not manual.fault:
             outcome.kept += 1
             outcome.captions[row.name] = manual.text
@@ -104,7 +104,7 @@ def make_captions(
 
 
 def write_captions(job: CaptionJob, outcome: CaptionResult, made: Mapping[str, str], existing: ExistingCaptions) -> None:
-    """Write captions and parts.jsonl. A picture without caption is left out, with the caption that an earlier run wrote."""
+    """Write captions and parts.jsonl. An image without caption is left out, with the caption that an earlier run wrote."""
     changed = [row for row in outcome.rows if row.name in made or not _stays(job, existing.manual.get(row.name))]
     nothing = CaptionFile(job.out)
     for row in changed:
@@ -124,12 +124,12 @@ def write_captions(job: CaptionJob, outcome: CaptionResult, made: Mapping[str, s
 
 
 def _stays(job: CaptionJob, manual: CaptionFile | None) -> bool:
-    """Tell whether the folder has a caption that people wrote; a faulty one beside a raw picture did not come along."""
+    """Tell whether the folder has a caption that people wrote; a faulty one beside a raw image did not come along."""
     return manual is not None and (not manual.fault or manual.path.parent == job.out)
 
 
 def _leave_out(job: CaptionJob, row: Parts, text: CaptionFile | None) -> None:
-    """Remove what an earlier run wrote, and the picture where the folder is of our making: it comes back with a caption."""
+    """Remove what an earlier run wrote, and the image where the folder is of our making: it comes back with a caption."""
     if text is not None and (text.text or not job.in_place):
         text.path.unlink(missing_ok=True)
     if not job.in_place:

@@ -14,7 +14,7 @@ Override = Mapping[str, str]
 
 
 def read(path: Path) -> Table:
-    """The file's table. Raise UserError when the file is missing or no whole table, or has an unknown column or no `name`."""
+    """Read the table. Raise UserError when the file is missing or no whole table, or has an unknown column or no `name`."""
     if not path.is_file():
         raise UserError(f"there is no file {path}; --overrides names a CSV file with the columns {', '.join(COLUMNS)}")
     table = open_table(path)
@@ -29,14 +29,14 @@ def _is_used(table: Table, column: str) -> bool:
     return any(row[column].strip() for row in table.rows)
 
 
-def of_pictures(table: Table, file: str, names: Iterable[str]) -> tuple[dict[str, Override], list[Problem]]:
-    """{picture: its cells that are not empty}, and what is wrong with the rows of `file`: they belong to no picture."""
+def of_images(table: Table, file: str, names: Iterable[str]) -> tuple[dict[str, Override], list[Problem]]:
+    """Return {image: its cells that are not empty}, and what is wrong with the rows of `file`: they belong to no image."""
     known, problems = set(names), []
     found: dict[str, Override] = {}
     for line, row in zip(table.lines, table.rows, strict=True):
         name = row["name"].strip()
         if name not in known:
-            problems.append(Problem(f"{file}, line {line}", f"names {name!r}, which is no picture of the set"))
+            problems.append(Problem(f"{file}, line {line}", f"names {name!r}, which is no image of the set"))
         elif name in found:
             problems.append(Problem(f"{file}, line {line}", f"corrects {name} a second time"))
         else:

@@ -18,15 +18,15 @@ Tag = tuple[str, float, str]
 
 @dataclass
 class Parts:
-    """All that is known of one picture."""
+    """All that is known of one image."""
 
     name: str
     file: str
-    """The picture's file name in the folder."""
+    """The image's file name in the folder."""
     sha256: str
     """Of the raw file."""
     prepared: str = ""
-    """How the picture was made of the raw file: "512 crop", or "" for a copy."""
+    """How the image was made of the raw file: "512 crop", or "" for a copy."""
     title: str = ""
     species: str = ""
     description: str = ""
@@ -42,7 +42,7 @@ class Parts:
     thresholds: tuple[float, float] | None = None
     """Scores from which a general tag and a character's counted when `caption` was made."""
     caption: str = ""
-    """What was last written beside the picture."""
+    """What was last written beside the image."""
     replaces: str = ""
     """The caption before that one, while captions are being written: a run that is stopped then has left either."""
 
@@ -56,7 +56,7 @@ _TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description
 
 
 def load(folder: Path) -> dict[str, Parts]:
-    """{name: parts} of a folder; empty when it has none. Raise UserError for a damaged file."""
+    """Read {name: parts} of a folder; empty when it has none. Raise UserError for a damaged file."""
     path = folder / NAME
     if not path.is_file():
         return {}

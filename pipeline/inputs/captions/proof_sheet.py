@@ -1,4 +1,4 @@
-"""A page to proof-read captions: picture, caption, tokens, and where each number of 75-token windows would cut it."""
+"""A page to proof-read captions: image, caption, tokens, and where each number of 75-token windows would cut it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry:
     """One caption as the page shows it."""
 
     name: str
-    picture: str
+    image: str
     """A data: URL."""
     segments: tuple[str, ...]
     """The caption cut where LIMITS cut it: what fits 75, then 150, then 225 tokens, and what fits none."""
@@ -73,7 +73,7 @@ def _render(title: str, entries: list[Entry], counted: bool) -> str:
 
 
 def cut(caption: str, count: Callable[[str], int]) -> tuple[str, ...]:
-    """A caption in four pieces, the later ones often empty, at the words where it passes each of LIMITS.
+    """Cut a caption into four pieces, the later ones often empty, at the words where it passes each of LIMITS.
 
     CLIP's byte pairs never reach over a blank, so the tokens of the words add up to those of the caption.
     """
@@ -84,7 +84,7 @@ def cut(caption: str, count: Callable[[str], int]) -> tuple[str, ...]:
 
 
 def clip_counter(folder: Path) -> Callable[[str], int]:
-    """Tokens of a text by the CLIPTokenizer in `folder`, without BOS and EOS. Raise UserError when it cannot be loaded."""
+    """Return a counter of tokens, without BOS and EOS, by the CLIPTokenizer in `folder`. Raise UserError if there is none."""
     import pipeline.core.compat  # noqa: F401  (before transformers)
 
     from transformers import CLIPTokenizer
@@ -102,9 +102,9 @@ def clip_counter(folder: Path) -> Callable[[str], int]:
 
 
 def _thumbnail(path: Path) -> str:
-    """A small JPEG of the picture as a data: URL."""
-    picture = open_image(path)
-    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
+    """Encode a small JPEG of the image as a data: URL."""
+    image = open_image(path)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
+    image.save(buffer, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -61,7 +61,7 @@ RULES = {
 
 
 def prompt_set(rule: Rule, form: str) -> Rule:
-    """The rule of a prompt set (C.4): tags only, BLIP's short text only, its long text only, or the rule itself (full)."""
+    """Return the rule of a prompt set (C.4): tags, BLIP's short text or its long text alone, or the rule itself (full)."""
     if form not in FORMS:
         raise UserError(f"--form must be one of {', '.join(FORMS)}, got {form!r}")
     if form == "full":
@@ -73,7 +73,7 @@ def prompt_set(rule: Rule, form: str) -> Rule:
 
 
 def parse_window(text: str, unit: str) -> Window:
-    """ "25-50" -> Window. Raise UserError for another form."""
+    """Parse "25-50". Raise UserError for another form."""
     match = re.fullmatch(r"([0-9]{1,3})-([0-9]{1,3})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UserError(f"--window must be LEAST-MOST, such as 25-50, got {text!r}")
@@ -81,7 +81,7 @@ def parse_window(text: str, unit: str) -> Window:
 
 
 def parse_parts(text: str) -> tuple[str, ...]:
-    """ "blip,style,tags" -> parts in that order. Raise UserError for an unknown one."""
+    """Parse "blip,style,tags". Raise UserError for an unknown one."""
     parts = tuple(part.strip() for part in text.split(","))
     unknown = [part for part in parts if part not in PARTS]
     if unknown:

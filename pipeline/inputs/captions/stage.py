@@ -1,4 +1,4 @@
-"""Make of a raw data set a folder of pictures with captions beside them and parts.jsonl, which `dataset: folder` reads."""
+"""Make of a raw data set a folder of images with captions beside them and parts.jsonl, which `dataset: folder` reads."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def run(job: CaptionJob, blip: LazyModel[ImageCaptioner] | None, tagger: LazyMod
     """Make the folder; parts that are there already, of the same file and model, are not asked for again.
 
     Raise UserError for a problem when `job.strict`: of a raw file before anything is written, of a caption that was made
-    before any caption is. Raise it, too, when no picture is left, and when a model that the rule needs is not given.
+    before any caption is. Raise it, too, when no image is left, and when a model that the rule needs is not given.
     """
     if job.in_place and job.size:
-        raise UserError(f"--size would change the pictures of {job.raw} itself; name another folder with --out")
+        raise UserError(f"--size would change the images of {job.raw} itself; name another folder with --out")
     table = overrides.read(job.overrides) if job.overrides else None
     old = parts.load(job.out)
     chosen, outcome = _select(job, old.values())
@@ -35,7 +35,7 @@ def run(job: CaptionJob, blip: LazyModel[ImageCaptioner] | None, tagger: LazyMod
     outcome.rows = [parts_of(job, one, old.get(one.item.name)) for one in chosen]
     existing = find_captions(job, chosen, outcome, corrections)
     _log_problems(job, outcome)
-    _refuse_other_pictures(job, outcome)
+    _refuse_other_images(job, outcome)
     settled = {name for name, cells in corrections.items() if "caption" in cells}
     settled |= set() if job.overwrite else existing.manual.keys()
     missing = find_missing(job, outcome.rows, blip, tagger, settled, corrections)
@@ -52,7 +52,7 @@ def run(job: CaptionJob, blip: LazyModel[ImageCaptioner] | None, tagger: LazyMod
 
 def _select(job: CaptionJob, old: Iterable[Parts]) -> tuple[list[SelectedImage], CaptionResult]:
     found = job.dataset.read(job.raw)
-    with Progress("pictures", expected_count(found, job.count)) as progress:
+    with Progress("images", expected_count(found, job.count)) as progress:
         chosen, problems = select_images(found, job.count, job.seed, (row.sha256 for row in old), progress.advance)
     return chosen, CaptionResult(problems=problems, notes=list(found.notes))
 
@@ -62,7 +62,7 @@ def _corrections(
 ) -> dict[str, Override]:
     if table is None or job.overrides is None:
         return {}
-    corrections, problems = overrides.of_pictures(table, job.overrides.name, (one.item.name for one in chosen))
+    corrections, problems = overrides.of_images(table, job.overrides.name, (one.item.name for one in chosen))
     outcome.problems += problems
     return corrections
 
@@ -79,17 +79,17 @@ def _log_problems(job: CaptionJob, outcome: CaptionResult) -> None:
         require_no_problems(outcome.problems, job.raw, job.log)
 
 
-def _refuse_other_pictures(job: CaptionJob, outcome: CaptionResult) -> None:
-    """Raise UserError when no picture is left, or the folder holds others: D_0 would silently have them too."""
+def _refuse_other_images(job: CaptionJob, outcome: CaptionResult) -> None:
+    """Raise UserError when no image is left, or the folder holds others: D_0 would silently have them too."""
     if not outcome.rows:
         listed = "; ".join(str(problem) for problem in outcome.problems[:5])
-        raise UserError(f"{job.raw} has no usable picture of {job.dataset.name}: {listed or 'it is empty'}")
+        raise UserError(f"{job.raw} has no usable image of {job.dataset.name}: {listed or 'it is empty'}")
     if job.in_place or not job.out.is_dir():
         return
     wanted = {row.name for row in outcome.rows}
     others = sorted(p.name for p in job.out.iterdir() if p.suffix.lower() in SUFFIXES and p.stem not in wanted)
     if others:
         raise UserError(
-            f"{job.out} holds {len(others)} pictures that are not of this selection ({others[0]}, ...); "
+            f"{job.out} holds {len(others)} images that are not of this selection ({others[0]}, ...); "
             "remove them, or name another folder with --out"
         )

@@ -1,4 +1,4 @@
-"""The WD v1.4 tagger through onnxruntime: pictures -> tags with scores."""
+"""The WD v1.4 tagger through onnxruntime: images -> tags with scores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Tagger:
         self._side = side if isinstance(side, int) else 448
 
     def tag(self, images: Sequence[Image.Image]) -> list[tuple[Tag, ...]]:
-        """RGB pictures -> tags with a score of at least FLOOR each, in the list's order. Raise UserError."""
+        """RGB images -> tags with a score of at least FLOOR each, in the list's order. Raise UserError."""
         pixels = np.stack([network_input(image, self._side) for image in images])
         step = self._batch or len(images)
         scores = np.concatenate([self._scores(pixels[i : i + step]) for i in range(0, len(images), step)])

@@ -1,4 +1,4 @@
-"""The .txt captions beside pictures: which there are, what they say, and what a chain would refuse of them."""
+"""The .txt captions beside images: which there are, what they say, and what a chain would refuse of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CaptionFile:
 
 
 def read_caption(path: Path) -> CaptionFile:
-    """The caption in a file; an empty one is no fault, for a model may fill it."""
+    """Read the caption in a file; an empty one is no fault, for a model may fill it."""
     if not path.is_file():
         return CaptionFile(path, fault="is no plain file, so it is no caption")
     try:
@@ -35,29 +35,29 @@ def read_caption(path: Path) -> CaptionFile:
             return CaptionFile(path, fault=_TOO_LONG)
         text = " ".join(path.read_text(encoding="utf-8-sig").split())
     except UnicodeDecodeError:
-        return CaptionFile(path, fault="cannot be read as UTF-8 text")
+        return CaptionFile(path, fault="is not UTF-8 text")
     except OSError as error:
         return CaptionFile(path, fault=f"cannot be read: {error.strerror}")
     return CaptionFile(path, text, fault_of_caption(text))
 
 
 def fault_of_caption(text: str) -> str:
-    """Why a chain would not take a caption, "" when it would, or when it is empty."""
+    """Return why a chain would not take a caption, "" when it would, or when it is empty."""
     fault = fault_of_text(text)
     return f"holds {fault}" if fault else _TOO_LONG if len(text) > LONGEST_CAPTION else ""
 
 
-def caption_problems(pictures: Iterable[Path]) -> list[Problem]:
-    """What a chain would refuse of the captions beside pictures; none is missing, for a model may write it."""
-    found, problems = captions_beside({path.as_posix(): path for path in pictures})
+def caption_problems(images: Iterable[Path]) -> list[Problem]:
+    """List what a chain would refuse of the captions beside images; none is missing, for a model may write it."""
+    found, problems = captions_beside({path.as_posix(): path for path in images})
     return problems + [Problem(text.path.name, text.fault) for text in found.values() if text.fault]
 
 
-def captions_beside(pictures: Mapping[str, Path]) -> tuple[dict[str, CaptionFile], list[Problem]]:
-    """{name: picture} -> {name: the caption beside it}, where there is one, and which other captions do not count."""
-    folders = {folder: _text_files(folder) for folder in {path.parent for path in pictures.values()}}
+def captions_beside(images: Mapping[str, Path]) -> tuple[dict[str, CaptionFile], list[Problem]]:
+    """Find {name: the caption beside it}, where there is one, and which other captions do not count."""
+    folders = {folder: _text_files(folder) for folder in {path.parent for path in images.values()}}
     found, problems = {}, []
-    for name, path in pictures.items():
+    for name, path in images.items():
         if paths := folders[path.parent].get(path.stem):
             first, *others = paths
             found[name] = read_caption(first)
@@ -67,7 +67,7 @@ def captions_beside(pictures: Mapping[str, Path]) -> tuple[dict[str, CaptionFile
 
 
 def _text_files(folder: Path) -> dict[str, list[Path]]:
-    """{name without suffix: its .txt files in order of name}, whatever the case of the suffix: a.TXT is a caption of a.png."""
+    """Return {name without suffix: its .txt files by name}, whatever the case of the suffix: a.TXT is a caption of a.png."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() == ".txt":

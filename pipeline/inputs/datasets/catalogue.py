@@ -1,4 +1,4 @@
-"""The data sets that are known by name: where from, how many pictures, which layout reads them."""
+"""The data sets that are known by name: where from, how many images, which layout reads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Dataset:
     read: Callable[[Path], RawListing]
     images: int | None = None
     size: int | None = None
-    """Pixels of the square that pictures become; None: files are copied as they are."""
+    """Pixels of the square that images become; None: files are copied as they are."""
     subsample: bool = False
     """Whether the owner's set is larger than the paper's, which is drawn from it."""
 
@@ -30,18 +30,18 @@ DATASETS = {
     dataset.name: dataset
     for dataset in (
         Dataset(
-            "pokemon", "artwork, one picture for each Pokedex number", "pokemon.com, PokeAPI/sprites", pokemon.read, 1008, 512
+            "pokemon", "artwork, one image for each Pokedex number", "pokemon.com, PokeAPI/sprites", pokemon.read, 1008, 512
         ),
         Dataset("celeba", "portraits, aligned and cropped", "mmlab.ie.cuhk.edu.hk, Kaggle", celeba.read, 1000, 512, True),
         Dataset("kumapi", "hand-drawn illustrations", "Kaggle ihelon/illustrations-kumapi390", tree.read_deep, 391, 512),
         Dataset("butterfly", "photographs of ten species", "Zenodo 7558895, Kaggle", butterfly.read, 832, 512),
-        Dataset("folder", "any pictures in one folder", "yours", tree.read_flat),
+        Dataset("folder", "any images in one folder", "yours", tree.read_flat),
     )
 }
 
 
 def dataset(name: str) -> Dataset:
-    """The data set of this name. Raise UserError that lists the known ones."""
+    """Return the data set of this name. Raise UserError that lists the known ones."""
     if name not in DATASETS:
         raise UserError(f"there is no data set {name!r}; the known ones are {', '.join(DATASETS)}")
     return DATASETS[name]

@@ -1,4 +1,4 @@
-"""A data set of the Hugging Face hub, or a folder in one of its layouts -> pictures, captions and where they are from."""
+"""A data set of the Hugging Face hub, or a folder in one of its layouts -> images, captions and where they are from."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def fetch(
     strict: bool = False,
     endpoint: str | None = None,
 ) -> tuple[int, list[Problem]]:
-    """Write the pictures of `source` (OWNER/NAME of the hub, or a folder) with .txt captions and source.json into `out`.
+    """Write the images of `source` (OWNER/NAME of the hub, or a folder) with .txt captions and source.json into `out`.
 
-    Returns the number of pictures, and what is wrong with single rows: those without picture are left out. Raises
+    Return the number of images, and what is wrong with single rows: those without image are left out. Raises
     UserError when `out` holds something, nothing can be had, and with `strict` for any problem; then `out` is not written.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -59,13 +59,13 @@ def fetch(
             require_no_problems(problems, raw.folder)
         if not count:
             listed = "; ".join(str(problem) for problem in problems[:5])
-            raise UserError(f"{source} has no usable picture in its split {split}: {listed or 'it is empty'}")
+            raise UserError(f"{source} has no usable image in its split {split}: {listed or 'it is empty'}")
         write_json(folder / SOURCE, _record(raw, split, columns))
     return count, problems
 
 
 def download(source: str, revision: str | None, split: str, endpoint: str | None = None) -> LocalDataset:
-    """The files of one commit that can be read, from the hub or its cache. Raise UserError when they cannot be had."""
+    """Download the files of one commit that can be read, from the hub or its cache. Raise UserError when they cannot be had."""
     from huggingface_hub import HfApi
 
     address = endpoint or hub.endpoint()
@@ -83,7 +83,7 @@ def _download(api: HfApi, source: str, revision: str | None, split: str) -> Loca
 
 
 def write_images(rows: Iterable[TableRow], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:
-    """Write 00000.png, 00000.txt, ... with the files' own bytes; returns how many pictures, and what is wrong with rows."""
+    """Write 00000.png, 00000.txt, ... with the files' own bytes; return how many images, and what is wrong with rows."""
     problems: list[Problem] = []
     count = 0
     for row in rows:
@@ -96,7 +96,7 @@ def write_images(rows: Iterable[TableRow], folder: Path, with_captions: bool = T
             open_image(path)
         except BrokenImage as reason:
             path.unlink()
-            problems.append(Problem(row.label, str(reason) if row.content else "has no picture"))
+            problems.append(Problem(row.label, str(reason) if row.content else "has no image"))
             continue
         count += 1
         text = " ".join(row.caption.split())
@@ -109,12 +109,12 @@ def write_images(rows: Iterable[TableRow], folder: Path, with_captions: bool = T
 
 
 def _suffix(content: bytes) -> str:
-    """By the first bytes, because tables have no file names; .png for what is none of them, and will not open."""
+    """Guess by the first bytes, because tables have no file names; .png for what is none of them, and will not open."""
     return next((suffix for start, suffix in _SUFFIXES.items() if content.startswith(start)), ".png")
 
 
 def _record(raw: LocalDataset, split: str, columns: Columns) -> dict[str, object]:
-    """Where the pictures are from: id, commit, split, columns, and the hash of every file that was read or could be."""
+    """Record where the images are from: id, commit, split, columns, and the hash of every file that was read or could be."""
     files = sorted(path for path in raw.folder.rglob("*") if path.is_file() and PurePosixPath(path).suffix in READ_SUFFIXES)
     hashes = {path.relative_to(raw.folder).as_posix(): sha256_file(path) for path in files}
     return {"id": raw.source, "commit": raw.commit, "split": split, "image": columns.image, "caption": columns.caption,

@@ -1,4 +1,4 @@
-"""One file of a raw set -> an RGB picture, and a square of it: what can be read faithfully is, what is ambiguous is refused."""
+"""Read one file of a raw set as RGB, and make it a square: what can be read faithfully is, what is ambiguous is refused."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _LARGEST_16_BIT = 65535
 
 
 class BrokenImage(Exception):
-    """Why a file is no picture, as the end of a sentence that starts with its name."""
+    """Why a file is no image, as the end of a sentence that starts with its name."""
 
 
 def open_image(path: Path) -> Image.Image:
-    """A picture as RGB. EXIF orientation is applied, transparency laid on white, 16-bit grey scaled, CMYK and palettes
-    turned into RGB. Raises BrokenPicture.
+    """Read an image as RGB. EXIF orientation is applied, transparency laid on white, 16-bit grey scaled, CMYK and palettes
+    turned into RGB. Raises BrokenImage.
     """
     try:
         if path.stat().st_size == 0:
             raise BrokenImage("is empty (0 bytes)")
         with warnings.catch_warnings():
-            # Of EXIF data that is damaged, for one, while the picture is whole.
+            # Of EXIF data that is damaged, for one, while the image is whole.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as opened:
@@ -46,10 +46,10 @@ def open_image(path: Path) -> Image.Image:
 
 
 def _refuse_animation(image: Image.Image) -> None:
-    """Raise BrokenPicture for several frames. A camera's MPO is one picture: its first, with previews behind it."""
+    """Raise BrokenImage for several frames. A camera's MPO is one image: its first, with previews behind it."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
-        raise BrokenImage(f"is an animation of {frames} frames; save the frame that you mean as a picture")
+        raise BrokenImage(f"is an animation of {frames} frames; save the frame that you mean as an image")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -60,13 +60,13 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit grey. Pillow's own conversion would clip all but the darkest values to white."""
+    """Turn 16-bit grey into 8-bit grey. Pillow's own conversion would clip all but the darkest values to white."""
     values = np.asarray(image).astype(np.float64)
     return Image.fromarray(np.rint(np.clip(values, 0, _LARGEST_16_BIT) * (255.0 / _LARGEST_16_BIT)).astype(np.uint8))
 
 
 def square(image: Image.Image, size: int, fit: str) -> Image.Image:
-    """RGB -> size x size RGB: `crop` its centre, `pad` with white, or `squash` both sides. Small pictures are enlarged."""
+    """Make RGB size x size: `crop` its centre, `pad` with white, or `squash` both sides. Small images are enlarged."""
     if fit == "squash":
         return image.resize((size, size), Image.Resampling.LANCZOS)
     if fit == "pad":

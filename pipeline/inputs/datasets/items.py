@@ -1,4 +1,4 @@
-"""What every layout gives: pictures with what their owner says of them, and problems by file name."""
+"""What every layout gives: images with what their owner says of them, and problems by file name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class RawItem:
-    """One picture of a raw set; `name` is its file name in the folder that is made of it, without suffix."""
+    """One image of a raw set; `name` is its file name in the folder that is made of it, without suffix."""
 
     name: str
     path: Path
     title: str = ""
-    """What is on the picture by name: Bulbasaur."""
+    """What is on the image by name: Bulbasaur."""
     species: str = ""
     description: str = ""
     attributes: tuple[str, ...] = ()

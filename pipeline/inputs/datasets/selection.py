@@ -1,4 +1,4 @@
-"""Open the pictures that a layout found: what is broken or a copy is listed, and N good ones are chosen by a seed."""
+"""Open the images that a layout found: what is broken or a copy is listed, and N good ones are chosen by a seed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipeline.inputs.datasets.images import BrokenImage, open_image
 from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
 
 _LONGEST_NAME = 200
-"""Bytes: what is written beside a picture has a longer name, and 255 is all that a disk takes."""
+"""Bytes: what is written beside an image has a longer name, and 255 is all that a disk takes."""
 
 
 @dataclass(frozen=True)
 class SelectedImage:
-    """A picture that can be used, and the hash of its file."""
+    """An image that can be used, and the hash of its file."""
 
     item: RawItem
     sha256: str
@@ -33,7 +33,7 @@ def select_images(
     known: Iterable[str] = (),
     seen: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[SelectedImage], list[Problem]]:
-    """`count` readable, different pictures in the layout's order (all without `count`), and the problems met on the way.
+    """Select `count` readable, different images in the layout's order (all without `count`), and the problems met on the way.
 
     With a `count` they are drawn at random by `seed`; a smaller draw is part of a larger one, and a broken file is made
     up for by the next. `known` are hashes of files that were opened before. `seen` is called with 1 as often as
@@ -51,7 +51,7 @@ def select_images(
             break
         item = found.items[place]
         try:
-            digest = _examine(item, opened)
+            digest = _hash_usable(item, opened)
             _refuse_copy(digest, first)
         except BrokenImage as reason:
             problems.append(Problem(item.path.name, str(reason)))
@@ -64,12 +64,12 @@ def select_images(
         first[digest] = item.path.name
         good[place] = SelectedImage(item, digest)
     if count is not None and len(good) < count:
-        problems.append(Problem("the set", f"has {len(good)} usable pictures, fewer than the {count} asked for"))
+        problems.append(Problem("the set", f"has {len(good)} usable images, fewer than the {count} asked for"))
     return [good[place] for place in sorted(good)], problems
 
 
 def expected_count(found: RawListing, count: int | None) -> int:
-    """How many pictures `select_images` comes to, if none is wrong."""
+    """Return how many images `select_images` comes to, if none is wrong."""
     return len(found.items) if count is None else min(count, len(found.items))
 
 
@@ -78,8 +78,8 @@ def _refuse_copy(digest: str, first: dict[str, str]) -> None:
         raise BrokenImage(f"is a copy of {printable(first[digest])}")
 
 
-def _examine(item: RawItem, opened: set[str]) -> str:
-    """Hash of the file. Raises BrokenPicture when it is no picture, or has a name that cannot be kept."""
+def _hash_usable(item: RawItem, opened: set[str]) -> str:
+    """Hash the file. Raises BrokenImage when it is no image, or has a name that cannot be kept."""
     if fault := _fault_of_name(item):
         raise BrokenImage(f"has a name that {fault}; rename it")
     try:
@@ -92,7 +92,7 @@ def _examine(item: RawItem, opened: set[str]) -> str:
 
 
 def _fault_of_name(item: RawItem) -> str | None:
-    """Why lists, captions and files of the set could not have a picture's name, which its folders may be part of."""
+    """Return why lists, captions and files of the set could not have an image's name, which its folders may be part of."""
     for name in (item.path.name, item.name):
         if any("\ud800" <= character <= "\udfff" for character in name):
             return "is not UTF-8"

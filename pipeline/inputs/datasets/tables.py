@@ -1,4 +1,4 @@
-"""A data set in the hub's layouts -> rows of picture and caption: parquet tables, or pictures with metadata or .txt beside."""
+"""A data set in the hub's layouts -> rows of image and caption: parquet tables, or images with metadata or .txt beside."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ READ_SUFFIXES = (".parquet", *sorted(SUFFIXES), ".jsonl", ".csv", ".txt")
 
 @dataclass(frozen=True)
 class TableRow:
-    """One picture as its file's bytes, its caption ("" without one), and where it stands."""
+    """One image as its file's bytes, its caption ("" without one), and where it stands."""
 
     label: str
     content: bytes
@@ -48,23 +48,23 @@ class Columns:
 
 
 def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[TableRow]:
-    """Rows in the order of files and tables. Raise UserError when the folder has no layout that is known, or no such split."""
+    """Read rows in the order of files and tables. Raise UserError when the folder has no known layout, or no such split."""
     tables = in_split(_below(folder, ".parquet"), folder, split)
     if tables:
         return (row for table in tables for row in _table_rows(table, table.relative_to(folder).as_posix(), columns))
     listed = [path for name in _METADATA for path in sorted(folder.rglob(name))]
     if listed:
         return _listed_rows(folder, listed, split, columns)
-    pictures = in_split(sorted(path for path in folder.rglob("*") if is_image(path)), folder, split)
-    if not pictures:
+    images = in_split(sorted(path for path in folder.rglob("*") if is_image(path)), folder, split)
+    if not images:
         raise UserError(
-            f"{folder} holds neither parquet tables nor pictures; unpack its archives, and name the folder instead of the id"
+            f"{folder} holds neither parquet tables nor images; unpack its archives, and name the folder instead of the id"
         )
-    return (TableRow(path.name, path.read_bytes(), _text_beside(path)) for path in pictures)
+    return (TableRow(path.name, path.read_bytes(), _text_beside(path)) for path in images)
 
 
 def in_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
-    """Those of `paths` whose name or folder says `split`; all of them are the split train when none says any.
+    """Return those of `paths` whose name or folder says `split`; all of them are the split train when none says any.
 
     Raise UserError for another split than there is.
     """
@@ -95,22 +95,18 @@ def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[TableRow]:
         wanted, number = [image, *([caption] if caption else [])], 0
         for batch in table.iter_batches(batch_size=_BATCH, columns=wanted):
             for row in batch.to_pylist():
-                yield TableRow(
-                    f"{label}, row {number}", _picture_bytes(row[image]), _first_text(row[caption] if caption else "")
-                )
+                yield TableRow(f"{label}, row {number}", _image_bytes(row[image]), _first_text(row[caption] if caption else ""))
                 number += 1
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as a parquet table; fetch it again") from error
 
 
 def _columns_of(schema: pyarrow.Schema, label: str, columns: Columns) -> tuple[str, str]:
-    """The column of the pictures and that of the captions, "" for none."""
-    holding = [field.name for field in schema if _may_hold_pictures(field.type)]
+    """Return the column of the images and that of the captions, "" for none."""
+    holding = [field.name for field in schema if _may_hold_images(field.type)]
     image = columns.image or _pick(holding, _IMAGE_NAMES) or (holding[0] if len(holding) == 1 else None)
     if image is None or image not in holding:
-        raise UserError(
-            f"{label} has no column of pictures {image or ''} among {', '.join(schema.names)}; name it with --image"
-        )
+        raise UserError(f"{label} has no column of images {image or ''} among {', '.join(schema.names)}; name it with --image")
     caption = _pick(schema.names, _CAPTION_NAMES) if columns.caption is None else columns.caption
     if caption is None or (caption and caption not in schema.names):
         what = f"no column {caption}" if caption else "no column that is known to hold captions"
@@ -118,8 +114,8 @@ def _columns_of(schema: pyarrow.Schema, label: str, columns: Columns) -> tuple[s
     return image, caption
 
 
-def _may_hold_pictures(kind: pyarrow.DataType) -> bool:
-    """Whether a column is of bytes, or of the hub's pictures: {bytes, path}."""
+def _may_hold_images(kind: pyarrow.DataType) -> bool:
+    """Tell whether a column is of bytes, or of the hub's images: {bytes, path}."""
     from pyarrow import types
 
     binary = types.is_binary(kind) or types.is_large_binary(kind)
@@ -131,29 +127,29 @@ def _pick(names: Iterable[str], known: Iterable[str]) -> str | None:
     return next((present[name] for name in known if name in present), None)
 
 
-def _picture_bytes(value: Any) -> bytes:
-    """b"" where the table has no picture, or only the path of one on another machine."""
+def _image_bytes(value: Any) -> bytes:
+    """Return b"" where the table has no image, or only the path of one on another machine."""
     content = value.get("bytes") if isinstance(value, Mapping) else value
     return content or b""
 
 
 def _first_text(value: Any) -> str:
-    """A caption, or the first of several."""
+    """Return a caption, or the first of several."""
     first = (value[0] if value else "") if isinstance(value, list) else value
     return str(first or "")
 
 
 def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[TableRow]:
-    """Rows of the split in metadata.jsonl and metadata.csv, then the pictures that no row of theirs names.
+    """Rows of the split in metadata.jsonl and metadata.csv, then the images that no row of theirs names.
 
     Raise UserError for a table of another form, or without the split.
     """
     listed = [pair for path in tables for pair in _metadata(path, columns)]
-    places = set(in_split(list(dict.fromkeys(picture.parent for picture, _ in listed)), folder, split))
-    for picture, row in listed:
-        if picture.parent in places:
-            yield TableRow(row.label, picture.read_bytes() if picture.is_file() else b"", row.caption)
-    named = {picture for picture, _ in listed}
+    places = set(in_split(list(dict.fromkeys(image.parent for image, _ in listed)), folder, split))
+    for image, row in listed:
+        if image.parent in places:
+            yield TableRow(row.label, image.read_bytes() if image.is_file() else b"", row.caption)
+    named = {image for image, _ in listed}
     for path in sorted(folder.rglob("*")):
         label = path.relative_to(folder)
         if is_image(path) and path not in named and _split_of(label.parent.as_posix(), _SPLITS) in (split, None):
@@ -161,7 +157,7 @@ def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Colu
 
 
 def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, TableRow]]:
-    """Each picture that a table names by file_name, relative to it, and its row without the picture's bytes."""
+    """Read each image that a table names by file_name, relative to it, and its row without the image's bytes."""
     for number, row in enumerate(_json_rows(path) if path.suffix == ".jsonl" else read_table(path)):
         name = str(row.get("file_name", ""))
         if not is_inner_path(name):

@@ -1,4 +1,4 @@
-"""`redifine caption`: one command from a raw folder to pictures, captions, parts and the page."""
+"""`redifine caption`: one command from a raw folder to images, captions, parts and the page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_blip_and_tagger_caption_a_raw_set_and_other_forms_need_neither(
     assert text.startswith(found.blip[LONG.label] + ", ultra-detailed, ") and text.endswith(", Bulbasaur\n")
     run(*common, "--form", "short")
     assert (tmp_path / "out/0001.txt").read_text().strip() == found.blip[SHORT.label]
-    with pytest.raises(UserError, match=f"3 pictures have no BLIP's text of {MIDDLE.label}"):
+    with pytest.raises(UserError, match=f"3 images have no BLIP's text of {MIDDLE.label}"):
         run(*common, "--window", "25-50")
 
 

@@ -28,7 +28,7 @@ from pipeline.inputs.captions.rules import LONG, MIDDLE, RULES, SHORT, prompt_se
         ("butterfly", "0030001", "on hind wing by narrow yellow line"),
     ],
 )
-def test_each_set_goes_from_its_raw_layout_to_pictures_and_captions(tmp_path: Path, name: str, first: str, ending: str) -> None:
+def test_each_set_goes_from_its_raw_layout_to_images_and_captions(tmp_path: Path, name: str, first: str, ending: str) -> None:
     raw, out = getattr(raw_sets, name)(tmp_path / "raw"), tmp_path / "out"
     outcome = stage.run(job(name, raw, out), says(SaysNumbers()), tags())
     captions = texts(out)
@@ -73,16 +73,16 @@ def test_another_prompt_set_needs_no_model_when_its_parts_are_there(tmp_path: Pa
 
 def test_a_missing_model_is_said_with_the_part_and_the_option(tmp_path: Path) -> None:
     raw, out = raw_sets.pokemon(tmp_path / "raw"), tmp_path / "out"
-    with pytest.raises(UserError, match="3 pictures have no BLIP's text of 50-75 words yet: .*--blip"):
+    with pytest.raises(UserError, match="3 images have no BLIP's text of 50-75 words yet: .*--blip"):
         stage.run(job("pokemon", raw, out), None, tags())
-    with pytest.raises(UserError, match="3 pictures have no tags yet: .*--tagger"):
+    with pytest.raises(UserError, match="3 images have no tags yet: .*--tagger"):
         stage.run(job("pokemon", raw, out), says(SaysNumbers()), None)
 
 
 def test_what_another_model_said_or_said_of_another_file_is_asked_again(tmp_path: Path) -> None:
     raw, out = raw_sets.celeba(tmp_path / "raw", 4), tmp_path / "out"
     stage.run(job("celeba", raw, out), says(SaysNumbers()), None)
-    raw_sets.picture(raw / "img_align_celeba/000002.jpg", 77)
+    raw_sets.image(raw / "img_align_celeba/000002.jpg", 77)
     changed, other = SaysNumbers(), SaysNumbers()
     stage.run(job("celeba", raw, out), says(changed), None)
     stage.run(job("celeba", raw, out), says(other, "another"), None)
@@ -101,18 +101,18 @@ def test_broken_files_are_listed_and_do_not_stop_the_rest_but_with_strict(tmp_pa
     assert texts(out).keys() == {"0030001", "0040001"}
 
 
-def test_corrections_are_read_before_any_picture_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_corrections_are_read_before_any_image_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = raw_sets.kumapi(tmp_path / "raw")
-    monkeypatch.setattr(stage, "select_images", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr(stage, "select_images", lambda *_: pytest.fail("an image was opened"))
     with pytest.raises(UserError, match="there is no file .*fix.csv"):
         stage.run(job("kumapi", raw, tmp_path / "out", overrides=tmp_path / "fix.csv"), None, None)
 
 
 def test_both_missing_models_are_told_at_once_before_anything_is_written(tmp_path: Path) -> None:
     raw, out, model = raw_sets.pokemon(tmp_path / "raw"), tmp_path / "out", SaysNumbers()
-    with pytest.raises(UserError, match="BLIP's text of 50-75 words and 3 pictures have no tags yet.*--blip and --tagger"):
+    with pytest.raises(UserError, match="BLIP's text of 50-75 words and 3 images have no tags yet.*--blip and --tagger"):
         stage.run(job("pokemon", raw, out), None, None)
-    with pytest.raises(UserError, match="3 pictures have no tags yet: .*--tagger"):
+    with pytest.raises(UserError, match="3 images have no tags yet: .*--tagger"):
         stage.run(job("pokemon", raw, out), says(model), None)
     assert model.seen == 0 and not out.exists()
 
@@ -142,7 +142,7 @@ def test_corrections_from_a_table_need_no_model_for_what_they_say(tmp_path: Path
 
 def test_a_folder_of_ones_own_is_captioned_in_place_and_owners_captions_stay(tmp_path: Path) -> None:
     for number in (1, 2):
-        raw_sets.picture(tmp_path / f"{number}.png", number)
+        raw_sets.image(tmp_path / f"{number}.png", number)
     (tmp_path / "1.txt").write_text("mine")
     before = (tmp_path / "1.png").read_bytes()
     rule = replace(RULES["folder"], parts=("blip",))
@@ -150,22 +150,22 @@ def test_a_folder_of_ones_own_is_captioned_in_place_and_owners_captions_stay(tmp
     stage.run(job("folder", tmp_path, tmp_path, rule=rule, size=None), says(model), None)
     assert model.seen == 1 and (tmp_path / "1.png").read_bytes() == before
     assert texts(tmp_path)["1"] == "mine" and count_words(texts(tmp_path)["2"]) == MIDDLE.least
-    with pytest.raises(UserError, match="--size would change the pictures"):
+    with pytest.raises(UserError, match="--size would change the images"):
         stage.run(job("folder", tmp_path, tmp_path), None, None)
 
 
 def test_owners_captions_come_along_into_another_folder(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "raw/1.jpg", 1)
+    raw_sets.image(tmp_path / "raw/1.jpg", 1)
     (tmp_path / "raw/1.txt").write_text("mine")
     stage.run(job("folder", tmp_path / "raw", tmp_path / "out", size=None), None, None)
     assert texts(tmp_path / "out") == {"1": "mine"}
     assert (tmp_path / "out/1.jpg").read_bytes() == (tmp_path / "raw/1.jpg").read_bytes()
 
 
-def test_pictures_of_another_selection_in_the_folder_are_refused(tmp_path: Path) -> None:
+def test_images_of_another_selection_in_the_folder_are_refused(tmp_path: Path) -> None:
     raw, out = raw_sets.celeba(tmp_path / "raw"), tmp_path / "out"
     stage.run(job("celeba", raw, out, count=5), says(SaysNumbers()), None)
-    with pytest.raises(UserError, match="holds 3 pictures that are not of this selection"):
+    with pytest.raises(UserError, match="holds 3 images that are not of this selection"):
         stage.run(job("celeba", raw, out, count=2), says(SaysNumbers()), None)
 
 

@@ -31,7 +31,7 @@ def test_a_caption_of_an_earlier_prompt_set_goes_when_this_one_has_none_and_come
 
 def test_in_a_folder_of_ones_own_only_the_caption_goes(tmp_path: Path) -> None:
     for number in (1, 2):
-        raw_sets.picture(tmp_path / f"{number}.png", number)
+        raw_sets.image(tmp_path / f"{number}.png", number)
     (tmp_path / "2.txt").write_text("mine")
     in_place = job("folder", tmp_path, tmp_path, size=None)
     stage.run(in_place, says(SaysNumbers()), tags())

@@ -22,7 +22,7 @@ def words(text: str) -> int:
 
 def sheet(folder: Path, captions: dict[str, str]) -> str:
     for number, name in enumerate(captions):
-        raw_sets.picture(folder / f"{name}.png", number, (400, 300))
+        raw_sets.image(folder / f"{name}.png", number, (400, 300))
     rows = [Parts(name, f"{name}.png", "x", caption=text) for name, text in captions.items()]
     write_sheet(folder / "sheet/index.html", "my <set>", folder, rows, captions, words)
     return (folder / "sheet/index.html").read_text()

@@ -94,7 +94,7 @@ def test_a_tag_that_style_or_name_says_is_not_said_twice() -> None:
     assert caption("pokemon", "tags", tags=tags) == "sugimori ken (style), bulbasaur, solo"
 
 
-def test_what_a_picture_lacks_leaves_no_trace_and_line_breaks_become_blanks() -> None:
+def test_what_an_image_lacks_leaves_no_trace_and_line_breaks_become_blanks() -> None:
     assert caption("pokemon", title="", tags=None, blip={LONG.label: "a\nleaf ,"}) == f"a leaf, {STYLE}"
 
 
@@ -106,19 +106,19 @@ def table(folder: Path, text: str) -> Path:
 
 def test_corrections_by_hand_change_the_parts_that_they_name(tmp_path: Path) -> None:
     path = table(tmp_path, 'name,tags,add_tags,remove_tags,title\n0001,,"cute yellow figure, tiny hands","Smile, solo",\n')
-    cells = overrides.of_pictures(overrides.read(path), path.name, ["0001"])[0]["0001"]
+    cells = overrides.of_images(overrides.read(path), path.name, ["0001"])[0]["0001"]
     corrected = with_corrections(row(), cells, LONG)
     kept = kept_tags(corrected, RULES["kumapi"], Thresholds())
     assert kept[:2] == ["open mouth", "simple background"] and kept[-2:] == ["cute yellow figure", "tiny hands"]
     assert corrected.title == "Bulbasaur"
 
 
-def test_rows_of_corrections_for_no_picture_or_twice_are_listed(tmp_path: Path) -> None:
+def test_rows_of_corrections_for_no_image_or_twice_are_listed(tmp_path: Path) -> None:
     path = table(tmp_path, "name,title\n0001,A\n0009,B\n0001,C\n")
-    found, problems = overrides.of_pictures(overrides.read(path), path.name, ["0001"])
+    found, problems = overrides.of_images(overrides.read(path), path.name, ["0001"])
     assert found == {"0001": {"title": "A"}}
     assert [str(problem) for problem in problems] == [
-        "corrections.csv, line 3 names '0009', which is no picture of the set",
+        "corrections.csv, line 3 names '0009', which is no image of the set",
         "corrections.csv, line 4 corrects 0001 a second time",
     ]
 
@@ -151,14 +151,14 @@ def test_a_comma_or_quote_that_would_lose_text_is_refused_with_its_line(tmp_path
 
 def test_cells_that_hold_nothing_lose_nothing(tmp_path: Path) -> None:
     path = table(tmp_path, "name,caption,\n0001,one,,\n0002\n")
-    assert overrides.of_pictures(overrides.read(path), path.name, ["0001", "0002"]) == (
+    assert overrides.of_images(overrides.read(path), path.name, ["0001", "0002"]) == (
         {"0001": {"caption": "one"}, "0002": {}}, [],
     )  # fmt: skip
 
 
 def test_a_table_without_rows_is_said(tmp_path: Path) -> None:
     path = table(tmp_path, "name,caption\n")
-    assert [str(problem) for problem in overrides.of_pictures(overrides.read(path), path.name, [])[1]] == [
+    assert [str(problem) for problem in overrides.of_images(overrides.read(path), path.name, [])[1]] == [
         "corrections.csv has no rows, so it corrects nothing"
     ]
 
@@ -208,7 +208,7 @@ def test_prompt_sets_come_from_parts_without_a_model_or_say_what_to_run(tmp_path
     assert prompt_set_captions(tmp_path, "long") == {"0001": BULBASAUR, "0002": "long text"}
     assert prompt_set_captions(tmp_path, "short") == {"0001": "a leaf"}
     parts.save(tmp_path, [row(blip={}), row(name="0002", blip={})])
-    with pytest.raises(UserError, match="no picture of .* has such a part.*--all-forms"):
+    with pytest.raises(UserError, match="no image of .* has such a part.*--all-forms"):
         prompt_set_captions(tmp_path, "short")
 
 

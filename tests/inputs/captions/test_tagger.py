@@ -59,7 +59,7 @@ def test_a_folder_that_lacks_a_file_is_named(tmp_path: Path) -> None:
         load_tagger(tmp_path, "cpu")
 
 
-def test_the_network_sees_a_white_square_around_the_picture_in_blue_green_red() -> None:
+def test_the_network_sees_a_white_square_around_the_image_in_blue_green_red() -> None:
     pixels = network_input(Image.new("RGB", (20, 10), (10, 20, 30)), 8)
     assert pixels.shape == (8, 8, 3) and pixels.dtype == np.float32
     np.testing.assert_array_equal(pixels[4, 4], (30, 20, 10))

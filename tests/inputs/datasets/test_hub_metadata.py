@@ -1,4 +1,4 @@
-"""Pictures with metadata.jsonl or metadata.csv: splits, rows that lack, and commas."""
+"""Images with metadata.jsonl or metadata.csv: splits, rows that lack, and commas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.inputs.datasets.hub import fetch
 @pytest.mark.parametrize("kind", ["metadata.jsonl", "metadata.csv"])
 def test_rows_of_metadata_are_of_the_split_that_their_folders_name(tmp_path: Path, kind: str) -> None:
     for number, name in enumerate(("train/a.png", "test/a.png", "test/b.png", "test/c.png")):
-        raw_sets.picture(tmp_path / "set" / name, number)
+        raw_sets.image(tmp_path / "set" / name, number)
     captions = {"train/a.png": "one", "test/a.png": "two, with a comma", "test/b.png": "three"}
     lines = [json.dumps({"file_name": name, "text": text}) for name, text in captions.items()]
     if kind == "metadata.csv":
@@ -31,7 +31,7 @@ def test_rows_of_metadata_are_of_the_split_that_their_folders_name(tmp_path: Pat
 
 @pytest.mark.parametrize("kind", ["metadata.jsonl", "text files"])
 def test_a_set_that_names_no_split_is_train_alone(tmp_path: Path, kind: str) -> None:
-    raw_sets.picture(tmp_path / "set/a.png", 1)
+    raw_sets.image(tmp_path / "set/a.png", 1)
     if kind == "metadata.jsonl":
         (tmp_path / "set/metadata.jsonl").write_text('{"file_name": "a.png", "text": "one"}\n')
     assert fetch(str(tmp_path / "set"), tmp_path / "out", caption=None if kind == "metadata.jsonl" else "") == (1, [])
@@ -40,7 +40,7 @@ def test_a_set_that_names_no_split_is_train_alone(tmp_path: Path, kind: str) -> 
 
 
 def test_metadata_with_a_comma_too_many_is_refused_before_text_is_lost(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "set/a.png", 1)
+    raw_sets.image(tmp_path / "set/a.png", 1)
     (tmp_path / "set/metadata.csv").write_text("file_name,text\na.png,one, two\n")
     with pytest.raises(UserError, match="metadata.csv has more cells than its 2 columns in line 2"):
         fetch(str(tmp_path / "set"), tmp_path / "out")

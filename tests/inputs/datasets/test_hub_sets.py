@@ -26,8 +26,8 @@ TABLE = "data/train-00000-of-00001-566cc9b19d7203f8.parquet"
 """As lambdalabs/pokemon-blip-captions names its one table, with the columns image and text."""
 
 
-def picture_bytes(folder: Path, number: int, suffix: str = ".jpg") -> bytes:
-    return raw_sets.picture(folder / f"made/{number}{suffix}", number, (64, 64)).read_bytes()
+def image_bytes(folder: Path, number: int, suffix: str = ".jpg") -> bytes:
+    return raw_sets.image(folder / f"made/{number}{suffix}", number, (64, 64)).read_bytes()
 
 
 def write_table(path: Path, images: list[Any], **columns: list[Any]) -> Path:
@@ -45,14 +45,14 @@ def write_table(path: Path, images: list[Any], **columns: list[Any]) -> Path:
 def pokemon(tmp_path: Path) -> Path:
     """lambdalabs/pokemon-blip-captions in small, with a split that nobody asked for."""
     folder = tmp_path / "repository"
-    images = [picture_bytes(tmp_path, 0), picture_bytes(tmp_path, 1, ".png"), picture_bytes(tmp_path, 2)]
+    images = [image_bytes(tmp_path, 0), image_bytes(tmp_path, 1, ".png"), image_bytes(tmp_path, 2)]
     write_table(folder / TABLE, images, text=["a drawing of a green pokemon", "a red  one\n", "a blue one"])
     write_table(folder / "data/test-00000-of-00001.parquet", images[:1], text=["not this"])
     (folder / "README.md").write_text("---\nlicense: cc-by-nc-sa-4.0\n---\n")
     return folder
 
 
-def test_a_table_becomes_pictures_with_their_own_bytes_and_captions_that_a_chain_reads(pokemon: Path, tmp_path: Path) -> None:
+def test_a_table_becomes_images_with_their_own_bytes_and_captions_that_a_chain_reads(pokemon: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert fetch(str(pokemon), out) == (3, [])
     assert sorted(path.name for path in out.glob("0*")) == [
@@ -71,12 +71,12 @@ def test_where_it_is_from_is_recorded_without_a_path_of_this_machine(pokemon: Pa
     assert str(tmp_path) not in (tmp_path / "out" / SOURCE).read_text()
 
 
-def test_rows_without_picture_or_caption_are_listed_and_stop_nothing_but_with_strict(tmp_path: Path) -> None:
-    images = [picture_bytes(tmp_path, 0), None, b"<html>gone</html>", picture_bytes(tmp_path, 3)]
+def test_rows_without_image_or_caption_are_listed_and_stop_nothing_but_with_strict(tmp_path: Path) -> None:
+    images = [image_bytes(tmp_path, 0), None, b"<html>gone</html>", image_bytes(tmp_path, 3)]
     write_table(tmp_path / "set/train.parquet", images, text=["one", "two", "three", None])
     count, problems = fetch(str(tmp_path / "set"), tmp_path / "out")
     assert count == 2 and [str(problem).split(" (")[0] for problem in problems] == [
-        "train.parquet, row 1 has no picture", "train.parquet, row 2 cannot be read as an image",
+        "train.parquet, row 1 has no image", "train.parquet, row 2 cannot be read as an image",
         "train.parquet, row 3 has no caption",
     ]  # fmt: skip
     with pytest.raises(UserError, match="has 3 problem"):
@@ -85,7 +85,7 @@ def test_rows_without_picture_or_caption_are_listed_and_stop_nothing_but_with_st
 
 
 def test_columns_of_other_names_are_named_and_several_captions_give_the_first(tmp_path: Path) -> None:
-    images = [picture_bytes(tmp_path, 0)]
+    images = [image_bytes(tmp_path, 0)]
     write_table(tmp_path / "set/a.parquet", images, label=[3], sentences=[["first", "second"]])
     with pytest.raises(UserError, match="known to hold captions among image, label, sentences; name one with --caption"):
         fetch(str(tmp_path / "set"), tmp_path / "out")
@@ -93,14 +93,14 @@ def test_columns_of_other_names_are_named_and_several_captions_give_the_first(tm
     assert (tmp_path / "out/00000.txt").read_text() == "first\n"
     fetch(str(tmp_path / "set"), tmp_path / "bare", caption="")
     assert not (tmp_path / "bare/00000.txt").exists()
-    with pytest.raises(UserError, match="no column of pictures label"):
+    with pytest.raises(UserError, match="no column of images label"):
         fetch(str(tmp_path / "set"), tmp_path / "none", image="label", caption="")
 
 
 @pytest.mark.parametrize("kind", ["metadata.jsonl", "metadata.csv", "text files"])
-def test_a_folder_of_pictures_is_read_by_its_metadata_or_the_text_beside(tmp_path: Path, kind: str) -> None:
+def test_a_folder_of_images_is_read_by_its_metadata_or_the_text_beside(tmp_path: Path, kind: str) -> None:
     for number, name in enumerate(("b", "a")):
-        raw_sets.picture(tmp_path / f"set/train/{name}.png", number)
+        raw_sets.image(tmp_path / f"set/train/{name}.png", number)
         if kind == "text files":
             (tmp_path / f"set/train/{name}.txt").write_text(f"caption {name}")
     if kind == "metadata.jsonl":
@@ -114,7 +114,7 @@ def test_a_folder_of_pictures_is_read_by_its_metadata_or_the_text_beside(tmp_pat
 
 
 def test_metadata_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "secret.png", 1)
+    raw_sets.image(tmp_path / "secret.png", 1)
     (tmp_path / "set").mkdir()
     (tmp_path / "set/metadata.jsonl").write_text('{"file_name": "../secret.png", "text": "x"}\n')
     with pytest.raises(UserError, match=r"row 0 must have file_name, a path below its folder, got '../secret.png'"):
@@ -130,7 +130,7 @@ def test_a_split_that_is_not_there_and_a_damaged_table_are_named(pokemon: Path, 
         fetch(str(pokemon), tmp_path / "out")
     (tmp_path / "archives").mkdir()
     (tmp_path / "archives/train.zip").touch()
-    with pytest.raises(UserError, match="neither parquet tables nor pictures; unpack"):
+    with pytest.raises(UserError, match="neither parquet tables nor images; unpack"):
         fetch(str(tmp_path / "archives"), tmp_path / "out")
 
 
@@ -202,18 +202,18 @@ def test_an_id_fetches_the_split_of_one_commit_and_nothing_else(pokemon: Path, t
 
 @pytest.mark.usefixtures("own_cache")
 def test_an_id_that_the_hub_does_not_have_or_give_is_named(pokemon: Path, tmp_path: Path) -> None:
-    with hub(pokemon, "someone/pictures") as (address, _), pytest.raises(UserError, match=r"no data set someone/else.*login"):
+    with hub(pokemon, "someone/images") as (address, _), pytest.raises(UserError, match=r"no data set someone/else.*login"):
         fetch("someone/else", tmp_path / "out", endpoint=address)
-    with pytest.raises(UserError, match="someone/pictures cannot be fetched from .*no connection"):
-        fetch("someone/pictures", tmp_path / "out", endpoint="http://127.0.0.1:9")
+    with pytest.raises(UserError, match="someone/images cannot be fetched from .*no connection"):
+        fetch("someone/images", tmp_path / "out", endpoint="http://127.0.0.1:9")
     with pytest.raises(UserError, match="neither a folder here nor a repository"):
         fetch("not a/name/at all", tmp_path / "out")
 
 
-def test_the_command_says_how_many_pictures_and_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_how_many_images_and_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    content = io.BytesIO(picture_bytes(tmp_path, 0)).getvalue()
+    content = io.BytesIO(image_bytes(tmp_path, 0)).getvalue()
     write_table(tmp_path / "set/train.parquet", [content, None], caption=["one", "two"])
     done = CliRunner().invoke(main, ["dataset", "fetch", "set", "--out", "raw/mine"])
     assert done.exit_code == 0, done.output
-    assert done.output.splitlines()[-2:] == ["train.parquet, row 1 has no picture", "1 pictures in raw/mine; 1 problem(s)"]
+    assert done.output.splitlines()[-2:] == ["train.parquet, row 1 has no image", "1 images in raw/mine; 1 problem(s)"]

@@ -28,43 +28,41 @@ def test_pokemon_come_in_order_of_their_number_with_their_names(tmp_path: Path) 
         ("0002", "Ivysaur"),
         ("0010", "Caterpie"),
     ]
-    assert found.problems == [] and found.notes == [
-        "1 picture(s) of other forms left out: the set has one picture for each number"
-    ]
+    assert found.problems == [] and found.notes == ["1 image(s) of other forms left out: the set has one image for each number"]
 
 
 def test_pokemon_dot_com_names_forms_with_an_f(tmp_path: Path) -> None:
     for name in ("001", "006", "006_f2", "006_f3"):
-        raw_sets.picture(tmp_path / f"{name}.png", len(name))
+        raw_sets.image(tmp_path / f"{name}.png", len(name))
     found = read("pokemon", tmp_path)
     assert [item.path.name for item in found.items] == ["001.png", "006.png"]
-    assert "2 picture(s) of other forms" in found.notes[-1] and "captions lack the Pokemon's name" in found.notes[0]
+    assert "2 image(s) of other forms" in found.notes[-1] and "captions lack the Pokemon's name" in found.notes[0]
 
 
 def test_the_set_ends_with_the_papers_last_number(tmp_path: Path) -> None:
     for number in (1007, 1008, 1009, 1025):
-        raw_sets.picture(tmp_path / f"{number}.png", number)
+        raw_sets.image(tmp_path / f"{number}.png", number)
     found = read("pokemon", tmp_path)
     assert [item.name for item in found.items] == ["1007", "1008"]
     assert "2 Pokemon after number 1008 left out" in found.notes[-1]
 
 
 def test_a_name_behind_the_number_is_the_title(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "0122-mr-mime.png", 1)
-    raw_sets.picture(tmp_path / "0001-Bulbasaur.png", 2)
+    raw_sets.image(tmp_path / "0122-mr-mime.png", 1)
+    raw_sets.image(tmp_path / "0001-Bulbasaur.png", 2)
     assert [item.title for item in read("pokemon", tmp_path).items] == ["Bulbasaur", "Mr Mime"]
 
 
 def test_of_pokeapis_names_in_many_languages_the_english_one_counts(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "1.png", 1)
+    raw_sets.image(tmp_path / "1.png", 1)
     table = "pokemon_species_id,local_language_id,name,genus\n1,1,フシギダネ,x\n1,9,Bulbasaur,Seed\n"
     (tmp_path / "pokemon_species_names.csv").write_text(table, encoding="utf-8")
     assert read("pokemon", tmp_path).items[0].title == "Bulbasaur"
 
 
-def test_a_broken_row_of_names_and_a_picture_without_number_are_listed(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "1.png", 1)
-    raw_sets.picture(tmp_path / "banner.png", 2)
+def test_a_broken_row_of_names_and_an_image_without_number_are_listed(tmp_path: Path) -> None:
+    raw_sets.image(tmp_path / "1.png", 1)
+    raw_sets.image(tmp_path / "banner.png", 2)
     (tmp_path / "names.csv").write_text("number,name\n1,Bulbasaur\ntwo,Ivysaur\n")
     found = read("pokemon", tmp_path)
     assert "banner.png has no Pokedex number" in reasons(found) and "names.csv, line 3 has no number and name" in reasons(found)
@@ -87,12 +85,12 @@ def test_celeba_has_its_attributes_from_either_table(tmp_path: Path, kaggle: boo
 
 def test_what_celeba_does_not_have_is_listed(tmp_path: Path) -> None:
     raw_sets.celeba(tmp_path, 2)
-    raw_sets.picture(tmp_path / "img_align_celeba/000003.jpg", 3)
-    raw_sets.picture(tmp_path / "img_align_celeba/cat.jpg", 4)
+    raw_sets.image(tmp_path / "img_align_celeba/000003.jpg", 3)
+    raw_sets.image(tmp_path / "img_align_celeba/cat.jpg", 4)
     (tmp_path / "img_align_celeba/000004.psd").write_bytes(b"8BPS")
     found = read("celeba", tmp_path)
     assert [item.name for item in found.items] == ["000001", "000002", "000003"]
-    for expected in ("000003.jpg has no row in", "cat.jpg is not named as CelebA", "000004.psd is no picture"):
+    for expected in ("000003.jpg has no row in", "cat.jpg is not named as CelebA", "000004.psd is no image"):
         assert expected in reasons(found)
 
 
@@ -124,7 +122,7 @@ def test_a_species_without_description_is_listed_once_and_keeps_its_name(tmp_pat
     raw_sets.butterfly(tmp_path)
     (tmp_path / "leedsbutterfly/descriptions/003.txt").unlink()
     (tmp_path / "leedsbutterfly/descriptions/004.txt").write_text("Junonia coenia\n")
-    raw_sets.picture(tmp_path / "leedsbutterfly/images/butterfly.png", 5)
+    raw_sets.image(tmp_path / "leedsbutterfly/images/butterfly.png", 5)
     found = read("butterfly", tmp_path)
     assert [(item.species, item.description) for item in found.items] == [
         ("Crimson-patched Longwing", ""), ("Crimson-patched Longwing", ""), ("Common Buckeye", ""),
@@ -159,10 +157,10 @@ def test_a_pokemon_that_the_table_of_names_lacks_is_listed(tmp_path: Path) -> No
 
 
 def test_a_folder_of_ones_own_is_flat_and_pairs_of_one_name_are_listed(tmp_path: Path) -> None:
-    raw_sets.picture(tmp_path / "a.png", 1)
-    raw_sets.picture(tmp_path / "a.jpg", 2)
-    raw_sets.picture(tmp_path / "b.webp", 3)
-    raw_sets.picture(tmp_path / "deeper/c.png", 4)
+    raw_sets.image(tmp_path / "a.png", 1)
+    raw_sets.image(tmp_path / "a.jpg", 2)
+    raw_sets.image(tmp_path / "b.webp", 3)
+    raw_sets.image(tmp_path / "deeper/c.png", 4)
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
     found = read("folder", tmp_path)
     assert [item.path.name for item in found.items] == ["a.jpg", "b.webp"]
@@ -173,7 +171,7 @@ def test_a_folder_of_ones_own_is_flat_and_pairs_of_one_name_are_listed(tmp_path:
 def test_a_folder_that_is_missing_or_empty_is_named_with_where_to_read_on(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="nowhere is not a folder"):
         read(name, tmp_path / "nowhere")
-    with pytest.raises(UserError, match="holds no picture.*docs/datasets.md"):
+    with pytest.raises(UserError, match="holds no image.*docs/datasets.md"):
         read(name, tmp_path)
 
 

@@ -21,7 +21,7 @@ Place = Callable[[Path], Path]
 
 def own_folder(folder: Path) -> Path:
     for number in (1, 2, 3):
-        raw_sets.picture(folder / f"{number}.png", number)
+        raw_sets.image(folder / f"{number}.png", number)
     return folder
 
 
@@ -32,10 +32,10 @@ SETS: dict[str, tuple[Place, str, list[str]]] = {
     "butterfly": (raw_sets.butterfly, "leedsbutterfly/images", ["0030001", "0030002", "0040001"]),
     "folder": (own_folder, "", ["1", "2", "3"]),
 }
-"""Each data set's layout in small, where its pictures are, and the names that they get."""
+"""Each data set's layout in small, where its images are, and the names that they get."""
 
 NEXT = {"pokemon": "{:04d}.png", "celeba": "{:06d}.jpg", "kumapi": "{}.png", "butterfly": "004{:04d}.png", "folder": "{}.png"}
-"""Names of further pictures, as the set's owner would give them."""
+"""Names of further images, as the set's owner would give them."""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def spoil(folder: Path, pattern: str) -> dict[str, str]:
     (folder / f"lost{whole.suffix}").symlink_to("nowhere.png")
     reasons = ["cannot be read as an image", "is empty (0 bytes)", "cannot be read as an image", f"is a copy of {whole.name}"]
     return dict(zip(contents, reasons, strict=True)) | {
-        moving: "is an animation of 2 frames", "art.psd": "is no picture",
+        moving: "is an animation of 2 frames", "art.psd": "is no image",
         f"lost{whole.suffix}": "is a link that leads nowhere",
     }  # fmt: skip
 
@@ -177,18 +177,18 @@ def test_the_chains_strict_stays_but_for_the_option(
 
 def test_of_an_earlier_prompt_set_nothing_gets_into_p_and_the_page_shows_what_d_0_has(place: Path, tmp_path: Path) -> None:
     raw, (first, second, third) = raw_sets.kumapi(tmp_path / "raw"), SETS["kumapi"][2]
-    (tmp_path / "short.csv").write_text("name,blip\n" + "".join(f"{n},a picture called {n}\n" for n in (first, second, third)))
+    (tmp_path / "short.csv").write_text("name,blip\n" + "".join(f"{n},an image called {n}\n" for n in (first, second, third)))
     assert run("kumapi", raw, "--form", "short", "--overrides", str(tmp_path / "short.csv")).exit_code == 0
     assert prompts(place).keys() == {first, second, third}
     (tmp_path / "tags.csv").write_text(f'name,tags\n{first},"one, two"\n{second},three\n{third},","\n')
     done = run("kumapi", raw, "--form", "tags", "--overrides", str(tmp_path / "tags.csv"))
     assert done.exit_code == 0, done.output
     assert prompts(place) == {first: "one, two", second: "three"} and "2 images in data/D_0" in done.output
-    assert f"{third}.txt is empty: no part of its rule says anything; the picture is left out" in done.output
+    assert f"{third}.txt is empty: no part of its rule says anything; the image is left out" in done.output
     page = (place / "captions/index.html").read_text()
-    assert page.count("data:image/jpeg") == 2 and "a picture called" not in page
+    assert page.count("data:image/jpeg") == 2 and "an image called" not in page
     again = run("kumapi", raw, "--form", "short", "--overrides", str(tmp_path / "short.csv"))
-    assert again.exit_code == 0 and prompts(place)[third] == f"a picture called {third}" and len(prompts(place)) == 3
+    assert again.exit_code == 0 and prompts(place)[third] == f"an image called {third}" and len(prompts(place)) == 3
 
 
 def test_forms_that_were_asked_for_once_need_no_captioning_in_the_chain(place: Path, tmp_path: Path, models: list[str]) -> None:
@@ -207,7 +207,7 @@ def test_a_set_of_the_hub_is_fetched_and_then_goes_to_d_0_with_its_own_captions_
     place: Path, tmp_path: Path
 ) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    images = [raw_sets.picture(tmp_path / f"made/{i}.jpg", i, (64, 64)).read_bytes() for i in range(3)]
+    images = [raw_sets.image(tmp_path / f"made/{i}.jpg", i, (64, 64)).read_bytes() for i in range(3)]
     table = pyarrow.table({"image": [{"bytes": image, "path": None} for image in images], "text": ["one", "two", "three"]})
     (tmp_path / "hub/data").mkdir(parents=True)
     parquet.write_table(table, tmp_path / "hub/data/train-00000-of-00001.parquet")

@@ -1,4 +1,4 @@
-"""Pictures are opened once; what is broken or a copy is listed, and the rest goes on."""
+"""Images are opened once; what is broken or a copy is listed, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.inputs.datasets.selection import select_images
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(12):
-        raw_sets.picture(tmp_path / f"{number:02d}.png", number)
+        raw_sets.image(tmp_path / f"{number:02d}.png", number)
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def names(folder: Path, count: int | None = None, seed: int = 0) -> list[str]:
     return [one.item.name for one in chosen]
 
 
-def test_every_kind_of_broken_picture_is_listed_and_the_rest_goes_on(folder: Path) -> None:
+def test_every_kind_of_broken_image_is_listed_and_the_rest_goes_on(folder: Path) -> None:
     whole = (folder / "00.png").read_bytes()
     (folder / "01.png").write_bytes(whole[:60])
     (folder / "02.png").write_bytes(b"")
@@ -57,9 +57,9 @@ def test_a_broken_file_in_a_draw_is_made_up_for(folder: Path) -> None:
     assert len(after) == 5 and set(before[1:]) < set(after)
 
 
-def test_too_few_usable_pictures_are_said_with_both_numbers(folder: Path) -> None:
+def test_too_few_usable_images_are_said_with_both_numbers(folder: Path) -> None:
     _, problems = select_images(dataset("folder").read(folder), 40)
-    assert str(problems[-1]) == "the set has 12 usable pictures, fewer than the 40 asked for"
+    assert str(problems[-1]) == "the set has 12 usable images, fewer than the 40 asked for"
 
 
 def test_files_whose_hash_is_known_are_not_opened_again(folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_strict_refuses_with_the_list_and_no_problem_is_no_error(tmp_path: Path)
         require_no_problems([Problem("b.png", "is a copy of a.png"), Problem("a.png", "is empty")], tmp_path)
 
 
-def test_a_picture_is_upright_on_white_whatever_its_mode(tmp_path: Path) -> None:
+def test_an_image_is_upright_on_white_whatever_its_mode(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.fromarray(np.full((4, 4), 32896, np.uint16)).save(tmp_path / "deep.png")
     Image.new("CMYK", (4, 4), (0, 255, 255, 0)).save(tmp_path / "print.jpg", quality=100)
@@ -112,6 +112,6 @@ def test_dataset_list_and_check_say_what_there_is(tmp_path: Path) -> None:
     checked = CliRunner().invoke(command, ["check", "butterfly", str(tmp_path)])
     assert checked.exit_code == 0, checked.output
     assert "0030002.png cannot be read" in checked.output
-    assert "2 usable pictures of 3, the paper has 832; 1 problem(s)" in checked.output
+    assert "2 usable images of 3, the paper has 832; 1 problem(s)" in checked.output
     strict = CliRunner().invoke(command, ["check", "butterfly", str(tmp_path), "--strict"])
     assert isinstance(strict.exception, UserError)

@@ -1,1 +1,1 @@
-"""One module per layout; each has `read(folder) -> Found` and opens no picture."""
+"""One module per layout; each has `read(folder) -> RawListing` and opens no image."""

@@ -20,7 +20,7 @@ NAMES = {
     "005": "American Copper", "006": "Mourning Cloak", "007": "Giant Swallowtail", "008": "Cabbage White",
     "009": "Red Admiral", "010": "Painted Lady",
 }  # fmt: skip
-"""The ten species by the first three digits of a picture's name."""
+"""The ten species by the first three digits of an image's name."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Species:
 
 
 def read(folder: Path) -> RawListing:
-    """One item for each picture, with its species and that species' description."""
+    """List one item for each image, with its species and that species' description."""
     found = RawListing()
     place = image_folder(folder, _PLACES)
     known: dict[str, Species] = {}
     for path in images_in(place, found.problems):
         match = _NAME.match(path.stem)
         if not match:
-            found.problems.append(Problem(path.name, "is not named as the Leeds set names pictures (0010001.png)"))
+            found.problems.append(Problem(path.name, "is not named as the Leeds set names images (0010001.png)"))
             continue
         code = match[1]
         if code not in known:
@@ -47,7 +47,7 @@ def read(folder: Path) -> RawListing:
 
 
 def _species(path: Path, code: str, problems: list[Problem]) -> Species:
-    """What descriptions/CODE.txt says; the name alone, or nothing, where it says nothing."""
+    """Read what descriptions/CODE.txt says; the name alone, or nothing, where it says nothing."""
     fallback = Species(NAMES.get(code, ""), "")
     label = f"descriptions/{path.name}"
     try:
@@ -65,7 +65,7 @@ def _species(path: Path, code: str, problems: list[Problem]) -> Species:
 
 
 def plain_description(text: str) -> str:
-    """A field guide's entry as the paper writes it into captions (Table 2): no size, no underside, FW and HW in words."""
+    """Rewrite a field guide's entry as the paper has it into captions (Table 2): no size, no underside, FW and HW in words."""
     text = _SIZE.sub("", text.strip())
     text = re.sub(r"\bFWs?\b", "fore wing", re.sub(r"\bHWs?\b", "hind wing", text))
     sentences = re.split(r"(?<=[.;])\s+", text)

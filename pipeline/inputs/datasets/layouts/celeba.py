@@ -15,7 +15,7 @@ _NAME = re.compile(r"[0-9]{6}$")
 
 
 def read(folder: Path) -> RawListing:
-    """One item for each picture; its attributes are those that the table has as 1."""
+    """List one item for each image; its attributes are those that the table has as 1."""
     found = RawListing()
     place = image_folder(folder, _PLACES)
     numbered = []
@@ -23,7 +23,7 @@ def read(folder: Path) -> RawListing:
         if _NAME.match(path.stem):
             numbered.append(path)
         else:
-            found.problems.append(Problem(path.name, "is not named as CelebA names pictures (000001.jpg)"))
+            found.problems.append(Problem(path.name, "is not named as CelebA names images (000001.jpg)"))
     around = (folder, folder / "Anno", folder / "celeba", place.parent, place.parent / "Anno", place.parent.parent)
     table = first_file(around, ("list_attr_celeba.txt", "list_attr_celeba.csv"))
     attributes = _attributes(table) if table else {}
@@ -37,7 +37,7 @@ def read(folder: Path) -> RawListing:
 
 
 def _attributes(table: Path) -> dict[str, tuple[str, ...]]:
-    """{picture: names of the attributes that it has}."""
+    """Return {image: names of the attributes that it has}."""
     if table.suffix == ".csv":
         rows = read_table(table)
         return {
@@ -63,7 +63,7 @@ def _lines(table: Path) -> list[str]:
     except (UnicodeDecodeError, OSError) as error:
         raise UserError(f"{table} cannot be read as text; fetch it again") from error
     if len(lines) < 2:
-        raise UserError(f"{table} has no attributes (a count, their names, then one line a picture); fetch it again")
+        raise UserError(f"{table} has no attributes (a count, their names, then one line an image); fetch it again")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What the layouts share: where the pictures are, which files are pictures, tables beside them."""
+"""What the layouts share: where the images are, which files are images, tables beside them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Table:
 
 
 def image_folder(folder: Path, candidates: Iterable[str]) -> Path:
-    """The first of `candidates` below `folder` that holds a picture; of several that a * stands for, the last by name.
+    """Return the first of `candidates` below `folder` that holds an image; of several that a * stands for, the last by name.
 
     Raise UserError when none does.
     """
@@ -38,7 +38,7 @@ def image_folder(folder: Path, candidates: Iterable[str]) -> Path:
             if place.is_dir() and any(is_image(path) for path in place.iterdir()):
                 return place
     places = ", ".join(candidate or "." for candidate in tried)
-    raise UserError(f"{folder} holds no picture in any of {places}; docs/datasets.md shows the tree that is expected there")
+    raise UserError(f"{folder} holds no image in any of {places}; docs/datasets.md shows the tree that is expected there")
 
 
 def is_image(path: Path) -> bool:
@@ -46,41 +46,41 @@ def is_image(path: Path) -> bool:
 
 
 def images_in(folder: Path, problems: list[Problem]) -> list[Path]:
-    """Pictures directly in `folder`, in order of name; what else is there and nothing explains becomes a problem."""
+    """List the images directly in `folder`, in order of name; what else is there and nothing explains becomes a problem."""
     found = []
     for path in sorted(folder.iterdir()):
         if is_image(path):
             found.append(path)
-        elif reason := _no_picture(path):
+        elif reason := _no_image(path):
             problems.append(Problem(path.name, reason))
     return found
 
 
-def _no_picture(path: Path) -> str | None:
-    """Why something beside the pictures is none of them; None for a folder and for files that may well be there."""
+def _no_image(path: Path) -> str | None:
+    """Return why something beside the images is none of them; None for a folder and for files that may well be there."""
     suffix = path.suffix.lower()
     if path.is_dir():
-        return "is a folder, though it is named as a picture" if suffix in SUFFIXES else None
+        return "is a folder, though it is named as an image" if suffix in SUFFIXES else None
     if not path.is_file():
         return "is a link that leads nowhere" if path.is_symlink() else "is no plain file"
     if suffix in (".txt", ".csv", ".json") or path.name.lower() in _IGNORED:
         return None
-    return f"is no picture ({', '.join(sorted(SUFFIXES))})"
+    return f"is no image ({', '.join(sorted(SUFFIXES))})"
 
 
 def first_file(folders: Iterable[Path], names: Iterable[str]) -> Path | None:
-    """The first file of these names in the first folder that has one."""
+    """Return the first file of these names in the first folder that has one."""
     wanted = list(names)
     return next((folder / name for folder in folders for name in wanted if (folder / name).is_file()), None)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header, keys in lower case. Raise UserError as `open_table` does."""
+    """Read the rows of a CSV file with a header, keys in lower case. Raise UserError as `open_table` does."""
     return open_table(path).rows
 
 
 def open_table(path: Path) -> Table:
-    """A CSV file with a header; cells that a row lacks are "".
+    """Read a CSV file with a header; cells that a row lacks are "".
 
     Raise UserError when it is not UTF-8 or no CSV, and for rows with text beyond the last column, where a comma was meant
     as text.

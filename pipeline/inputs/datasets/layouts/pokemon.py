@@ -1,4 +1,4 @@
-"""Pokemon artwork, one picture for each Pokedex number: 001.png (pokemon.com), 1.png (PokeAPI), 0001-bulbasaur.png."""
+"""Pokemon artwork, one image for each Pokedex number: 001.png (pokemon.com), 1.png (PokeAPI), 0001-bulbasaur.png."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LAST = 1008
 
 
 def read(folder: Path) -> RawListing:
-    """One item for each number, its title from a table of names beside the pictures; other forms are left out."""
+    """List one item for each number, its title from a table of names beside the images; other forms are left out."""
     found = RawListing()
     place = image_folder(folder, _PLACES)
     by_number: dict[int, list[tuple[Path, str]]] = defaultdict(list)
@@ -52,7 +52,7 @@ def read(folder: Path) -> RawListing:
                 found.problems.append(Problem(path.name, "has no row in the table of names: its caption lacks the name"))
             found.items.append(RawItem(f"{number:04d}", path, names.get(number, _title(rest))))
     if forms:
-        found.notes.append(f"{forms} picture(s) of other forms left out: the set has one picture for each number")
+        found.notes.append(f"{forms} image(s) of other forms left out: the set has one image for each number")
     if later:
         found.notes.append(f"{later} Pokemon after number {_LAST} left out: the paper's set ends there")
     return found

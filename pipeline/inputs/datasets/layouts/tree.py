@@ -1,4 +1,4 @@
-"""Pictures without any order but their names: Kumapi (at any depth below the folder) and a folder of one's own (flat)."""
+"""Images without any order but their names: Kumapi (at any depth below the folder) and a folder of one's own (flat)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.inputs.datasets.layouts.files import image_folder, images_in
 
 
 def read_flat(folder: Path) -> RawListing:
-    """Pictures directly in `folder`; two of one name but for the suffix are a problem, because they would share a caption."""
+    """List images directly in `folder`; two of one name but for the suffix are a problem, as they would share a caption."""
     found = RawListing()
     _add(found, [(path.stem, path) for path in images_in(image_folder(folder, ("",)), found.problems)])
     return found
 
 
 def read_deep(folder: Path) -> RawListing:
-    """Pictures at any depth; a picture's name is its path below `folder` with dashes."""
+    """List images at any depth; an image's name is its path below `folder` with dashes."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the raw data set (docs/datasets.md shows its tree)")
     found, named = RawListing(), []
@@ -27,7 +27,7 @@ def read_deep(folder: Path) -> RawListing:
         for path in images_in(place, found.problems):
             named.append(("-".join(path.relative_to(folder).with_suffix("").parts), path))
     if not named:
-        raise UserError(f"{folder} holds no picture at any depth; unpack the data set there (docs/datasets.md)")
+        raise UserError(f"{folder} holds no image at any depth; unpack the data set there (docs/datasets.md)")
     _add(found, named)
     return found
 
@@ -45,6 +45,6 @@ def _add(found: RawListing, named: list[tuple[str, Path]]) -> None:
 
 
 def _numbers_by_value(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts 2 before 10."""
+    """Return a key that sorts 2 before 10."""
     parts = re.split(r"([0-9]+)", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
