@@ -50,7 +50,8 @@ _ENTRIES = (
     CatalogueEntry("dinov2-large", "features of FID, precision and recall", "facebook/dinov2-large",
           "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c", "apache-2.0", 1.2, None, _DINO),
     CatalogueEntry("clip-vit-large-patch14", "the CLIP score; the tokenizer of single-file checkpoints",
-          "openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41", "none stated on the hub (OpenAI's code: MIT)", 1.7),
+          "openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41",
+          "none stated on the hub (OpenAI's code: MIT)", 1.7),
     CatalogueEntry("blip", "captions of data sets", "Salesforce/blip-image-captioning-large",
           "353689b859fcf0523410b1806dace5fb46ecdf41", "bsd-3-clause", 1.9),
 )  # fmt: skip
