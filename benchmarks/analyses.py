@@ -20,10 +20,9 @@ import numpy as np
 import safetensors.numpy
 
 from pipeline.analyse import stage
-from pipeline.analyse.colour import colour_moments
 from pipeline.analyse.denoise import load_denoiser, wavelet
 from pipeline.analyse.fingerprint import residual_power
-from pipeline.analyse.images import default_workers
+from pipeline.analyse.image_statistics import colour_moments
 from pipeline.analyse.latents import distribution
 from pipeline.analyse.spectrum import standard_spectrum
 from pipeline.chain.image_sets import load_checked
@@ -32,6 +31,7 @@ from pipeline.chain.paths import Layout, image_name
 from pipeline.core.files import sha256_bytes, write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_jsonl
+from pipeline.core.machine import cores
 from pipeline.methods.measures.power import high_frequency_power, saturation
 
 IMAGES, SIDE, STEPS, PICTURES, REPEATS = 1000, 512, 30, 16, 20
@@ -108,7 +108,7 @@ def run_stage(layout: Layout) -> None:
     stage.run(params, 1, layout)
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"the whole stage on {default_workers()} threads: {seconds:.1f} s ({busy:.1f} s of processor time), {memory:.0f} MiB")
+    print(f"the whole stage on {len(cores())} threads: {seconds:.1f} s ({busy:.1f} s of processor time), {memory:.0f} MiB")
 
 
 def in_own_process(work: Callable[..., None], *arguments: object) -> None:

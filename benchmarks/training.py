@@ -71,7 +71,7 @@ def base_model(root: Path, folder: Path) -> Path:
     sys.path.insert(0, str(root / "tests"))
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    from pipeline.miniature.towers import new_clip
+    from pipeline.miniature.clip_towers import new_clip
     from pipeline.miniature.unet import new_unet
     from pipeline.miniature.vae import new_vae
     from tiny import write_tiny_model

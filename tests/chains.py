@@ -15,7 +15,8 @@ from pipeline.core.files import sha256_bytes, write_bytes, write_text
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.core.tensors import save_tensors
-from pipeline.inputs.creatures import caption, distinct_creatures, draw
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import caption, distinct_creatures
 
 STEPS = 12
 

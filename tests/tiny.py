@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DCond
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, XL_LATENT_SCALE
-from pipeline.miniature import towers, unet
+from pipeline.miniature import clip_towers, unet
 from pipeline.miniature.build import MODEL_INDEX
 from pipeline.miniature.tokenizer import train_tokenizer
 
@@ -26,7 +26,7 @@ def write_tiny_model(folder: Path, seed: int = 0, widths: tuple[int, ...] = (32,
     clip = _tiny_clip(len(tokenizer))
     clip.save_pretrained(folder / "clip")
     tokenizer.save_pretrained(folder / "clip")
-    (folder / "clip/preprocessor_config.json").write_text(json.dumps(towers.PREPROCESSOR))
+    (folder / "clip/preprocessor_config.json").write_text(json.dumps(clip_towers.PREPROCESSOR))
     text_encoder = CLIPTextModel(clip.config.text_config)
     text_encoder.text_model.load_state_dict(clip.text_model.state_dict())
     text_encoder.save_pretrained(folder / "text_encoder")
@@ -51,7 +51,7 @@ def write_tiny_xl(folder: Path, seed: int = 0) -> Path:
     clip = _tiny_clip(len(tokenizer))
     clip.save_pretrained(folder / "clip")
     tokenizer.save_pretrained(folder / "clip")
-    (folder / "clip/preprocessor_config.json").write_text(json.dumps(towers.PREPROCESSOR))
+    (folder / "clip/preprocessor_config.json").write_text(json.dumps(clip_towers.PREPROCESSOR))
     sizes = {"intermediate_size": 64, "num_attention_heads": 2, "max_position_embeddings": 77, "eos_token_id": 2}
     one = CLIPTextConfig(hidden_size=32, num_hidden_layers=12, vocab_size=len(tokenizer), **sizes)
     two = CLIPTextConfig(hidden_size=48, num_hidden_layers=3, vocab_size=len(second), projection_dim=40, **sizes)

@@ -13,7 +13,7 @@ from pipeline.core.errors import UserError
 
 WAVELET, LEVELS = "db2", 3
 LEAST_NOISE = 1 / 255
-"""The noise (standard deviation) that Corvi et al. 2023 denoise for; a flat picture shows none of its own."""
+"""The noise (standard deviation) that Corvi et al. 2023 denoise for; a flat image shows none of its own."""
 
 
 class Denoiser(Protocol):
@@ -23,7 +23,7 @@ class Denoiser(Protocol):
 
 
 def load_denoiser(name: str, weights: str | None = None) -> Denoiser:
-    """The denoiser `name`: wavelet, nlm or dncnn, which reads the safetensors file `weights`.
+    """Load the denoiser `name`: wavelet, nlm or dncnn, which reads the safetensors file `weights`.
 
     Raise UserError when dncnn has no weights, or wrong ones, and on another name.
     """
@@ -42,7 +42,7 @@ def load_denoiser(name: str, weights: str | None = None) -> Denoiser:
 
 
 def wavelet(image: np.ndarray) -> np.ndarray:
-    """[H,W,3] float32 -> the same: soft thresholds by BayesShrink (Chang, Yu and Vetterli 2000), each channel alone."""
+    """Denoise [H,W,3] float32 by soft thresholds by BayesShrink (Chang, Yu and Vetterli 2000), each channel alone."""
     height, width, _ = image.shape
     channels = np.ascontiguousarray(image.transpose(2, 0, 1))
     levels = min(LEVELS, pywt.dwtn_max_level((height, width), WAVELET))
@@ -56,7 +56,7 @@ def wavelet(image: np.ndarray) -> np.ndarray:
 
 
 def non_local_means(image: np.ndarray) -> np.ndarray:
-    """[H,W,3] float32 -> the same, by OpenCV's non-local means, which rounds to 8 bits; 30 times slower than `wavelet`.
+    """Denoise [H,W,3] float32 by OpenCV's non-local means, which rounds to 8 bits; 30 times slower than `wavelet`.
 
     R, G and B are denoised together: OpenCV's variant for colours converts to 8-bit CIELAB and back, and that alone moves
     pixels by a level, as much as the residuals of clean images.
@@ -68,7 +68,7 @@ def non_local_means(image: np.ndarray) -> np.ndarray:
 
 
 def _noise(diagonal: np.ndarray) -> np.ndarray:
-    """The finest diagonal band [3,h,w] -> standard deviation of the noise [3,1,1] (Donoho and Johnstone 1994)."""
+    """Estimate the noise's standard deviation [3,1,1] from the finest diagonal band [3,h,w] (Donoho and Johnstone 1994)."""
     sizes = np.abs(diagonal).reshape(len(diagonal), -1)
     middle = sizes.shape[1] // 2
     median = np.partition(sizes, middle, axis=1)[:, middle].reshape(-1, 1, 1)  # np.median: twice the time

@@ -13,7 +13,7 @@ from pipeline.core.tensors import load_tensors
 
 
 def load_dncnn(path: Path) -> DnCNN:
-    """A safetensors file -> DnCNN of any depth (17 or 20 as published), on the CPU.
+    """Load from a safetensors file a DnCNN of any depth (17 or 20 as published), on the CPU.
 
     The file holds the 3x3 convolutions `model.0`, `model.2`, ... (`.weight` and `.bias`) with a ReLU between two of
     them, batch normalisation folded in, from 3 channels to 3: the names of the published colour models.
@@ -47,7 +47,7 @@ class DnCNN:
 
 
 def _channels(depth: int, width: int) -> list[tuple[int, int]]:
-    """(in, out) of each convolution."""
+    """Return (in, out) of each convolution."""
     stops = [3, *[width] * (depth - 1), 3]
     return list(zip(stops, stops[1:], strict=False))
 

@@ -31,7 +31,7 @@ class Fingerprint:
 
 
 def residual_power(image: np.ndarray, denoiser: Denoiser) -> np.ndarray:
-    """[H,W,3] uint8 -> |FFT2 ortho(residual)|^2 over half the plane, the mean over R, G, B: [S, S/2 + 1] float32.
+    """Return |FFT2 ortho(residual)|^2 over half the plane, averaged over R, G, B: [S, S/2 + 1] float32.
 
     The residual is image - denoised, pixels in 0..1, on the central 222x222 pixels, or the largest square where the
     image is smaller (that has no margin left to denoise in).
@@ -42,7 +42,7 @@ def residual_power(image: np.ndarray, denoiser: Denoiser) -> np.ndarray:
 
 
 def fingerprint(mean_power: np.ndarray) -> Fingerprint:
-    """The mean of `residual_power` over images [S, S/2 + 1] -> the set's fingerprint."""
+    """Turn the mean of `residual_power` over images [S, S/2 + 1] into the set's fingerprint."""
     side = len(mean_power)
     frequencies, radial = radial_mean(mean_power)
     correlation = scipy.fft.fftshift(scipy.fft.irfft2(mean_power, (side, side)))
@@ -57,7 +57,7 @@ def fingerprint(mean_power: np.ndarray) -> Fingerprint:
 
 
 def _whole_plane(half: np.ndarray) -> np.ndarray:
-    """[S, S/2 + 1] -> [S,S]: a real signal's power at (-u, -v) is that at (u, v)."""
+    """Complete [S, S/2 + 1] to [S,S]: a real signal's power at (-u, -v) is that at (u, v)."""
     side, columns = half.shape
     opposite = -np.arange(side) % side
     return np.hstack([half, half[np.ix_(opposite, opposite[columns:])]])

@@ -28,7 +28,7 @@ class Distribution:
 
 
 def distribution(chunks: Iterable[np.ndarray]) -> Distribution:
-    """Histogram and moments of all values in arrays of any shape, one array at a time.
+    """Compute histogram and moments of all values in arrays of any shape, one array at a time.
 
     Raise ValueError when there is no value.
     """
@@ -49,7 +49,7 @@ def distribution(chunks: Iterable[np.ndarray]) -> Distribution:
 
 
 def _moments(mean: float, square: float, cube: float, fourth: float) -> tuple[float, float, float | None]:
-    """Raw moments -> (mean, variance, kurtosis)."""
+    """Turn raw moments into (mean, variance, kurtosis)."""
     variance = square - mean**2
     central_fourth = fourth - 4 * mean * cube + 6 * mean**2 * square - 3 * mean**4
     return float(mean), float(variance), float(central_fourth / variance**2) if variance > 1e-12 else None

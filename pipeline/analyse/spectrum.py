@@ -26,12 +26,12 @@ class Densities:
 
 
 def standard_spectrum(image: np.ndarray) -> np.ndarray:
-    """[H,W,3] uint8 -> power [S, S/2 + 1] of the standardised image, as in `power_spectrum`; the whole plane sums to 1."""
+    """Return [H,W,3] uint8, standardised, as `power_spectrum` [S, S/2 + 1]; the whole plane sums to 1."""
     return power_spectrum(standardise(image))
 
 
 def standardise(image: np.ndarray) -> np.ndarray:
-    """[H,W,3] uint8 -> [S,S,3] float32: short side shrunk to 256 by area, centre crop, zero mean, unit RMS.
+    """Standardise [H,W,3] uint8 -> [S,S,3] float32: short side shrunk to 256 by area, centre crop, zero mean, unit RMS.
 
     A smaller image keeps its size, since enlarging it would invent a spectrum. A flat image gives zeros.
     """
@@ -40,13 +40,13 @@ def standardise(image: np.ndarray) -> np.ndarray:
         height, width = (round(length * SIDE / short) for length in image.shape[:2])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     values = centre_crop(image, SIDE).astype(np.float32)
-    mean, deviation = (moment.ravel() for moment in cv2.meanStdDev(values))
+    mean, deviation = (value.ravel() for value in cv2.meanStdDev(values))
     rms = np.sqrt(np.square(deviation).mean())
     return (values - mean.astype(np.float32)) / np.float32(rms if rms > 0 else 1.0)
 
 
 def centre_crop(image: np.ndarray, side: int) -> np.ndarray:
-    """[H,W,...] -> its central square of `side` pixels, or of the shorter side where that is less."""
+    """Cut out of [H,W,...] its central square of `side` pixels, or of the shorter side where that is less."""
     height, width = image.shape[:2]
     side = min(side, height, width)
     above, left = (height - side) // 2, (width - side) // 2
@@ -54,7 +54,7 @@ def centre_crop(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def densities(spectrum: np.ndarray) -> Densities:
-    """[S, S/2 + 1] power over half the plane -> densities; each ring and angle is a sum, weighted for the other half."""
+    """Return the densities of power [S, S/2 + 1] over half the plane; rings and angles are sums, weighted for the other half."""
     side = len(spectrum)
     u, v, weight = half_plane(side, side)
     power = spectrum * weight
@@ -66,7 +66,7 @@ def densities(spectrum: np.ndarray) -> Densities:
 
 
 def radial_mean(spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[S, S/2 + 1] power over half the plane -> (frequencies [R], mean power in each ring [R]); white noise is level."""
+    """Average power [S, S/2 + 1] over half the plane in rings -> (frequencies [R], power [R]); white noise is level."""
     side = len(spectrum)
     weight = half_plane(side, side)[2].ravel()
     rings = _rings(side)

@@ -47,6 +47,6 @@ def evaluate(model: Path, count: int, sheet: Path) -> None:
 @click.option("--style", default=None, help="One of the drawing styles; default: any but the narrow one.")
 def draw(folder: Path, count: int, seed: int, style: str | None) -> None:
     """Draw captioned creatures into FOLDER, one .png and .txt each."""
-    from pipeline.inputs.creatures import write_folder
+    from pipeline.inputs.creature_drawing import write_folder
 
     write_folder(folder, count, seed, style)

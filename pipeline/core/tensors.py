@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_file
@@ -79,8 +79,7 @@ def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, to
     """Read a safetensors file's tensors and metadata. Raise UserError when it is missing, damaged or lacks a tensor."""
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
+    _require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -94,19 +93,42 @@ def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, to
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """Read one tensor of a safetensors file. Raise UserError when the file is missing or damaged, or lacks the tensor."""
+    try:
+        with _open_with(path, name) as file:
+            array: np.ndarray = file.get_tensor(name)
+    except TypeError as error:  # a type that numpy does not have
+        raise refused_weights(path, error) from error
+    return array
+
+
+def read_array_in_parts(path: Path, name: str, rows: int = 64) -> Iterator[np.ndarray]:
+    """Read one tensor of a safetensors file `rows` rows at a time. Raise UserError as `read_array` does."""
+    with _open_with(path, name) as file:
+        count = file.get_slice(name).get_shape()[0]
+    for start in range(0, count, rows):
+        # Opened anew: the pages read so far stay mapped as long as the file is open.
+        with _open_with(path, name) as file:
+            part = file.get_slice(name)[start : min(start + rows, count)]
+        yield part
+
+
+def _open_with(path: Path, name: str) -> Any:
+    """Open a safetensors file that must hold the tensor `name`."""
     from safetensors import SafetensorError, safe_open
 
+    _require_file(path)
+    try:
+        file = safe_open(path, framework="np")
+    except (SafetensorError, OSError) as error:
+        raise refused_weights(path, error) from error
+    if name not in file.keys():  # noqa: SIM118  (not a mapping)
+        raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
+    return file
+
+
+def _require_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
-    try:
-        with safe_open(path, framework="np") as file:
-            names = set(file.keys())
-            array: np.ndarray | None = file.get_tensor(name) if name in names else None
-    except (SafetensorError, OSError, TypeError) as error:
-        raise refused_weights(path, error) from error
-    if array is None:
-        raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
-    return array
 
 
 class TensorInfo(NamedTuple):

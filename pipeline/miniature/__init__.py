@@ -1,11 +1,12 @@
 """The miniature: a Stable Diffusion in small, trained from scratch on procedurally drawn creatures.
 
-    creatures   attributes -> drawing [64,64,3] uint8, caption
+    drawings    creatures -> images, captions and labels to train on
     tokenizer   captions -> a CLIP byte-pair vocabulary
-    towers      CLIP text and image towers, contrastively        (text_encoder/, clip/)
+    clip_towers CLIP text and image towers, contrastively        (text_encoder/, clip/)
     vae         AutoencoderKL, factor 8, 4 channels               (vae/)
     unet        eps-prediction on the VAE's latents               (unet/)
     classifier  attribute classifier, real drawings only          (classifier/)
+    training_loop  Muon, AdamW, cosine decay, EMA: what all of these share
     evaluate    held-out quality -> evaluation.json, contact sheet
 
 `redifine miniature build` runs them in this order and writes models/miniature/ in diffusers layout.

@@ -17,9 +17,9 @@ from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import save_tensors
 from pipeline.diffusion.models import BETA_END, BETA_START
 from pipeline.inputs.creatures import CAPTION_FORMS, NARROW_STYLE, caption, distinct_creatures
-from pipeline.miniature import towers
+from pipeline.miniature import clip_towers
 from pipeline.miniature.classifier import Classifier, train_classifier
-from pipeline.miniature.data import Drawings, make_drawings
+from pipeline.miniature.drawings import Drawings, make_drawings
 from pipeline.miniature.tokenizer import train_tokenizer
 from pipeline.miniature.unet import train_unet
 from pipeline.miniature.vae import train_vae
@@ -71,7 +71,7 @@ def build(out: Path, *, scale: float = 1.0, parts: Sequence[str] | None = None) 
 
 
 def scaled(settings: dict[str, Any], scale: float) -> dict[str, Any]:
-    """The settings with every number of steps multiplied by `scale`, and at least 1."""
+    """Return the settings with every number of steps multiplied by `scale`, and at least 1."""
     counts = ("steps", "horizon", "cooldown")
     return {name: max(1, round(value * scale)) if name in counts else value for name, value in settings.items()}
 
@@ -84,13 +84,13 @@ def _drawings(part: str) -> Drawings:
 
 def _towers(out: Path, data: Drawings, settings: dict[str, Any]) -> list[float]:
     tokenizer = train_tokenizer(all_captions(), out / "tokenizer")
-    clip, losses = towers.train_towers(data, tokenizer, seed=SEED, **settings)
+    clip, losses = clip_towers.train_towers(data, tokenizer, seed=SEED, **settings)
     save_towers(out, clip, tokenizer)
     return losses
 
 
 def all_captions() -> list[str]:
-    """A sample of every form of caption in every style, for the tokenizer."""
+    """Return a sample of every form of caption in every style, for the tokenizer."""
     creatures = distinct_creatures(SEED, 2000) + distinct_creatures(SEED + 1, 500, style=NARROW_STYLE)
     return [caption(creature, form) for creature in creatures for form in CAPTION_FORMS]
 
@@ -99,7 +99,7 @@ def save_towers(out: Path, clip: CLIPModel, tokenizer: CLIPTokenizer) -> None:
     """Write clip/ (both towers, for the measures) and text_encoder/ (the text tower alone, for diffusion)."""
     clip.half().save_pretrained(out / "clip")
     tokenizer.save_pretrained(out / "clip")
-    write_json(out / "clip/preprocessor_config.json", towers.PREPROCESSOR)
+    write_json(out / "clip/preprocessor_config.json", clip_towers.PREPROCESSOR)
     text_encoder = CLIPTextModel(clip.config.text_config)
     text_encoder.text_model.load_state_dict(clip.text_model.state_dict())
     text_encoder.half().save_pretrained(out / "text_encoder")
@@ -142,7 +142,7 @@ _TRAINERS = {
 
 
 def load_classifier(model: Path) -> Classifier:
-    """The attribute classifier of a built miniature, in float32."""
+    """Load the attribute classifier of a built miniature, in float32."""
     classifier = Classifier()
     classifier.load_state_dict(load_file(model / "classifier/model.safetensors"))
     return classifier.float().eval()
@@ -170,7 +170,7 @@ def _write_pipeline_files(out: Path) -> None:
 
 
 def _strip_versions(out: Path) -> None:
-    """Configs without library versions and source paths, so that a rebuild writes the same bytes."""
+    """Write configs without library versions and source paths, so that a rebuild writes the same bytes."""
     for path in sorted(out.glob("*/*config*.json")):
         config = json.loads(path.read_text())
         kept = {
@@ -182,7 +182,7 @@ def _strip_versions(out: Path) -> None:
 
 
 def parameter_count(model: Path) -> dict[str, int]:
-    """Number of weights in each part of a built miniature."""
+    """Count the weights in each part of a built miniature."""
     unet = UNet2DConditionModel.from_pretrained(model / "unet")
     vae = AutoencoderKL.from_pretrained(model / "vae")
     clip = CLIPModel.from_pretrained(model / "clip")

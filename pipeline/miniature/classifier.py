@@ -1,4 +1,4 @@
-"""An attribute classifier, trained on real drawings only: the independent judge of what a generated creature shows."""
+"""An attribute classifier, trained on real drawings only: an independent measure of what a generated creature shows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pipeline.inputs.creatures import ATTRIBUTES, SIZE
-from pipeline.miniature.data import Drawings, to_unit_range
-from pipeline.miniature.loop import fit
+from pipeline.miniature.drawings import Drawings, to_unit_range
+from pipeline.miniature.training_loop import fit
 
 
 class Classifier(nn.Module):
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
 
 
 def train_classifier(drawings: Drawings, *, steps: int, batch: int, lr: float, seed: int) -> tuple[Classifier, list[float]]:
-    """Cross-entropy over all attributes, on drawings shifted by up to 2 pixels and slightly noisy."""
+    """Minimise the cross-entropy over all attributes, on drawings shifted by up to 2 pixels and slightly noisy."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = Classifier()
@@ -55,7 +55,7 @@ def train_classifier(drawings: Drawings, *, steps: int, batch: int, lr: float, s
 
 @torch.no_grad()
 def accuracies(classifier: Classifier, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-    """Share of uint8 images [N,3,64,64] whose attribute is recognised as labelled, per attribute."""
+    """Return the share of uint8 images [N,3,64,64] whose attribute is recognised as labelled, per attribute."""
     logits = [classifier(to_unit_range(chunk)) for chunk in images.split(256)]
     return {
         name: float((torch.cat([part[name] for part in logits]).argmax(1) == labels[:, i]).float().mean())

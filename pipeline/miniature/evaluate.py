@@ -1,4 +1,4 @@
-"""How good the miniature is: measured on held-out captions, shown on a contact sheet."""
+"""Evaluate the miniature: measured on held-out captions, shown on a contact sheet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.methods.measures.frechet import frechet_distance
 from pipeline.methods.schedules.constant import Constant
 from pipeline.miniature.build import load_classifier, parameter_count
 from pipeline.miniature.classifier import accuracies
-from pipeline.miniature.data import Drawings, make_drawings, to_unit_range
+from pipeline.miniature.drawings import Drawings, make_drawings, to_unit_range
 from pipeline.miniature.vae import decode, encode, psnr
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Settings, draw
@@ -35,7 +35,7 @@ _ENLARGED = 2
 
 
 def evaluate(model: Path, count: int, sheet: Path) -> str:
-    """Write evaluation.json beside the weights and the contact sheet to `sheet`; returns the figures as text."""
+    """Write evaluation.json beside the weights and the contact sheet to `sheet`; return the figures as text."""
     base = load_base(model)
     for part in ("clip/config.json", "classifier/model.safetensors"):
         if not (model / part).is_file():
@@ -52,7 +52,7 @@ def evaluate(model: Path, count: int, sheet: Path) -> str:
 
 
 def generate(base: StableDiffusion, captions: list[str], scale: float, batch: int = 64) -> torch.Tensor:
-    """One image per caption with constant guidance, 30 steps -> [N,3,64,64] uint8."""
+    """Draw one image per caption with constant guidance, 30 steps -> [N,3,64,64] uint8."""
     settings = Settings(Constant(scale), steps=30, height=64, width=64)
     conditions = encode_prompts(base, captions, settings)
     empty = encode_prompts(base, [""], settings)
@@ -67,7 +67,7 @@ def generate(base: StableDiffusion, captions: list[str], scale: float, batch: in
 def figures(
     model: Path, held_out: Drawings, other: Drawings, reconstructed: torch.Tensor, generated: dict[float, torch.Tensor]
 ) -> dict[str, Any]:
-    """Every figure of merit as plain numbers."""
+    """Return every figure of merit as plain numbers."""
     classifier = load_classifier(model)
     clip = CLIPModel.from_pretrained(model / "clip").float().eval()
     real = image_features(clip, held_out.images)
@@ -89,20 +89,20 @@ def figures(
 
 @torch.no_grad()
 def image_features(clip: CLIPModel, images: torch.Tensor) -> np.ndarray:
-    """[N,3,64,64] uint8 -> pooled features of the image tower [N,d] float32, as the measures take them."""
+    """Return for [N,3,64,64] uint8 the pooled features of the image tower [N,d] float32, as the measures take them."""
     parts = [clip.vision_model(to_unit_range(chunk)).pooler_output for chunk in images.split(128)]
     return torch.cat(parts).numpy()
 
 
 def contact_sheet(rows: list[torch.Tensor]) -> np.ndarray:
-    """Rows of images [N,3,64,64] uint8 -> one picture; the first columns of each row, one prompt a column."""
+    """Lay rows of images [N,3,64,64] uint8 into one image; the first columns of each row, one prompt a column."""
     lines = [np.concatenate(list(row[:_SHEET_COLUMNS].permute(0, 2, 3, 1).numpy()), axis=1) for row in rows]
-    picture = Image.fromarray(np.concatenate(lines, axis=0))
-    return np.asarray(picture.resize((picture.width * _ENLARGED, picture.height * _ENLARGED), Image.Resampling.NEAREST))
+    sheet = Image.fromarray(np.concatenate(lines, axis=0))
+    return np.asarray(sheet.resize((sheet.width * _ENLARGED, sheet.height * _ENLARGED), Image.Resampling.NEAREST))
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """The figures as a table for a terminal."""
+    """Format the figures as a table for a terminal."""
     columns = list(result["accuracy"])
     lines = [f"{'accuracy':12}" + "".join(f"{name:>15}" for name in columns)]
     for name in ATTRIBUTES:

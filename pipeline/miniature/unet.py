@@ -10,8 +10,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.diffusion import text
 from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, TRAIN_STEPS
-from pipeline.miniature.data import Drawings, to_unit_range
-from pipeline.miniature.loop import fit
+from pipeline.miniature.drawings import Drawings, to_unit_range
+from pipeline.miniature.training_loop import fit
 
 WIDTHS = (64, 96, 96, 96)
 CAPTION_DROPOUT = 0.12
@@ -36,14 +36,14 @@ def new_unet(widths: tuple[int, ...] = WIDTHS, context: int = 128, groups: int =
 
 
 def alphas_cumprod() -> torch.Tensor:
-    """Share of the signal's variance left at each of the 1000 timesteps, [1000] float64 ("scaled_linear")."""
+    """Return the share of the signal's variance left at each of the 1000 timesteps, [1000] float64 ("scaled_linear")."""
     betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
     return torch.cumprod(1.0 - betas, dim=0)
 
 
 @torch.no_grad()
-def encode_moments(vae: AutoencoderKL, images: torch.Tensor, batch: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
-    """uint8 images -> scaled latents' mean and standard deviation, each [N,4,8,8] float32."""
+def encode_posterior(vae: AutoencoderKL, images: torch.Tensor, batch: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encode uint8 images -> scaled latents' mean and standard deviation, each [N,4,8,8] float32."""
     means, stds = [], []
     for chunk in images.split(batch):
         with torch.autocast("cpu", torch.bfloat16):
@@ -55,7 +55,7 @@ def encode_moments(vae: AutoencoderKL, images: torch.Tensor, batch: int = 128) -
 
 @torch.no_grad()
 def encode_captions(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, captions: list[str]) -> torch.Tensor:
-    """Captions -> states [N,77,d] bfloat16, of the same layer that finetuning and sampling use."""
+    """Encode captions -> states [N,77,d] bfloat16, of the same layer that finetuning and sampling use."""
     states = []
     for start in range(0, len(captions), 256):
         ids = text.tokenize(tokenizer, captions[start : start + 256])
@@ -79,14 +79,14 @@ def train_unet(
     compiled: bool = False,
     widths: tuple[int, ...] = WIDTHS,
 ) -> tuple[UNet2DConditionModel, list[float]]:
-    """eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen.
+    """Train eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen.
 
     From random weights, or from those of `start`, which are trained in place. `compiled` is a third faster on a CPU, and needs
     a C++ compiler.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    mean, std = encode_moments(vae, drawings.images)
+    mean, std = encode_posterior(vae, drawings.images)
     states = encode_captions(tokenizer, text_encoder, [*drawings.captions, ""])
     signal = alphas_cumprod().float()
     weight = torch.clamp(MIN_SNR_GAMMA * (1 - signal) / signal, max=1.0)

@@ -7,8 +7,8 @@ import pipeline.core.compat  # noqa: F401  (before diffusers)
 import torch
 from diffusers import AutoencoderKL
 
-from pipeline.miniature.data import Drawings, to_unit_range
-from pipeline.miniature.loop import fit
+from pipeline.miniature.drawings import Drawings, to_unit_range
+from pipeline.miniature.training_loop import fit
 
 SCALING_FACTOR = 0.18215
 """sd-scripts multiplies latents by this constant whatever the VAE's config says, so the weights must suit it."""
@@ -75,17 +75,17 @@ def rescale_latents(vae: AutoencoderKL, latents: torch.Tensor) -> None:
 
 @torch.no_grad()
 def encode(vae: AutoencoderKL, images: torch.Tensor, batch: int = 128) -> torch.Tensor:
-    """Means of the posterior, unscaled: [N,3,64,64] uint8 -> [N,4,8,8] float32."""
+    """Encode to means of the posterior, unscaled: [N,3,64,64] uint8 -> [N,4,8,8] float32."""
     return torch.cat([vae.encode(to_unit_range(chunk)).latent_dist.mean for chunk in images.split(batch)])
 
 
 @torch.no_grad()
 def decode(vae: AutoencoderKL, latents: torch.Tensor, batch: int = 128) -> torch.Tensor:
-    """Unscaled latents [N,4,8,8] -> images [N,3,64,64] uint8."""
+    """Decode unscaled latents [N,4,8,8] to images [N,3,64,64] uint8."""
     chunks = [vae.decode(chunk).sample for chunk in latents.split(batch)]
     return ((torch.cat(chunks) / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def psnr(images: torch.Tensor, others: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB over two uint8 batches."""
+    """Return the peak signal-to-noise ratio in dB over two uint8 batches."""
     return float(10.0 * torch.log10(255.0**2 / (images.float() - others.float()).square().mean()))

@@ -20,7 +20,8 @@ from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.randomness import derive_seed
 from pipeline.inputs.base_models.completeness import require_usable
 from pipeline.inputs.base_models.identity import base_files, base_hash, origins
-from pipeline.inputs.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures, draw
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures
 from pipeline.inputs.raw_folder import RawImage, RawSet, listed, read_folder
 
 DEFAULT_CREATURES = 100
@@ -45,10 +46,10 @@ def run(params: View, layout: Layout) -> None:
         if sources := origins(params.model, params.vae, files):
             record["sources"] = sources
         write_json(folder / layout.base_record().name, record)
-    tell(found, params.folder, log)
+    report_problems(found, params.folder, log)
 
 
-def tell(found: RawSet, folder: str | None, log: Path) -> None:
+def report_problems(found: RawSet, folder: str | None, log: Path) -> None:
     """Print what was left out and which images are copies, shortened, and write all of it to `log`."""
     if found.left_out:
         print(f"{folder}: {len(found.left_out)} problem(s), left out: {listed(found.left_out)}", file=sys.stderr)
@@ -62,7 +63,7 @@ def tell(found: RawSet, folder: str | None, log: Path) -> None:
 
 
 def read_raw_set(params: View, log: Path | None = None) -> RawSet:
-    """The real images and captions, from the drawn creatures or from the user's folder, whose problems are listed in `log`."""
+    """Read the real images and captions: drawn creatures, or the user's folder, whose problems are listed in `log`."""
     if params.dataset == "folder":
         folder = Path(params.folder)
         return read_folder(folder, params.resolution, params.prompts, params.fit, params.prompt_form, params.strict, log)
@@ -77,7 +78,7 @@ def read_raw_set(params: View, log: Path | None = None) -> RawSet:
 
 
 def real_creatures(seed: int, count: int, styles: Sequence[str]) -> list[Creature]:
-    """`count` different creatures; several styles, taken in turn, make a union of data sets (appendix E.3)."""
+    """Draw `count` different creatures; several styles, taken in turn, make a union of data sets (appendix E.3)."""
     known = ATTRIBUTES["style"]
     for style in styles:
         if style not in known:
@@ -103,7 +104,7 @@ def write_real_set(layout: Layout, raw: list[RawImage], seed: int, noise: float,
 
 
 def add_noise(pixels: np.ndarray, noise: float, seed: int) -> np.ndarray:
-    """[H,W,3] uint8 plus Gaussian noise (appendix C.10), clipped to 0..255; unchanged for noise 0."""
+    """Return [H,W,3] uint8 plus Gaussian noise (appendix C.10), clipped to 0..255; unchanged for noise 0."""
     if noise == 0.0:
         return pixels
     grain = np.random.default_rng(seed).normal(0.0, 255.0 * noise, pixels.shape)

@@ -13,7 +13,8 @@ from studies.compare import stored_runs
 
 from pipeline.chain.params import View
 from pipeline.core.json_files import read_json, write_json
-from pipeline.inputs.creatures import distinct_creatures, draw
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import distinct_creatures
 from pipeline.report import stage
 from pipeline.studies.compare.groups import group_runs
 from pipeline.studies.compare.page import compare, page

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.inputs.creatures import ATTRIBUTES, CAPTION_FORMS, Creature, caption, distinct_creatures, draw, random_creature
-from pipeline.miniature.data import make_drawings
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import ATTRIBUTES, CAPTION_FORMS, Creature, caption, distinct_creatures, random_creature
+from pipeline.miniature.drawings import make_drawings
 
 PLAIN = Creature("round", "red", "two", "blue", "cat ears", "long tail", "plain", "sky", "outlined")
 

@@ -142,10 +142,10 @@ def test_the_whole_list_is_in_the_log_and_its_beginning_on_the_screen(
 ) -> None:
     problems, log = [f"{i:02d}.png is empty (0 bytes)" for i in range(30)], tmp_path / "logs/prepare_0.log"
     pixels = np.zeros((8, 8, 3), np.uint8)
-    stage.tell(RawSet([RawImage("a", lambda: pixels, "a")], problems, ["b shows the same as a"]), "raw", log)
+    stage.report_problems(RawSet([RawImage("a", lambda: pixels, "a")], problems, ["b shows the same as a"]), "raw", log)
     said = capsys.readouterr().err
     assert "raw: 30 problem(s), left out: 00.png is empty" in said and "19.png" in said and "20.png" not in said
     assert "and 10 more" in said and "1 copies, kept: b shows the same as a" in said
     assert log.read_text().splitlines() == [*(f"left out: {line}" for line in problems), "kept: b shows the same as a"]
-    stage.tell(RawSet(), "raw", log)
+    stage.report_problems(RawSet(), "raw", log)
     assert not log.exists()

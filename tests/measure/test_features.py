@@ -8,7 +8,8 @@ import torch
 from torchvision import transforms
 
 from pipeline.core.errors import UserError
-from pipeline.inputs.creatures import distinct_creatures, draw
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import distinct_creatures
 from pipeline.measure.features import Clip, Dinov2, load_extractor
 
 

@@ -11,9 +11,9 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 from torch import nn
 
-from pipeline.miniature.data import make_drawings, to_unit_range
-from pipeline.miniature.loop import MatrixOptimizer, as_matrix, cosine_with_warmup, fit
+from pipeline.miniature.drawings import make_drawings, to_unit_range
 from pipeline.miniature.tokenizer import train_tokenizer
+from pipeline.miniature.training_loop import MatrixOptimizer, as_matrix, cosine_with_warmup, fit
 from pipeline.miniature.unet import alphas_cumprod
 from pipeline.miniature.vae import SCALING_FACTOR, encode, rescale_latents
 

@@ -17,7 +17,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_file
 from pipeline.core.json_files import read_jsonl
 from pipeline.inputs.base_models.identity import base_files, base_hash
-from pipeline.inputs.creatures import NARROW_STYLE, distinct_creatures, write_folder
+from pipeline.inputs.creature_drawing import write_folder
+from pipeline.inputs.creatures import NARROW_STYLE, distinct_creatures
 from pipeline.inputs.raw_folder import read_folder
 from pipeline.prepare import stage
 from project import ROOT

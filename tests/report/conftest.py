@@ -9,7 +9,8 @@ from chains import measure_and_analyse, parameters, write_chain, write_images
 
 from pipeline.chain.params import Params, View
 from pipeline.chain.paths import Layout
-from pipeline.inputs.creatures import distinct_creatures, draw
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import distinct_creatures
 from pipeline.report import stage
 from report.reported import HOSTILE, Page
 

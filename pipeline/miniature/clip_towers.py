@@ -10,15 +10,15 @@ from torch.nn.functional import cross_entropy
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from pipeline.inputs.creatures import ATTRIBUTES, SIZE
-from pipeline.miniature.data import Drawings, to_unit_range
-from pipeline.miniature.loop import fit
+from pipeline.miniature.drawings import Drawings, to_unit_range
+from pipeline.miniature.training_loop import fit
 
 WIDTH = 128
 EMBEDDING = 128
 
 
 def new_clip(vocabulary: int) -> CLIPModel:
-    """Both towers: width 128, 4 layers of 4 heads; patches of 8 pixels, 77 positions."""
+    """Build both towers: width 128, 4 layers of 4 heads; patches of 8 pixels, 77 positions."""
     tower = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 4, "num_attention_heads": 4}
     text = tower | {
         "vocab_size": vocabulary, "max_position_embeddings": 77, "bos_token_id": vocabulary - 2,
@@ -37,7 +37,7 @@ class _TowersWithHeads(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(WIDTH, len(values)) for values in ATTRIBUTES.values())
 
     def forward(self, pixels: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Symmetric InfoNCE, plus the attributes' cross-entropy from the image features.
+        """Return the symmetric InfoNCE, plus the attributes' cross-entropy from the image features.
 
         The labels speed up what captions alone would teach in far more drawings: which small parts matter.
         """

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.inputs.creatures import ATTRIBUTES, CAPTION_FORMS, NARROW_STYLE, SIZE, Creature, caption, draw, random_creature
+from pipeline.inputs.creature_drawing import draw
+from pipeline.inputs.creatures import ATTRIBUTES, CAPTION_FORMS, NARROW_STYLE, SIZE, Creature, caption, random_creature
 
 CAPTION_FORM_SHARES = (0.6, 0.15, 0.1, 0.15)
 """How often each of `CAPTION_FORMS` describes a pretraining drawing; held-out captions are always full."""
@@ -26,7 +27,7 @@ class Drawings:
         return len(self.captions)
 
     def sha256(self) -> str:
-        """Hash of pixels and captions, the identity of the data that a model was trained on."""
+        """Hash pixels and captions, the identity of the data that a model was trained on."""
         digest = hashlib.sha256(self.images.numpy().tobytes())
         digest.update("\n".join(self.captions).encode())
         return digest.hexdigest()
@@ -36,7 +37,7 @@ class Drawings:
 
 
 def to_unit_range(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [N,3,H,W] 0..255 -> float32 -1..1."""
+    """Turn uint8 [N,3,H,W] 0..255 into float32 -1..1."""
     return images.float() / 127.5 - 1.0
 
 

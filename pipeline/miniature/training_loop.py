@@ -15,7 +15,7 @@ from pipeline.core.progress import Progress
 
 
 def cosine_with_warmup(step: int, steps: int, warmup: int) -> float:
-    """Learning-rate factor at `step` of `steps`: linear rise over `warmup` steps, then a cosine to zero."""
+    """Return the learning-rate factor at `step` of `steps`: linear rise over `warmup` steps, then a cosine to zero."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
@@ -54,14 +54,14 @@ class MatrixOptimizer:
         """One update with learning rate `lr` from the gradients that the model's parameters hold."""
         for matrix, weight in zip(self.matrices, self.weights, strict=True):
             gradient = weight.grad
-            matrix.grad = None if gradient is None else _like(gradient, weight)
+            matrix.grad = None if gradient is None else _as_matrix_of(gradient, weight)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
             optimizer.step()
 
 
-def _like(gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _as_matrix_of(gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if weight.ndim == 4 and not weight.is_contiguous():
         gradient = gradient.permute(0, 2, 3, 1)
     return gradient.reshape(len(weight), -1)
@@ -87,7 +87,7 @@ def fit(
     """Minimise `loss_of(step)` over the parameters of `model`.
 
     The learning rate follows a cosine towards `horizon` (by default `steps`), and falls linearly to zero over the last
-    `cooldown` steps, so that a run can end before its horizon. Returns the model (its exponential moving average when
+    `cooldown` steps, so that a run can end before its horizon. Return the model (its exponential moving average when
     `ema` is given) and the mean loss of every 50 steps.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -119,5 +119,5 @@ def fit(
 def _average(target: nn.Module, source: nn.Module, decay: float) -> None:
     for average, value in zip(target.parameters(), source.parameters(), strict=True):
         average.lerp_(value, 1.0 - decay)
-    for kept, buffer in zip(target.buffers(), source.buffers(), strict=True):
-        kept.copy_(buffer)
+    for copied, buffer in zip(target.buffers(), source.buffers(), strict=True):
+        copied.copy_(buffer)
