@@ -39,6 +39,10 @@ class Layout:
         """Which base model M_0 is: its path, and the hash of each of its files."""
         return self.model(0) / "base.json"
 
+    def lineage(self, k: int) -> Path:
+        """What M_k was trained from and on: hashes of its LoRA, base model and training set, the machine."""
+        return self.model(k) / "lineage.json"
+
     def lora(self, k: int) -> Path:
         return self.model(k) / "lora.safetensors"
 

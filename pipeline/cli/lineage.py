@@ -12,7 +12,7 @@ import click
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.provenance.lineage.sources import Run
+    from pipeline.provenance.lineage.runs import RecordedRun
 
 _ITERATION = re.compile(r"(?:([DMT])_)?(\d{1,6})", re.ASCII)
 _WIDE = 1000
@@ -30,35 +30,35 @@ def lineage(what: str | None, as_json: bool) -> None:
     Example: redifine lineage ~/Downloads/00012.png
     """
     from pipeline.core.files import project_root
-    from pipeline.provenance.lineage.document import provenance, to_json
     from pipeline.provenance.lineage.graph import trace
-    from pipeline.provenance.lineage.origin import find, read_stray
-    from pipeline.provenance.lineage.sources import work_tree
-    from pipeline.provenance.lineage.tree import draw
+    from pipeline.provenance.lineage.identify import find_matches, read_unknown_file
+    from pipeline.provenance.lineage.prov_document import prov_document, to_json
+    from pipeline.provenance.lineage.runs import work_tree
+    from pipeline.provenance.lineage.text_tree import text_tree
 
     root = project_root()
-    stray = origin = None
+    file = match = None
     if what is None or _ITERATION.fullmatch(what):
         run = work_tree(root)
         target = _target(run, what)
     else:
-        stray = read_stray(Path(what))
-        origins = find(stray, root)
-        origin = origins[0]
-        run, target = origin.run, origin.target
-        for other in origins[1:]:
+        file = read_unknown_file(Path(what))
+        matches = find_matches(file, root)
+        match = matches[0]
+        run, target = match.run, match.target
+        for other in matches[1:]:
             click.echo(f"Note: {other.target} of {other.run.name} has it too", err=True)
     found = trace(run, target, root)
     if as_json:
-        click.echo(to_json(provenance(found, stray, origin)))
+        click.echo(to_json(prov_document(found, file, match)))
         return
     from rich.console import Console
 
     # A file or a pipe has no width at which lines would have to break.
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(draw(found, stray, origin))
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(text_tree(found, file, match))
 
 
-def _target(run: Run, what: str | None) -> str:
+def _target(run: RecordedRun, what: str | None) -> str:
     """The path that K, D_K, M_K or T_K names; the last D_k for None. Raises UserError when there is no record."""
     recorded = {item.path for stage in run.stages.values() for item in stage.outs}
     drawn = sorted(int(path.removeprefix("data/D_")) for path in recorded if path.startswith("data/D_"))

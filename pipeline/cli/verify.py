@@ -57,7 +57,7 @@ def verify(
 
         holds = _show_audit(audit(root), as_json)
     else:
-        from pipeline.provenance.verify.difference import Tolerance
+        from pipeline.provenance.verify.comparison import Tolerance
         from pipeline.provenance.verify.recompute import verify as compute
 
         tolerance = Tolerance(min_psnr, max_distance)

@@ -144,7 +144,7 @@ def _lineage(layout: Layout, k: int, images: int) -> LineageRow:
 
 def _trainer(layout: Layout, k: int) -> str:
     """The trainer and its version as models/M_k/lineage.json has them; empty where it has not."""
-    path = layout.model(k) / "lineage.json"
+    path = layout.lineage(k)
     known = read_json(path) if path.is_file() else {}
     commit = known.get("sd_scripts_commit")
     return " ".join(str(part) for part in (known.get("trainer"), f"sd-scripts {commit[:12]}" if commit else None) if part)

@@ -10,7 +10,7 @@ import pytest
 from pipeline.chain.image_sets import Images, read_manifest
 from pipeline.chain.paths import Layout
 from pipeline.chain.shards import PLACE
-from pipeline.provenance.share.formats import WRITERS, read_pictures
+from pipeline.provenance.share.formats import WRITERS, read_images
 from pipeline.report.image_grid import grid
 
 SAME = ["data/prompts.jsonl", "data/T_1.jsonl", "data/T_2.jsonl", "models/M_1/lora.safetensors", "models/M_1/lineage.json",
@@ -73,6 +73,6 @@ def test_an_export_is_the_same(loose: Layout, sharded: Layout, tmp_path: Path, f
     for layout in (loose, sharded):
         folder = tmp_path / layout.root.name
         folder.mkdir()
-        WRITERS[form](folder, read_pictures(layout, 1), 1)
+        WRITERS[form](folder, read_images(layout, 1), 1)
         trees.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
     assert trees[0] == trees[1] and trees[0]

@@ -16,8 +16,7 @@ from pipeline.chain.shards import Sharding
 from pipeline.cli.verify import verify
 from pipeline.core.images import encode_png
 from pipeline.provenance.verify.audit import audit
-from pipeline.provenance.verify.difference import Tolerance
-from pipeline.provenance.verify.pair import Pair
+from pipeline.provenance.verify.comparison import Comparer, Tolerance
 
 
 def rewrite(path: Path, content: bytes) -> None:
@@ -80,11 +79,11 @@ def test_an_unlisted_shard_is_told(copy: Layout) -> None:
 
 def test_a_shard_computed_again_is_compared_image_by_image(copy: Layout, sharded: Layout) -> None:
     path = "data/D_1/D_1-000000.tar"
-    both = Pair(sharded.root, copy.root, Tolerance())
+    both = Comparer(sharded.root, copy.root, Tolerance())
     assert [comparison.equal for comparison in both.files(path)] == [True]
     row = read_manifest(copy, 1)[2]
     flip(copy.root / path, row["offset"] + row["size"] - 1)
-    found = Pair(sharded.root, copy.root, Tolerance()).files(path)
+    found = Comparer(sharded.root, copy.root, Tolerance()).files(path)
     assert [comparison.path for comparison in found if not comparison.equal] == ["data/D_1/00002.png"]
 
 
@@ -92,7 +91,7 @@ def test_a_caption_changed_inside_a_shard_is_not_taken_for_equal(copy: Layout, s
     path = "data/D_1/D_1-000000.tar"
     row = read_manifest(copy, 1)[0]
     flip(copy.root / path, row["offset"] + -(-row["size"] // 512) * 512 + 512)
-    (found,) = Pair(sharded.root, copy.root, Tolerance()).files(path)
+    (found,) = Comparer(sharded.root, copy.root, Tolerance()).files(path)
     assert not found.holds and found.path == path
 
 

@@ -12,9 +12,8 @@ from typing import Any
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.provenance.lineage.ancestry import ancestors, inputs
-from pipeline.provenance.lineage.recording import Code, code_of
-from pipeline.provenance.lineage.sources import Run
-from pipeline.provenance.verify.records import LINEAGE
+from pipeline.provenance.lineage.code_version import CodeVersion, code_version_of
+from pipeline.provenance.lineage.runs import RecordedRun
 from pipeline.versioning.dvc_lock import LOCK_FILE, PathEntry, StageEntry
 
 _LAYOUT = Layout()
@@ -26,7 +25,7 @@ _PINS = Path("requirements.lock")
 class Software:
     """What ran the stages."""
 
-    code: Code
+    code: CodeVersion
     sd_scripts: tuple[str, ...]
     """Commits of sd-scripts that trained the models; none for the builtin trainer."""
     machines: tuple[str, ...]
@@ -53,18 +52,18 @@ class Lineage:
         return {item.path: item for stage in self.stages for item in (*inputs(stage), *stage.outs)}
 
 
-def trace(run: Run, target: str, root: Path) -> Lineage:
+def trace(run: RecordedRun, target: str, root: Path) -> Lineage:
     """Follow `target`, an output of the run, back to where the chain starts. Raises UserError when no stage wrote it."""
     stages = ancestors(run.stages, target)
     md5 = run.md5(target)
     if not stages or md5 is None:
         raise UserError(f"{LOCK_FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
     records = _records(run, stages)
-    code = code_of(root, target, md5, {stage.name: stage for stage in stages})
+    code = code_version_of(root, target, md5, {stage.name: stage for stage in stages})
     return Lineage(run.name, target, tuple(stages), records, _software(run, code, records))
 
 
-def _software(run: Run, code: Code, records: Mapping[str, Mapping[str, Any]]) -> Software:
+def _software(run: RecordedRun, code: CodeVersion, records: Mapping[str, Mapping[str, Any]]) -> Software:
     trained = {record.get("sd_scripts_commit") for record in records.values()} - {None}
     machines = {_machine(record["made_on"]) for record in records.values() if isinstance(record.get("made_on"), dict)}
     return Software(code, tuple(sorted(map(str, trained))), tuple(sorted(machines)), _libraries(run))
@@ -75,18 +74,18 @@ def _machine(made_on: Mapping[str, Any]) -> str:
     return ", ".join([str(made_on.get("device")), *sorted(libraries)])
 
 
-def _records(run: Run, stages: Sequence[StageEntry]) -> dict[str, dict[str, Any]]:
+def _records(run: RecordedRun, stages: Sequence[StageEntry]) -> dict[str, dict[str, Any]]:
     found = {}
     for item in (item for stage in stages for item in stage.outs if item.path.startswith("models/M_")):
         base = item.path == _LAYOUT.model(0).as_posix()
-        path = _LAYOUT.base_record() if base else Path(item.path) / LINEAGE
+        path = _LAYOUT.base_record() if base else Path(item.path) / _LAYOUT.lineage(0).name
         content = _optional(run, path)
         if content is not None:
             found[path.as_posix()] = content
     return found
 
 
-def _optional(run: Run, path: Path) -> dict[str, Any] | None:
+def _optional(run: RecordedRun, path: Path) -> dict[str, Any] | None:
     """A JSON mapping of the run; None where it is not at hand: dvc.lock's hash of it is still there."""
     try:
         value = json.loads(run.files.read(path))
@@ -95,7 +94,7 @@ def _optional(run: Run, path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _libraries(run: Run) -> dict[str, str]:
+def _libraries(run: RecordedRun) -> dict[str, str]:
     try:
         return dict(_PIN.findall(run.files.read(_PINS).decode(errors="replace")))
     except UserError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.methods.chosen import read_by_methods
-from pipeline.provenance.share.lineage import ancestry, start, training_images
+from pipeline.provenance.share.export_lineage import ancestry, start, training_images
 
 PAPER = "https://arxiv.org/abs/2407.17493"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

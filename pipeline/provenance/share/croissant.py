@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.provenance.share.export_lineage import ancestry
 from pipeline.provenance.share.formats import SPLIT
-from pipeline.provenance.share.lineage import ancestry
 
 FILE = "croissant.json"
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.chain import params as parameters
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic_folder, sha256_file, write_text
+from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
 from pipeline.core.json_files import read_jsonl, write_json
+from pipeline.core.tensors import load_tensors
 from pipeline.provenance.share import croissant
-from pipeline.provenance.share.cards import data_card
+from pipeline.provenance.share.cards import data_card, model_card
 from pipeline.provenance.share.checksums import write_checksums
-from pipeline.provenance.share.formats import WRITERS, read_pictures
-from pipeline.provenance.share.lineage import read_lineage
-from pipeline.provenance.share.lora import write_lora
-from pipeline.provenance.share.record import read_record
+from pipeline.provenance.share.export_lineage import lineage_of
+from pipeline.provenance.share.formats import WRITERS, read_images
+from pipeline.provenance.share.iterations import read_record
 
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
@@ -36,7 +37,7 @@ def write_export(root: Path, k: int, format_: str, out: Path, name: str | None, 
     record.check_iterations([k])
     if format_ == "lora" and k == 0:
         raise UserError("M_0 is the base model itself, not a LoRA; give an iteration from 1 on")
-    lineage = read_lineage(root, record, k)
+    lineage = lineage_of(root, record, k)
     title = f"{name or slug(parameters.load(root / parameters.FILE).title)}-{'M' if format_ == 'lora' else 'D'}_{k}"
     if not _NAME.fullmatch(title):
         raise UserError(f"--name must be of letters, digits, '-', '_' and '.', because it names files, got {name!r}")
@@ -50,7 +51,7 @@ def write_export(root: Path, k: int, format_: str, out: Path, name: str | None, 
 
 
 def _write_images(root: Path, folder: Path, k: int, format_: str, title: str, licence: str, lineage: Mapping[str, Any]) -> None:
-    WRITERS[format_](folder, read_pictures(Layout(root), k), k)
+    WRITERS[format_](folder, read_images(Layout(root), k), k)
     images = len(read_jsonl(Layout(root).manifest(k)))
     write_text(folder / "README.md", data_card(title, format_, images, licence, lineage))
     described = [path for path in folder.rglob("*") if path.name == "metadata.jsonl" or path.suffix in (".tar", ".png")]
@@ -67,3 +68,46 @@ def check_empty(folder: Path) -> None:
 def slug(title: str) -> str:
     """A file name from a title: "Chain of Diffusion" -> "chain-of-diffusion"."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "chain"
+
+
+_PLAIN_WORDS = re.compile(r"[\w' -]{2,40}")
+
+
+_MOST_TRIGGERS = 8
+
+
+def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineage: Mapping[str, Any]) -> None:
+    """NAME.safetensors with the bytes of M_k, README.md, and NAME.json. Raises UserError when M_k is missing."""
+    source = Layout(root).lora(k)
+    if not source.is_file():
+        raise UserError(f"{source} does not exist; fetch it with 'redifine get {k}', or make it with 'dvc repro'")
+    triggers = trigger_words(row["caption"] for row in read_jsonl(Layout(root).training_set(k), ("caption",)))
+    write_bytes(folder / f"{name}.safetensors", source.read_bytes())
+    write_json(folder / f"{name}.json", a1111_settings(k, triggers, _sd_version(source)))
+    write_text(folder / "README.md", model_card(name, f"{name}.safetensors", licence, triggers, lineage))
+
+
+def _sd_version(lora: Path) -> str:
+    """A1111's name of the base model's architecture, after what the trainer wrote into the file."""
+    _, metadata = load_tensors(lora)
+    base = metadata.get("ss_base_model_version", "")
+    return "SDXL" if base.startswith("sdxl") else "SD1" if base.startswith("sd_v1") else "Unknown"
+
+
+def a1111_settings(k: int, triggers: list[str], sd_version: str) -> dict[str, Any]:
+    """What A1111 shows on the LoRA's card: the keys are its own."""
+    return {
+        "activation text": ", ".join(triggers),
+        "description": f"M_{k} of a Chain of Diffusion",
+        "notes": "",
+        "preferred weight": 1,
+        "sd version": sd_version,
+    }
+
+
+def trigger_words(captions: Iterable[str]) -> list[str]:
+    """The comma-separated pieces that at least half of the captions share, the most frequent first; plain words only."""
+    pieces = [{piece.strip() for piece in caption.split(",")} for caption in captions]
+    counts = Counter(piece for caption in pieces for piece in caption if _PLAIN_WORDS.fullmatch(piece))
+    shared = [piece for piece, count in counts.items() if 2 * count >= len(pieces) > 1]
+    return sorted(shared, key=lambda piece: (-counts[piece], piece))[:_MOST_TRIGGERS]

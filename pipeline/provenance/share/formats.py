@@ -19,7 +19,7 @@ SHARD_IMAGES = 1000
 
 
 @dataclass(frozen=True)
-class Picture:
+class ExportedImage:
     """An image file of D_k and its row of the manifest."""
 
     content: bytes
@@ -35,7 +35,7 @@ class Picture:
         return {key: self.row.get(key) for key in ("prompt_index", "image_index", "seed", "sha256")}
 
 
-def read_pictures(layout: Layout, k: int) -> Iterator[Picture]:
+def read_images(layout: Layout, k: int) -> Iterator[ExportedImage]:
     """The images of D_k in the manifest's order, one at a time. Raises UserError for one that is missing or another."""
     for row in read_jsonl(layout.manifest(k), ("file", "prompt", "sha256", "prompt_index", "image_index")):
         path = layout.images(k) / row["file"]
@@ -49,10 +49,10 @@ def read_pictures(layout: Layout, k: int) -> Iterator[Picture]:
             raise UserError(
                 f"{path} is not the image that the manifest records (sha256 differs); run 'dvc checkout data/D_{k}'"
             )
-        yield Picture(content, row)
+        yield ExportedImage(content, row)
 
 
-def write_imagefolder(folder: Path, pictures: Iterable[Picture], k: int) -> None:
+def write_imagefolder(folder: Path, pictures: Iterable[ExportedImage], k: int) -> None:
     """train/*.png and train/metadata.jsonl with the columns file_name and text, as `datasets` reads them."""
     rows = []
     for picture in pictures:
@@ -62,7 +62,7 @@ def write_imagefolder(folder: Path, pictures: Iterable[Picture], k: int) -> None
     write_jsonl(folder / SPLIT / "metadata.jsonl", rows)
 
 
-def write_webdataset(folder: Path, pictures: Iterable[Picture], k: int) -> None:
+def write_webdataset(folder: Path, pictures: Iterable[ExportedImage], k: int) -> None:
     """train-000000.tar, ...: for each image STEM.json, STEM.png, STEM.txt next to each other."""
     waiting = ((picture.row, picture.content) for picture in pictures)
     for shard in count():
@@ -72,7 +72,7 @@ def write_webdataset(folder: Path, pictures: Iterable[Picture], k: int) -> None:
         write_shard(folder / shard_name(SPLIT, shard), chain(first, islice(waiting, SHARD_IMAGES - 1)), k)
 
 
-def write_kohya(folder: Path, pictures: Iterable[Picture], k: int) -> None:
+def write_kohya(folder: Path, pictures: Iterable[ExportedImage], k: int) -> None:
     """1_D_k/*.png with .txt captions: `train_network.py --train_data_dir FOLDER` reads it, one repeat an image."""
     for picture in pictures:
         place = folder / f"1_D_{k}" / picture.stem

@@ -16,15 +16,15 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes, write_bytes, write_text
 from pipeline.core.json_files import write_json
 from pipeline.provenance.share import checksums
+from pipeline.provenance.share.export_source import ExportSource, open_source
 from pipeline.provenance.share.formats import SPLIT
-from pipeline.provenance.share.sources import Source, open_source
 
 _STEM = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _KEPT = frozenset({"README.md", ".gitignore"})
 
 
 @dataclass(frozen=True)
-class Sample:
+class ImportedImage:
     """One image and its caption, under a name that is safe as a file's."""
 
     stem: str
@@ -33,10 +33,10 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedExport:
     """An export of which every file that is read must have the hash that SHA256SUMS gives it."""
 
-    source: Source
+    source: ExportSource
     hashes: Mapping[str, str]
 
     def read(self, file: str) -> bytes:
@@ -85,7 +85,7 @@ def import_set(source: str, out: Path, expected: str | None) -> int:
     digest = sha256_bytes(sums)
     if expected is not None and digest != expected.lower():
         raise UserError(f"{source} is not the set that was meant: its SHA256SUMS has the sha256 {digest}, not {expected}")
-    checked = Checked(export, checksums.parse_checksums(sums, source))
+    checked = CheckedExport(export, checksums.parse_checksums(sums, source))
     if found := [path.name for path in out.iterdir() if path.name not in _KEPT] if out.is_dir() else []:
         raise UserError(
             f"{out} is not empty (it holds {sorted(found)[0]}); name another folder with --out, or move the files away"
@@ -104,7 +104,7 @@ def import_set(source: str, out: Path, expected: str | None) -> int:
     return count
 
 
-def _stage(checked: Checked, lineage: Mapping[str, Any], folder: Path) -> int:
+def _stage(checked: CheckedExport, lineage: Mapping[str, Any], folder: Path) -> int:
     """Write every sample to `folder`. Raises UserError for an unknown format, an unsafe or double name, and an empty set."""
     reader = _READERS.get(str(lineage.get("format")))
     if reader is None:
@@ -125,30 +125,30 @@ def _stage(checked: Checked, lineage: Mapping[str, Any], folder: Path) -> int:
     return len(stems)
 
 
-def _read_imagefolder(checked: Checked) -> Iterator[Sample]:
+def _read_imagefolder(checked: CheckedExport) -> Iterator[ImportedImage]:
     table = f"{SPLIT}/metadata.jsonl"
     for line in checked.read_text(table).removesuffix("\n").split("\n"):
         row = _parsed(line, table)
         file, caption = row.get("file_name"), row.get("text")
         if not isinstance(file, str) or not isinstance(caption, str):
             raise UserError(f"{table} has a line without file_name and text; ask whoever exported the set for another")
-        yield Sample(PurePosixPath(file).stem, checked.read(f"{SPLIT}/{file}"), caption)
+        yield ImportedImage(PurePosixPath(file).stem, checked.read(f"{SPLIT}/{file}"), caption)
 
 
-def _read_kohya(checked: Checked) -> Iterator[Sample]:
+def _read_kohya(checked: CheckedExport) -> Iterator[ImportedImage]:
     for file in sorted(checked.hashes):
         if file.endswith(".png"):
             path = PurePosixPath(file)
-            yield Sample(path.stem, checked.read(file), checked.read_text(str(path.with_suffix(".txt"))))
+            yield ImportedImage(path.stem, checked.read(file), checked.read_text(str(path.with_suffix(".txt"))))
 
 
-def _read_webdataset(checked: Checked) -> Iterator[Sample]:
+def _read_webdataset(checked: CheckedExport) -> Iterator[ImportedImage]:
     for file in sorted(checked.hashes):
         if file.endswith(".tar"):
             yield from _read_shard(checked.read(file), file)
 
 
-def _read_shard(content: bytes, file: str) -> Iterator[Sample]:
+def _read_shard(content: bytes, file: str) -> Iterator[ImportedImage]:
     """Members of one tar, read in memory: nothing is unpacked by name."""
     parts: dict[str, dict[str, bytes]] = {}
     try:
@@ -163,7 +163,7 @@ def _read_shard(content: bytes, file: str) -> Iterator[Sample]:
     for stem, found in parts.items():
         if found.keys() != {"png", "txt"}:
             raise UserError(f"{file} has {stem!r} without its image or its caption; ask whoever exported the set for another")
-        yield Sample(stem, found["png"], _decoded(found["txt"], f"{stem}.txt of {file}"))
+        yield ImportedImage(stem, found["png"], _decoded(found["txt"], f"{stem}.txt of {file}"))
 
 
 _READERS = {"hf-dataset": _read_imagefolder, "folder": _read_kohya, "webdataset": _read_webdataset}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.chain.paths import Layout
 from pipeline.provenance.share import transfer
-from pipeline.provenance.share.iterations import needed_outputs, own_outputs
-from pipeline.provenance.share.record import Record
+from pipeline.provenance.share.iterations import ChainRecord, iteration_outputs, outputs_to_fetch
 from pipeline.provenance.share.references import all_records
 from pipeline.provenance.share.remotes import name_of
 from pipeline.versioning.dvc_repo import open_repo
@@ -23,7 +22,7 @@ _MOST_METRICS_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Row:
+class RemoteIteration:
     """One iteration: `bytes` of what its stages wrote; of the `files` outputs that it is, `there` are on the remote."""
 
     experiment: str
@@ -40,7 +39,7 @@ class Row:
         return self.there == self.files
 
 
-def list_remote(root: Path, remote: str | None, git_remote: str) -> list[Row]:
+def list_remote(root: Path, remote: str | None, git_remote: str) -> list[RemoteIteration]:
     """Every iteration of which the remote (a DVC remote's name, or an address) has something, by experiment and k."""
     records = all_records(root, git_remote)
     with open_repo(root) as repo:
@@ -51,22 +50,22 @@ def list_remote(root: Path, remote: str | None, git_remote: str) -> list[Row]:
             _row(repo, remote, record, k, present)
             for record in records
             for k in record.iterations
-            if present.intersection(_hashes(record, own_outputs(k)))
+            if present.intersection(_hashes(record, iteration_outputs(k)))
         ]
     return sorted(rows, key=lambda row: (row.experiment, row.k))
 
 
-def _hashes(record: Record, paths: Iterable[Path]) -> list[str]:
+def _hashes(record: ChainRecord, paths: Iterable[Path]) -> list[str]:
     return [record.outputs[path].md5 for path in record.have(paths)]
 
 
-def _row(repo: Repo, remote: str | None, record: Record, k: int, present: set[str]) -> Row:
-    hashes = _hashes(record, needed_outputs(k))
+def _row(repo: Repo, remote: str | None, record: ChainRecord, k: int, present: set[str]) -> RemoteIteration:
+    hashes = _hashes(record, outputs_to_fetch(k))
     cfg = record.stage_parameters(f"sample@{k}").get("cfg")
     metrics = record.outputs.get(Layout().metrics(k).as_posix())
     known = metrics is not None and metrics.md5 in present and metrics.size < _MOST_METRICS_BYTES
     fid = _fid(transfer.read_object(repo, metrics.md5, remote)) if known and metrics is not None else None
-    return Row(record.name, k, cfg, fid, record.size(k), sum(md5 in present for md5 in hashes), len(hashes))
+    return RemoteIteration(record.name, k, cfg, fid, record.size(k), sum(md5 in present for md5 in hashes), len(hashes))
 
 
 def _fid(content: bytes) -> float | None:
@@ -79,11 +78,11 @@ def _fid(content: bytes) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def as_json(rows: Iterable[Row]) -> str:
+def as_json(rows: Iterable[RemoteIteration]) -> str:
     return json.dumps([{**asdict(row), "complete": row.complete} for row in rows], indent=2, sort_keys=True)
 
 
-def as_table(rows: Sequence[Row]) -> str:
+def as_table(rows: Sequence[RemoteIteration]) -> str:
     """Columns: experiment, k, cfg, FID, size, and how much of it is there."""
     cells = [("experiment", "k", "cfg", "FID", "size", "")]
     for row in rows:

@@ -7,11 +7,10 @@ Git's own command line is used: it knows the user's keys and helpers. `dvc exp p
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.provenance.share.record import FILE, Record, parse_record
+from pipeline.provenance.share.iterations import ChainRecord, read_record_at
 from pipeline.versioning.experiments import Experiment, experiments
 from pipeline.versioning.git import git
 
@@ -96,14 +95,7 @@ def _ask(root: Path, remote: str, *arguments: str) -> str:
         raise UserError(f"the Git remote {remote} cannot be reached: {error}") from error
 
 
-def record_at(root: Path, commit: str, name: str) -> Record | None:
-    """The dvc.lock of a commit; None where it has none."""
-    with suppress(UserError):
-        return parse_record(git(root, "show", f"{commit}:{FILE}"), name)
-    return None
-
-
-def all_records(root: Path, remote: str) -> list[Record]:
+def all_records(root: Path, remote: str) -> list[ChainRecord]:
     """Records of the Git remote's branches and experiments, of this clone's experiments and of HEAD; equal ones once."""
     if has_remote(root, remote):
         _ask(root, remote, "fetch", "--quiet", "--no-tags", "--prune", remote,
@@ -115,4 +107,4 @@ def all_records(root: Path, remote: str) -> list[Record]:
         if found := _EXPERIMENT.search(reference) or _BRANCH.search(reference):
             names.setdefault(commit, found[1])
     names.setdefault(git(root, "rev-parse", "HEAD"), "HEAD")
-    return [record for commit, name in names.items() if (record := record_at(root, commit, name))]
+    return [record for commit, name in names.items() if (record := read_record_at(root, commit, name))]

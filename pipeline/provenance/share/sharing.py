@@ -11,8 +11,8 @@ from pipeline.chain.paths import Layout
 from pipeline.chain.shards import file_of
 from pipeline.core.errors import UserError
 from pipeline.provenance.share import references, transfer
-from pipeline.provenance.share.iterations import needed_outputs, outputs_up_to
-from pipeline.provenance.share.record import FILE, Record, read_record
+from pipeline.provenance.share.iterations import ChainRecord, outputs_to_fetch, outputs_to_share, read_record, read_record_at
+from pipeline.versioning.dvc_lock import LOCK_FILE
 from pipeline.versioning.experiments import write_experiment_files
 from pipeline.versioning.git import git
 from pipeline.versioning.not_fetched import mark_partial, unmark_partial
@@ -42,7 +42,7 @@ def get(
 ) -> tuple[int, list[str]]:
     """Fetch iteration k, or all when k is None; an experiment's params.yaml and dvc.lock come into the work tree first.
 
-    Returns the number of files fetched and how to go on. Raises UserError, see `transfer`, `references` and `apply`.
+    Returns the number of files fetched and how to go on. Raises UserError, see `transfer`, `references` and `experiments`.
     """
     wanted = [] if k is None else [k]
     if experiment is not None:
@@ -53,7 +53,7 @@ def get(
         transfer.check_out_what_is_here(root, force)
     record = read_record(root)
     record.check_iterations(wanted)
-    targets = record.have(needed_outputs(k)) if k is not None else []
+    targets = record.have(outputs_to_fetch(k)) if k is not None else []
     arriving = {record.outputs[path].md5: path for path in targets or record.outputs}
     fetched = transfer.pull(root, targets, remote, force, arriving)
     for j in record.iterations if k is None else wanted:
@@ -82,32 +82,32 @@ def get_images(root: Path, k: int, images: slice, force: bool, remote: str | Non
     return fetched, [f"here are {here} of the {len(rows)} images of D_{k}; 'redifine get {k}' fetches the others"]
 
 
-def _record_of(root: Path, commit: str, experiment: str) -> Record:
-    record = references.record_at(root, commit, f"the experiment {experiment}")
+def _record_of(root: Path, commit: str, experiment: str) -> ChainRecord:
+    record = read_record_at(root, commit, f"the experiment {experiment}")
     if record is None:
-        raise UserError(f"the experiment {experiment!r} has no {FILE}, so it records no iteration; run it again")
+        raise UserError(f"the experiment {experiment!r} has no {LOCK_FILE}, so it records no iteration; run it again")
     return record
 
 
-def _outputs(record: Record, iterations: Sequence[int]) -> dict[str, str]:
+def _outputs(record: ChainRecord, iterations: Sequence[int]) -> dict[str, str]:
     """{DVC hash: path} of the iterations and of what they were made from; of everything when none is named."""
     if not record.outputs:
         raise UserError(f"there is nothing to share: {record.name} records no output; run 'dvc repro' first")
     record.check_iterations(iterations)
-    paths = record.have(path for k in iterations for path in outputs_up_to(k)) if iterations else record.outputs
+    paths = record.have(path for k in iterations for path in outputs_to_share(k)) if iterations else record.outputs
     return {record.outputs[path].md5: path for path in paths}
 
 
 def _what_git_lacks(root: Path) -> list[str]:
     """What must still go through Git before others can name the iterations that were sent."""
-    if git(root, "status", "--porcelain", "--", FILE.as_posix(), "params.yaml"):
+    if git(root, "status", "--porcelain", "--", LOCK_FILE, "params.yaml"):
         return ["dvc.lock or params.yaml is not committed: others see the iterations after 'git commit' and 'git push'"]
     if git(root, "remote") and not git(root, "branch", "--remotes", "--contains", "HEAD"):
         return ["the last commit is only here: others see the iterations after 'git push'"]
     return []
 
 
-def _how_to_go_on(root: Path, record: Record, k: int) -> list[str]:
+def _how_to_go_on(root: Path, record: ChainRecord, k: int) -> list[str]:
     """The command that continues the chain from what is here: DVC fetches the little that the next iteration reads."""
     after = max([k, *record.iterations]) + 1
     add = "" if after <= _last_of_params(root) else f"add iteration {after} to params.yaml and "

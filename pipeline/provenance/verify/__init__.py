@@ -1,9 +1,8 @@
-"""Check a chain against its records, without computing anything again (`audit`) or by computing it again (`recompute`).
+"""Check a chain against its records: `audit` computes nothing again, `recompute` does.
 
-dvc.lock, DVC's lists of folders ─> locked ─┐
-what was never here ─> fetched ─────────────┤
-every file's md5 and sha256 ─> hashes ──────┼─> outputs ─> sound files ─> records, shards ─> findings
-manifests, T_k, lineage.json, base.json ────┘
-
-a scratch copy of the project ─> scratch ─> the stages' own commands ─> difference ─> the tolerance holds, or not
+audit             every file's checksum against dvc.lock (expected_files) and the chain's own records (consistency)
+records, shards   manifests, T_k, lineage.json, base.json; images inside shards
+findings          what is wrong with a file, and which record is believed when two disagree
+recompute         an iteration again, in a scratch copy of the project
+comparison        a recomputed file and the recorded one: equal, within the tolerance, or beyond it
 """

@@ -10,17 +10,17 @@ from pathlib import Path
 from pipeline.chain.paths import iterations
 from pipeline.core.errors import UserError
 from pipeline.provenance.verify import consistency
-from pipeline.provenance.verify.findings import Finding
-from pipeline.provenance.verify.outputs import (
-    Expected,
+from pipeline.provenance.verify.expected_files import (
+    ExpectedFiles,
     expected_files,
     extra_findings,
     file_findings,
     folder_findings,
     lock_findings,
-    sound_files,
+    verified_files,
 )
-from pipeline.provenance.verify.records import LINEAGE, Records, read_records
+from pipeline.provenance.verify.findings import Finding
+from pipeline.provenance.verify.records import Records, read_records
 from pipeline.provenance.verify.shards import digest_images, shard_findings, shard_of, with_images
 from pipeline.versioning.cache import cache_folder
 from pipeline.versioning.committed import changed_files
@@ -64,10 +64,10 @@ def audit(root: Path) -> Audit:
     recorded = [item.path for item, _ in all_outputs(stages)]
     records, unreadable = read_records(root, iterations([*outputs, *(f"{path}/" for path in recorded)]))
     cache = cache_folder(root) if stages else None
-    absent = find_not_fetched(root, stages, records.base, cache)
-    if absent.outputs and not any(path.startswith(_SETS_AND_MODELS) for path in outputs):
+    missing = find_not_fetched(root, stages, records.base, cache)
+    if missing.outputs and not any(path.startswith(_SETS_AND_MODELS) for path in outputs):
         raise UserError(f"{root} holds no image set and no model yet; 'redifine get K' fetches an iteration, 'dvc pull' all")
-    expected = expected_files(stages, cache).without(absent)
+    expected = expected_files(stages, cache).without(missing)
     present = list(dict.fromkeys([*outputs, *_inputs(root, expected, records)]))
     digests = digest_files(root, present)
     found = [*damaged, *unreadable, *file_findings(expected, digests, present), *folder_findings(expected, digests, root)]
@@ -75,12 +75,16 @@ def audit(root: Path) -> Audit:
     if stages:
         found += extra_findings(expected, outputs)
     shards = shard_of(records)
-    found += own_findings(records, digests, sound_files(expected, digests), stages, shards)
-    found = [finding for finding in found if not (finding.kind == "missing" and _is_absent(finding.path, absent, shards))]
+    found += own_findings(records, digests, verified_files(expected, digests), stages, shards)
+    found = [
+        finding for finding in found if not (finding.kind == "missing" and _was_not_fetched(finding.path, missing, shards))
+    ]
     known = _recorded(records)
     unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
     size = sum(digest.size for digest in digests.values())
-    return Audit(_without_echoes(found), len(digests), size, unrecorded, *_told(recorded, absent), _uncommitted(root, stages))
+    return Audit(
+        _without_echoes(found), len(digests), size, unrecorded, *_not_fetched(recorded, missing), _uncommitted(root, stages)
+    )
 
 
 def _lock(root: Path) -> tuple[dict[str, StageEntry], list[Finding]]:
@@ -98,7 +102,7 @@ def _outputs(root: Path) -> list[str]:
     return [path for top in tops for path in files_below(root, top) if not path.endswith("/.gitignore")]
 
 
-def _inputs(root: Path, expected: Expected, records: Records) -> Iterator[str]:
+def _inputs(root: Path, expected: ExpectedFiles, records: Records) -> Iterator[str]:
     """Files that the chain started from: recorded ones that are there, and M_0's."""
     for path in (*expected.files, *(consistency.base_paths(records.base) if records.base else ())):
         if (root / path).exists():
@@ -110,32 +114,32 @@ def _inputs(root: Path, expected: Expected, records: Records) -> Iterator[str]:
 def own_findings(
     records: Records,
     digests: Mapping[str, Digest],
-    sound: Mapping[str, bool],
+    verified: Mapping[str, bool],
     stages: Mapping[str, StageEntry],
     shards: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Whatever the chain's own records, without dvc.lock, tell; `shards` says in which shard an image is."""
     seeds = {stage.params["seed"] for name, stage in stages.items() if name.startswith("sample@") and "seed" in stage.params}
-    digests, sound = {**digests, **digest_images(records)}, with_images(sound, shards)
+    digests, verified = {**digests, **digest_images(records)}, with_images(verified, shards)
     found = [
-        *consistency.image_findings(records, digests, sound, shards),
-        *consistency.prompt_findings(records, sound),
+        *consistency.image_findings(records, digests, verified, shards),
+        *consistency.prompt_findings(records, verified),
         *consistency.row_findings(records, seeds.pop() if len(seeds) == 1 else None),
-        *consistency.model_findings(records, digests, sound),
+        *consistency.model_findings(records, digests, verified),
     ]
     yield from found
-    doubted = {finding.path for finding in found} | {path for path, is_sound in sound.items() if not is_sound}
-    yield from shard_findings(records, digests, sound, doubted)
+    doubted = {finding.path for finding in found} | {path for path, is_verified in verified.items() if not is_verified}
+    yield from shard_findings(records, digests, verified, doubted)
 
 
-def _is_absent(path: str, absent: NotFetched, shards: Mapping[str, str]) -> bool:
+def _was_not_fetched(path: str, missing: NotFetched, shards: Mapping[str, str]) -> bool:
     """Whether a file, or the shard that an image is in, was never fetched."""
-    return absent.covers(path) or (path in shards and absent.covers(shards[path]))
+    return missing.covers(path) or (path in shards and missing.covers(shards[path]))
 
 
-def _told(recorded: Sequence[str], absent: NotFetched) -> tuple[tuple[str, ...], str]:
+def _not_fetched(recorded: Sequence[str], missing: NotFetched) -> tuple[tuple[str, ...], str]:
     """What was never fetched, path by path and in one line."""
-    return tuple(sorted(absent.outputs | absent.inputs)), describe_not_fetched(recorded, absent)
+    return tuple(sorted(missing.outputs | missing.inputs)), describe_not_fetched(recorded, missing)
 
 
 def _uncommitted(root: Path, stages: Mapping[str, StageEntry]) -> tuple[str, ...]:
@@ -153,7 +157,7 @@ def _recorded(records: Records) -> set[str]:
     layout = records.layout
     images = {f"data/D_{k}/{row['file']}" for k, rows in records.manifests.items() for row in rows}
     trained = {records.name(path) for k in records.lineages for path in (layout.lora(k), layout.training_set(k))}
-    lists = {records.name(path) for k in records.manifests for path in (layout.manifest(k), layout.model(k) / LINEAGE)}
+    lists = {records.name(path) for k in records.manifests for path in (layout.manifest(k), layout.lineage(k))}
     return images | trained | lists | {records.name(layout.prompts), records.name(layout.base_record())}
 
 

@@ -25,7 +25,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Claim:
+class RecordedValue:
     """What one file says, in `line` or by its own bytes, about something that other files speak of too."""
 
     path: str
@@ -36,15 +36,15 @@ class Claim:
         return self.path if self.line is None else f"{self.path}, line {self.line}"
 
 
-def disagreements(subject: str, claims: Sequence[Claim], sound: Mapping[str, bool]) -> Iterable[Finding]:
+def disagreements(subject: str, entries: Sequence[RecordedValue], verified: Mapping[str, bool]) -> Iterable[Finding]:
     """Findings about the files that are wrong about `subject` ("the sha256 of data/D_1/00003.png").
 
-    Files that are what dvc.lock records are believed, else the majority, else the first claim.
+    Files that are what dvc.lock records are believed, else the majority, else the first entry.
     """
-    believed = [claim for claim in claims if sound.get(claim.path)] or list(claims)
-    usual = Counter(claim.value for claim in believed).most_common(1)[0][0]
-    odd = [claim for claim in claims if claim.value != usual]
-    witness = next(claim for claim in believed if claim.value == usual)
-    for claim in [claim for claim in odd if not sound.get(claim.path)] or odd:
-        place = "" if claim.line is None else f"line {claim.line}: "
-        yield Finding(claim.path, "changed", f"{place}{subject} is not what {witness} says")
+    believed = [entry for entry in entries if verified.get(entry.path)] or list(entries)
+    usual = Counter(entry.value for entry in believed).most_common(1)[0][0]
+    odd = [entry for entry in entries if entry.value != usual]
+    witness = next(entry for entry in believed if entry.value == usual)
+    for entry in [entry for entry in odd if not verified.get(entry.path)] or odd:
+        place = "" if entry.line is None else f"line {entry.line}: "
+        yield Finding(entry.path, "changed", f"{place}{subject} is not what {witness} says")

@@ -16,13 +16,10 @@ from pipeline.chain.shards import file_of
 from pipeline.core.errors import UserError
 from pipeline.core.images import decode_image
 from pipeline.core.json_files import read_json, read_jsonl
-from pipeline.provenance.verify.difference import Comparison, Tolerance, relative_distance, with_features
-from pipeline.provenance.verify.pair import Pair
-from pipeline.provenance.verify.records import LINEAGE
+from pipeline.provenance.verify.comparison import Comparer, Comparison, Tolerance, relative_distance, with_features
 from pipeline.provenance.verify.scratch import package_root, run_stages, scratch_project
 from pipeline.versioning.changed_code import changed_code
-from pipeline.versioning.dvc_lock import LOCK_FILE as LOCK
-from pipeline.versioning.dvc_lock import StageEntry, read_lock
+from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, read_lock
 from pipeline.versioning.hashes import files_below
 
 
@@ -48,7 +45,7 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
     lock = read_lock(root)
     stages = _stages_of(lock, k)
     if lock and not stages:
-        raise UserError(f"{LOCK} records no iteration {k}; 'redifine status' lists those that it has")
+        raise UserError(f"{LOCK_FILE} records no iteration {k}; 'redifine status' lists those that it has")
     params, notes = recorded_params(root, stages)
     if changed := changed_code(package_root(), stages):
         notes.append(f"the record was made with another version of {', '.join(changed)}")
@@ -73,18 +70,18 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
     threads = _recorded_threads(root, k)
     with scratch_project(root, params, made, drawn) as scratch:
         run_stages(runner, scratch, _commands(k, bool(prompts), device), threads)
-        pair = Pair(root, scratch, tolerance)
+        compare = Comparer(root, scratch, tolerance)
         if prompts:
-            found = pair.images(_images_of(root, k, prompts))
+            found = compare.images(_images_of(root, k, prompts))
         else:
-            found = [comparison for path in _files(root, scratch, made) for comparison in pair.files(path)]
+            found = [comparison for path in _files(root, scratch, made) for comparison in compare.files(path)]
         distances = _feature_distances(root, scratch, found, params)
     return Verification(k, tuple(with_features(found, distances, tolerance)), tuple(notes))
 
 
 def _recorded_threads(root: Path, k: int) -> int | None:
     """Torch's threads when M_k was trained: with another number a processor rounds sums otherwise. None: not recorded."""
-    path = Layout(root).model(k) / LINEAGE
+    path = Layout(root).lineage(k)
     made_on = read_json(path, {}).get("made_on") if path.is_file() else None
     found = made_on.get("threads") if isinstance(made_on, dict) else None
     return found if isinstance(found, int) and 0 < found < 10_000 else None

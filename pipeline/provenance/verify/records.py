@@ -13,8 +13,6 @@ from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.provenance.verify.findings import Finding
 
-LINEAGE = "lineage.json"
-
 _PROMPT = ("index", "prompt")
 _IMAGE = ("file", "prompt_index", "image_index", "prompt", "sha256")
 _EXAMPLE = ("path", "caption", "prompt_index", "image_index", "k", "sha256")
@@ -68,7 +66,7 @@ def read_records(root: Path, ks: Iterable[int]) -> tuple[Records, list[Finding]]
         for kind, path, reader, required in (
             (records.manifests, layout.manifest(k), _read_manifest, _IMAGE),
             (records.training_sets, layout.training_set(k), read_jsonl, _EXAMPLE),
-            (records.lineages, layout.model(k) / LINEAGE, read_json, _LORA),
+            (records.lineages, layout.lineage(k), read_json, _LORA),
         ):
             if (content := read(path, reader, required)) is not None:
                 kind[k] = content

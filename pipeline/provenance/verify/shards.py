@@ -54,24 +54,24 @@ def shard_of(records: Records) -> dict[str, str]:
     }
 
 
-def with_images(sound: Mapping[str, bool], shards: Mapping[str, str]) -> dict[str, bool]:
+def with_images(verified: Mapping[str, bool], shards: Mapping[str, str]) -> dict[str, bool]:
     """Images are what dvc.lock records where their shard is; where it is not, nobody knows."""
-    return {**sound, **{image: True for image, shard in shards.items() if sound.get(shard)}}
+    return {**verified, **{image: True for image, shard in shards.items() if verified.get(shard)}}
 
 
 def shard_findings(
-    records: Records, digests: Mapping[str, Digest], sound: Mapping[str, bool], doubted: Collection[str]
+    records: Records, digests: Mapping[str, Digest], verified: Mapping[str, bool], doubted: Collection[str]
 ) -> Iterator[Finding]:
     """Shards that end too early, and captions and facts in them that are not those of the manifest.
 
-    Only of shards that are not known to be `sound`, and by manifests that are not `doubted`.
+    Only of shards that are not known to be `verified`, and by manifests that are not `doubted`.
     """
     for k, rows in records.manifests.items():
         folder, manifest = records.layout.images(k), records.name(records.layout.manifest(k))
         name = records.name(folder)
         for shard, inside in by_shard(rows):
             path = f"{name}/{shard}"
-            if path not in digests or sound.get(path) or manifest in doubted:
+            if path not in digests or verified.get(path) or manifest in doubted:
                 continue
             yield from _cut(path, digests[path].size, inside)
             whole = [row for row in inside if _is_whole(row, digests.get(f"{name}/{row['file']}"))]

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from prov.model import ProvDocument
-from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
+from prov_document.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.application import main
 from pipeline.cli.lineage import lineage as command
@@ -21,10 +21,10 @@ from pipeline.core.images import encode_png
 from pipeline.core.json_files import read_json, read_jsonl, write_json, write_jsonl
 from pipeline.core.tensors import save_tensors
 from pipeline.provenance.lineage.ancestry import ancestors, inputs
-from pipeline.provenance.lineage.document import provenance, to_json
 from pipeline.provenance.lineage.graph import trace
-from pipeline.provenance.lineage.origin import find, read_stray
-from pipeline.provenance.lineage.sources import work_tree
+from pipeline.provenance.lineage.identify import find_matches, read_unknown_file
+from pipeline.provenance.lineage.prov_document import prov_document, to_json
+from pipeline.provenance.lineage.runs import work_tree
 from pipeline.versioning.dvc_lock import read_lock
 
 EXPERIMENT = "fuzzy-oxen"
@@ -82,7 +82,7 @@ def test_inputs_that_the_parameters_leave_unread_are_no_ancestors(project: Path)
 
 
 def test_the_document_is_prov_and_leads_from_d_2_to_d_0_and_m_0(project: Path) -> None:
-    text = to_json(provenance(trace(work_tree(project), "data/D_2", project)))
+    text = to_json(prov_document(trace(work_tree(project), "data/D_2", project)))
     assert ProvDocument.deserialize(content=text, format="json").get_records()
     content = json.loads(text)
     made_by = {edge["prov:entity"]: edge["prov:activity"] for edge in content["wasGeneratedBy"].values()}
@@ -104,14 +104,14 @@ def test_the_document_is_prov_and_leads_from_d_2_to_d_0_and_m_0(project: Path) -
 
 
 def test_the_same_question_has_the_same_bytes(project: Path) -> None:
-    first, second = (to_json(provenance(trace(work_tree(project), "models/M_2", project))) for _ in range(2))
+    first, second = (to_json(prov_document(trace(work_tree(project), "models/M_2", project))) for _ in range(2))
     assert first == second
 
 
 def test_a_stray_image_is_found_in_the_work_tree_by_its_bytes(project: Path, tmp_path: Path) -> None:
     stray = tmp_path / "renamed by someone.png"
     shutil.copy(project / "data/D_1/00002.png", stray)
-    (origin,) = find(read_stray(stray), project)
+    (origin,) = find_matches(read_unknown_file(stray), project)
     assert (origin.run.name, origin.target, origin.exact) == ("workspace", "data/D_1", True)
     assert origin.row["file"] == "00002.png"
 
@@ -120,12 +120,12 @@ def test_a_stray_image_is_found_in_the_work_tree_by_its_bytes(project: Path, tmp
     ("name", "target"), [("from_experiment.png", "data/D_2"), ("from_experiment.safetensors", "models/M_2")]
 )
 def test_a_stray_file_of_an_experiment_is_found_there(project: Path, name: str, target: str) -> None:
-    (origin,) = find(read_stray(project.parent / name), project)
+    (origin,) = find_matches(read_unknown_file(project.parent / name), project)
     assert (origin.run.name, origin.target, origin.exact) == (EXPERIMENT, target, True)
 
 
 def test_a_lora_of_the_work_tree_is_found(project: Path) -> None:
-    (origin,) = find(read_stray(project / "models/M_1/lora.safetensors"), project)
+    (origin,) = find_matches(read_unknown_file(project / "models/M_1/lora.safetensors"), project)
     assert (origin.run.name, origin.target, origin.exact) == ("workspace", "models/M_1", True)
 
 
@@ -136,7 +136,7 @@ def test_an_image_that_was_saved_again_is_traced_by_its_own_words(
     lora = read_json(project / "models/M_2/lineage.json")["lora_sha256"]
     said = f"a cat\nSteps: 3, Lora sha256: {lora}" + (f", Iteration: {iteration}" if iteration else "")
     write_bytes(tmp_path / "a.png", encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {"parameters": said}))
-    (origin,) = find(read_stray(tmp_path / "a.png"), project)
+    (origin,) = find_matches(read_unknown_file(tmp_path / "a.png"), project)
     assert (origin.run.name, origin.target, origin.exact) == ("workspace", target, False)
 
 
@@ -145,7 +145,7 @@ def test_a_stranger_ends_in_a_sentence_with_its_own_words(project: Path, tmp_pat
         tmp_path / "a.png", encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {"parameters": "a cat\nSeed: 5, Model: other"})
     )
     with pytest.raises(UserError, match="belongs to no run that is known here .it says: Model other, Seed 5."):
-        find(read_stray(tmp_path / "a.png"), project)
+        find_matches(read_unknown_file(tmp_path / "a.png"), project)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_read_ends_in_a_sentence(tmp_path: Path, name: str
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=words):
-        read_stray(tmp_path / name)
+        read_unknown_file(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -209,5 +209,5 @@ def test_our_own_pngs_say_which_lora_drew_them(tmp_path: Path) -> None:
     fields = Lineage("base", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, settings, k=3).fields(0, 0, 1)
     write_bytes(tmp_path / "a.png", encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {KEY: format_parameters("a cat", fields)}))
     assert Image.open(tmp_path / "a.png").size == (8, 8)
-    stray = read_stray(tmp_path / "a.png")
+    stray = read_unknown_file(tmp_path / "a.png")
     assert (stray.model_sha256, stray.says["Iteration"]) == ("c" * 64, "3")

@@ -10,7 +10,7 @@ import pytest
 from provenance.share.share_project import clone, commit, dvc, git, ran, redifine, set_iterations, tree
 
 from pipeline.core.errors import UserError
-from pipeline.provenance.share.record import read_record
+from pipeline.provenance.share.iterations import read_record
 from pipeline.run.repro import check_fetched
 from pipeline.studies.sweep import worktree
 

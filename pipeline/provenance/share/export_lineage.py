@@ -9,11 +9,11 @@ from typing import Any
 from pipeline.chain.paths import Layout
 from pipeline.core.json_files import read_json
 from pipeline.methods.policies import POLICIES
-from pipeline.provenance.lineage.recording import first_recording
-from pipeline.provenance.share.record import Record
+from pipeline.provenance.lineage.code_version import first_recording_commit
+from pipeline.provenance.share.iterations import ChainRecord
 
 
-def read_lineage(root: Path, record: Record, k: int) -> dict[str, Any]:
+def lineage_of(root: Path, record: ChainRecord, k: int) -> dict[str, Any]:
     """Generation k, its ancestors D_j and M_j by their DVC hashes, base model, parameters, code commit and metrics.
 
     Deterministic: no time, no host, no absolute path. Raises UserError when a file of the iteration is missing.
@@ -26,22 +26,22 @@ def read_lineage(root: Path, record: Record, k: int) -> dict[str, Any]:
         "generation": k,
         "base_model": {"name": base["model"], "sha256": base["sha256"]},
         "parameters": record.stage_parameters(*stages),
-        "code_commit": _recording_commit(root, record, k),
+        "code_commit": _code_commit(root, record, k),
         "data": {f"D_{j}": _hash(record, Layout().images(j)) for j in range(k + 1)},
         "models": {f"M_{j}": _hash(record, Layout().model(j)) for j in range(1, k + 1)},
         "metrics": {key: value for key, value in metrics.items() if isinstance(value, int | float)},
     }
 
 
-def _hash(record: Record, path: Path) -> str | None:
+def _hash(record: ChainRecord, path: Path) -> str | None:
     found = record.outputs.get(path.as_posix())
     return found.md5 if found else None
 
 
-def _recording_commit(root: Path, record: Record, k: int) -> str | None:
+def _code_commit(root: Path, record: ChainRecord, k: int) -> str | None:
     """The commit that first recorded D_k; None before there is one."""
     md5 = _hash(record, Layout().images(k))
-    found = first_recording(root, Layout().images(k).as_posix(), md5) if md5 else None
+    found = first_recording_commit(root, Layout().images(k).as_posix(), md5) if md5 else None
     return found.commit if found else None
 
 

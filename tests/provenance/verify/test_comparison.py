@@ -13,7 +13,7 @@ from pipeline.core.files import write_bytes, write_text
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.tensors import save_tensors
-from pipeline.provenance.verify.difference import Comparison, Tolerance, compare_file, psnr, relative_distance, with_features
+from pipeline.provenance.verify.comparison import Comparison, Tolerance, compare_file, psnr, relative_distance, with_features
 
 GREY = np.full((8, 8, 3), 100, dtype=np.uint8)
 TOLERANCE = Tolerance(psnr=30.0, distance=0.1)

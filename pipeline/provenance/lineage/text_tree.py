@@ -12,8 +12,8 @@ from pipeline.provenance.lineage.graph import Lineage
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from pipeline.provenance.lineage.origin import Origin, Stray
-    from pipeline.provenance.lineage.recording import Code
+    from pipeline.provenance.lineage.code_version import CodeVersion
+    from pipeline.provenance.lineage.identify import Match, UnknownFile
     from pipeline.versioning.dvc_lock import StageEntry
 
 _SHORT = 12
@@ -26,14 +26,14 @@ _WORTH_SAYING = {
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "numpy")
 
 
-def draw(lineage: Lineage, stray: Stray | None = None, origin: Origin | None = None) -> Tree:
-    """`stray`, when the question was about a file, and where it belongs."""
+def text_tree(lineage: Lineage, file: UnknownFile | None = None, match: Match | None = None) -> Tree:
+    """`file`, when the question was about a file, and where it belongs."""
     from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(Text(_title(lineage, stray, origin)))
-    if origin is not None and origin.row:
-        tree.add(Text(_image(origin.row)))
+    tree = Tree(Text(_title(lineage, file, match)))
+    if match is not None and match.row:
+        tree.add(Text(_image(match.row)))
     for k, stages in reversed(_by_iteration(lineage).items()):
         branch = tree.add(Text(f"k = {k}"))
         for stage in reversed(stages):
@@ -48,13 +48,13 @@ def _image(row: Mapping[str, Any]) -> str:
     return f"image {row.get('image_index')} of prompt {row.get('prompt_index')}: {row.get('prompt')}{seed}"
 
 
-def _title(lineage: Lineage, stray: Stray | None, origin: Origin | None) -> str:
+def _title(lineage: Lineage, file: UnknownFile | None, match: Match | None) -> str:
     place = f"{lineage.target} of {lineage.run}"
-    if stray is None or origin is None:
+    if file is None or match is None:
         return place
-    if origin.exact:
-        return f"{stray.path.name} is {origin.row['file'] + ' in ' if origin.row else 'the LoRA of '}{place}"
-    return f"{stray.path.name} is not recorded, but says that it comes from {place}"
+    if match.exact:
+        return f"{file.path.name} is {match.row['file'] + ' in ' if match.row else 'the LoRA of '}{place}"
+    return f"{file.path.name} is not recorded, but says that it comes from {place}"
 
 
 def _by_iteration(lineage: Lineage) -> dict[int, list[StageEntry]]:
@@ -103,7 +103,7 @@ def _add_software(branch: Tree, lineage: Lineage) -> None:
         branch.add(Text(line))
 
 
-def _code(code: Code) -> list[str]:
+def _code(code: CodeVersion) -> list[str]:
     """Which version of this project it was, and where that is in doubt."""
     if code.commit:
         lines = [f"code: commit {code.commit}{f' ({code.name})' if code.name else ''}, the first that records this"]

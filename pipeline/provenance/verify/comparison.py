@@ -1,19 +1,23 @@
-"""How far a file that was computed again is from the recorded one, and whether that is within a tolerance."""
+"""Compare a file that was computed again with the recorded one, byte for byte, else within a tolerance of its kind."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.chain.image_sets import Images
+from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, sha256_file
 from pipeline.core.images import decode_image
+from pipeline.core.json_files import read_jsonl
 from pipeline.core.tensors import load_tensors
 
 Value = float | int | None
@@ -32,7 +36,7 @@ class Tolerance:
     psnr: float = 30.0
     """Of an image, in dB, at least."""
     distance: float = 0.1
-    """||again - recorded|| / ||recorded||, at most: of an image's features, of tensors, of what a LoRA adds to the weights."""
+    """||recomputed - recorded|| / ||recorded||, at most: of an image's features, of tensors, of what a LoRA adds to the weights."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +53,30 @@ class Comparison:
     """max_level (of 255), psnr (dB; None where all pixels are equal), feature_distance; of tensors max and distance."""
 
 
-def compare_file(path: str, recorded: Path, again: Path, tolerance: Tolerance) -> Comparison:
+def compare_file(path: str, recorded: Path, recomputed: Path, tolerance: Tolerance) -> Comparison:
     """Byte for byte, else by what the kind of file means. Features are compared in `with_features`."""
-    if not again.is_file():
+    if not recomputed.is_file():
         return Comparison(path, False, False, NOT_MADE)
-    if sha256_file(recorded) == sha256_file(again):
+    if sha256_file(recorded) == sha256_file(recomputed):
         return Comparison(path, True, True)
     if recorded.suffix == ".png":
-        return compare_image(path, recorded.read_bytes(), again.read_bytes(), tolerance)
+        return compare_image(path, recorded.read_bytes(), recomputed.read_bytes(), tolerance)
     compare = {".safetensors": _tensors, ".csv": _losses}.get(recorded.suffix, _texts)
     try:
-        measured, problem = compare(recorded, again, tolerance)
+        measured, problem = compare(recorded, recomputed, tolerance)
     except UserError as error:
         measured, problem = {}, str(error)
     return Comparison(path, False, not problem, problem, measured)
 
 
-def compare_image(path: str, recorded: bytes, again: bytes | None, tolerance: Tolerance) -> Comparison:
+def compare_image(path: str, recorded: bytes, recomputed: bytes | None, tolerance: Tolerance) -> Comparison:
     """Two PNGs byte for byte, else by their pixels; None where it was not made again."""
-    if again is None:
+    if recomputed is None:
         return Comparison(path, False, False, NOT_MADE)
-    if recorded == again:
+    if recorded == recomputed:
         return Comparison(path, True, True)
     try:
-        measured, problem = _images(decode_image(recorded, Path(path)), decode_image(again, Path(path)), tolerance)
+        measured, problem = _images(decode_image(recorded, Path(path)), decode_image(recomputed, Path(path)), tolerance)
     except UserError as error:
         measured, problem = {}, str(error)
     return Comparison(path, False, not problem, problem, measured)
@@ -84,9 +88,9 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return math.inf if error == 0.0 else 10.0 * math.log10(255.0**2 / error)
 
 
-def relative_distance(again: np.ndarray, recorded: np.ndarray) -> float:
-    """||again - recorded|| / ||recorded||, in float64; infinite when only the record is 0."""
-    apart, length = (float(np.linalg.norm(x)) for x in (again.astype(np.float64) - recorded, recorded.astype(np.float64)))
+def relative_distance(recomputed: np.ndarray, recorded: np.ndarray) -> float:
+    """||recomputed - recorded|| / ||recorded||, in float64; infinite when only the record is 0."""
+    apart, length = (float(np.linalg.norm(x)) for x in (recomputed.astype(np.float64) - recorded, recorded.astype(np.float64)))
     return apart / length if length else (0.0 if apart == 0.0 else math.inf)
 
 
@@ -102,8 +106,8 @@ def _images(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> tuple[dict[st
     return measured, "" if ratio >= tolerance.psnr else f"PSNR is {ratio:.1f} dB, below {tolerance.psnr:g} dB"
 
 
-def _tensors(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
-    a, b = ({name: t.double().numpy() for name, t in load_tensors(path)[0].items()} for path in (recorded, again))
+def _tensors(recorded: Path, recomputed: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
+    a, b = ({name: t.double().numpy() for name, t in load_tensors(path)[0].items()} for path in (recorded, recomputed))
     if {name: t.shape for name, t in a.items()} != {name: t.shape for name, t in b.items()}:
         return {}, "its tensors have other names or shapes"
     joined = [np.concatenate([change.ravel() for _, change in sorted(_changes(tensors).items())]) for tensors in (a, b)]
@@ -124,17 +128,17 @@ def _changes(tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     }  # fmt: skip
 
 
-def _losses(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
+def _losses(recorded: Path, recomputed: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
     try:
-        a, b = (np.array([float(line.split(",")[1]) for line in read_text(p).splitlines()[1:]]) for p in (recorded, again))
+        a, b = (np.array([float(line.split(",")[1]) for line in read_text(p).splitlines()[1:]]) for p in (recorded, recomputed))
     except (ValueError, IndexError):
         return {}, "it is no table of losses"
     return ({}, f"it has {len(b)} steps, recorded are {len(a)}") if len(a) != len(b) else _numbers(a, b, tolerance)
 
 
-def _numbers(recorded: np.ndarray, again: np.ndarray, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
-    distance = relative_distance(again, recorded)
-    measured: dict[str, Value] = {"max": float(np.abs(again - recorded).max(initial=0.0))}
+def _numbers(recorded: np.ndarray, recomputed: np.ndarray, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
+    distance = relative_distance(recomputed, recorded)
+    measured: dict[str, Value] = {"max": float(np.abs(recomputed - recorded).max(initial=0.0))}
     if math.isfinite(distance):  # JSON has no infinity
         measured["distance"] = distance
     if distance <= tolerance.distance:
@@ -142,9 +146,9 @@ def _numbers(recorded: np.ndarray, again: np.ndarray, tolerance: Tolerance) -> t
     return measured, f"it is {distance:.3g} of its length away, more than {tolerance.distance:g}"
 
 
-def _texts(recorded: Path, again: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
+def _texts(recorded: Path, recomputed: Path, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
     """Equal but for hashes of files that are compared themselves."""
-    a, b = (_without_hashes(read_text(path)) for path in (recorded, again))
+    a, b = (_without_hashes(read_text(path)) for path in (recorded, recomputed))
     return {}, "" if a == b else "its text differs"
 
 
@@ -174,3 +178,55 @@ def with_features(comparisons: Sequence[Comparison], distances: Mapping[str, flo
             found = replace(found, measured=measured, problem=problem, holds=not problem)
         added.append(found)
     return added
+
+
+@dataclass(frozen=True)
+class Comparer:
+    """Compares the files below two roots, the record's and that of a second computation."""
+
+    recorded: Path
+    recomputed: Path
+    tolerance: Tolerance
+
+    def files(self, path: str) -> list[Comparison]:
+        """One comparison of a file; of a shard that is not byte-equal, one of each image in it."""
+        if not path.endswith(".tar"):
+            return [compare_file(path, self.recorded / path, self.recomputed / path, self.tolerance)]
+        if not (self.recomputed / path).is_file():
+            return [Comparison(path, False, False, NOT_MADE)]
+        if _same_bytes(self.recorded / path, self.recomputed / path):
+            return [Comparison(path, True, True)]
+        found = self.images(_images_in(self.recorded, path))
+        same_images = all(comparison.equal for comparison in found)
+        return [Comparison(path, False, False, "it differs, and not in its images")] if same_images else found
+
+    def images(self, paths: Iterable[str]) -> list[Comparison]:
+        """Images by their paths, each on its own."""
+        return [self._image(path) for path in paths]
+
+    def _image(self, path: str) -> Comparison:
+        try:
+            recorded = self._both[0].read(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read, so there is nothing to compare with; 'dvc pull' fetches it") from error
+        try:
+            recomputed: bytes | None = self._both[1].read(path)
+        except FileNotFoundError:
+            recomputed = None
+        return compare_image(path, recorded, recomputed, self.tolerance)
+
+    @cached_property
+    def _both(self) -> tuple[Images, Images]:
+        return Images(self.recorded), Images(self.recomputed)
+
+
+def _same_bytes(a: Path, b: Path) -> bool:
+    from filecmp import cmp
+
+    return cmp(a, b, shallow=False)
+
+
+def _images_in(root: Path, shard: str) -> list[str]:
+    folder, _, name = shard.rpartition("/")
+    rows = read_jsonl(root / folder / Layout().manifest(0).name, ("file",))
+    return [f"{folder}/{row['file']}" for row in rows if row.get("shard") == name]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.provenance.lineage.ancestry import ancestors
-from pipeline.provenance.lineage.sources import names_of_commits, recording_commits
+from pipeline.provenance.lineage.runs import names_of_commits, recording_commits
 from pipeline.versioning.changed_code import changed_code, changed_code_at
 from pipeline.versioning.dvc_lock import StageEntry, all_outputs, read_lock_at
 from pipeline.versioning.git import ask_git
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordingCommit:
     """A commit whose dvc.lock has an output."""
 
     commit: str
@@ -26,7 +26,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeVersion:
     """The version of this project that made an output."""
 
     commit: str | None
@@ -39,7 +39,7 @@ class Code:
     """Modules of that commit (without Git, of the work tree) that are not those that ran."""
 
 
-def first_recording(root: Path, path: str, md5: str) -> Recording | None:
+def first_recording_commit(root: Path, path: str, md5: str) -> RecordingCommit | None:
     """The oldest commit of any branch, experiment or tag whose dvc.lock has the output `path` with this DVC hash.
 
     None where no commit has it, and without Git.
@@ -47,7 +47,7 @@ def first_recording(root: Path, path: str, md5: str) -> Recording | None:
     for commit in recording_commits(root, f"-S{md5}", "-m", "--full-history", "--date-order", "--reverse"):
         stages = _stages_at(root, commit)
         if any((item.path, item.md5) == (path, md5) for item, _ in all_outputs(stages)):
-            return Recording(commit, names_of_commits(root).get(commit), stages)
+            return RecordingCommit(commit, names_of_commits(root).get(commit), stages)
     return None
 
 
@@ -58,11 +58,11 @@ def _stages_at(root: Path, commit: str) -> dict[str, StageEntry]:
     return {}
 
 
-def code_of(root: Path, path: str, md5: str, stages: dict[str, StageEntry]) -> Code:
+def code_version_of(root: Path, path: str, md5: str, stages: dict[str, StageEntry]) -> CodeVersion:
     """What made the output `path`; `stages`, its ancestors as they are recorded here, count while no commit has it."""
-    if (found := first_recording(root, path, md5)) is not None:
+    if (found := first_recording_commit(root, path, md5)) is not None:
         ran = {stage.name: stage for stage in ancestors(found.stages, path)}
-        return Code(found.commit, found.name, None, tuple(changed_code_at(root, found.commit, ran)))
+        return CodeVersion(found.commit, found.name, None, tuple(changed_code_at(root, found.commit, ran)))
     head = ask_git(root, "rev-parse", "HEAD")
     changed = changed_code_at(root, head, stages) if head else changed_code(root, stages)
-    return Code(None, None, head, tuple(changed))
+    return CodeVersion(None, None, head, tuple(changed))

@@ -17,7 +17,7 @@ _MOST_BYTES = 4 * 1024**3
 _HUB = re.compile(r"https://huggingface\.co/datasets/([\w.-]+/[\w.-]+)/?")
 
 
-class Source(Protocol):
+class ExportSource(Protocol):
     """A folder of an export, here or on the web."""
 
     @property
@@ -69,7 +69,7 @@ class Web:
         return content
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str) -> ExportSource:
     """A folder or an http address. Raises UserError for another kind of address."""
     scheme = urlsplit(source).scheme if "://" in source else ""
     if scheme in ("http", "https"):

@@ -30,7 +30,7 @@ _KINDS = tuple(
 
 
 @dataclass(frozen=True)
-class WorkTree:
+class WorkTreeFiles:
     """The files of the project at `root`, as they are now."""
 
     root: Path
@@ -49,7 +49,7 @@ class WorkTree:
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """One state of the chain: where its files are, and what dvc.lock says of them."""
 
     name: str
@@ -61,12 +61,12 @@ class Run:
         return next((item.md5 for stage in self.stages.values() for item in stage.outs if item.path == path), None)
 
 
-def work_tree(root: Path) -> Run:
+def work_tree(root: Path) -> RecordedRun:
     """Raises UserError when dvc.lock is damaged."""
-    return Run(WORKSPACE, WorkTree(root), read_lock(root))
+    return RecordedRun(WORKSPACE, WorkTreeFiles(root), read_lock(root))
 
 
-def other_runs(root: Path) -> Iterator[Run]:
+def other_runs(root: Path) -> Iterator[RecordedRun]:
     """Every version of dvc.lock in the history of any branch, tag or experiment, newest first; none without Git."""
     from pipeline.versioning.revisions import Revision
 
@@ -74,7 +74,7 @@ def other_runs(root: Path) -> Iterator[Run]:
     for commit in recording_commits(root):
         name = names.get(commit, commit[:7])
         if (stages := read_lock_at(root, commit, name)) is not None:
-            yield Run(name, Revision(name, commit, root), stages)
+            yield RecordedRun(name, Revision(name, commit, root), stages)
 
 
 def recording_commits(root: Path, *options: str) -> list[str]:

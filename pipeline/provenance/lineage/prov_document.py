@@ -6,23 +6,25 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.chain.paths import Layout
 from pipeline.provenance.lineage.ancestry import inputs
 from pipeline.provenance.lineage.graph import Lineage
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument
 
-    from pipeline.provenance.lineage.origin import Origin, Stray
-    from pipeline.provenance.lineage.recording import Code
+    from pipeline.provenance.lineage.code_version import CodeVersion
+    from pipeline.provenance.lineage.identify import Match, UnknownFile
 
 PREFIX, NAMESPACE = "chain", "urn:redifine:chain:"
 CODE, TRAINER = f"{PREFIX}:software/redifine", f"{PREFIX}:software/sd-scripts"
 
+_RECORDS = (Layout().lineage(1).name, Layout().base_record().name)
 _SAID = ("file", "prompt_index", "image_index", "prompt", "seed", "sha256")
 
 
-def provenance(lineage: Lineage, stray: Stray | None = None, origin: Origin | None = None) -> ProvDocument:
-    """`lineage` and, when the question was about a `stray` file, that file as a part of where it belongs."""
+def prov_document(lineage: Lineage, file: UnknownFile | None = None, match: Match | None = None) -> ProvDocument:
+    """`lineage` and, when the question was about a `file`, that file as a part of where it belongs."""
     from prov.model import ProvDocument
 
     document = ProvDocument()
@@ -40,8 +42,8 @@ def provenance(lineage: Lineage, stray: Stray | None = None, origin: Origin | No
             document.used(name, _name(item.path))
         for item in stage.outs:
             document.wasGeneratedBy(_name(item.path), name)
-    if stray is not None and origin is not None:
-        _add_stray(document, stray, origin)
+    if file is not None and match is not None:
+        _add_file(document, file, match)
     return document
 
 
@@ -62,27 +64,27 @@ def _agents(document: ProvDocument, lineage: Lineage) -> None:
         document.agent(TRAINER, _attributes({"commit": list(software.sd_scripts)}, "prov:SoftwareAgent"))
 
 
-def _version(code: Code) -> dict[str, Any]:
+def _version(code: CodeVersion) -> dict[str, Any]:
     """The commit that first recorded the target; where none has, that, and HEAD. `changed`: modules that it holds otherwise."""
     found: dict[str, Any] = {"commit": code.commit or ("not committed yet" if code.head else "unknown")}
     found |= {"name": code.name, "head": code.head}
     return found | ({"changed": list(code.changed)} if code.changed else {})
 
 
-def _add_stray(document: ProvDocument, stray: Stray, origin: Origin) -> None:
+def _add_file(document: ProvDocument, file: UnknownFile, match: Match) -> None:
     """An image is a member of its D_k, a LoRA a part of its M_k; what was only drawn there is derived from it."""
-    name = _name(f"file/{stray.path.name}")
-    row = {key: origin.row[key] for key in _SAID if key in origin.row}
-    document.entity(name, _attributes({**row, "sha256": stray.sha256}))
-    if origin.exact:
-        document.hadMember(_name(origin.target), name)
+    name = _name(f"file/{file.path.name}")
+    row = {key: match.row[key] for key in _SAID if key in match.row}
+    document.entity(name, _attributes({**row, "sha256": file.sha256}))
+    if match.exact:
+        document.hadMember(_name(match.target), name)
     else:
-        document.wasDerivedFrom(name, _name(origin.target))
+        document.wasDerivedFrom(name, _name(match.target))
 
 
 def _record(lineage: Lineage, path: str) -> dict[str, Any]:
     """lineage.json of an M_k, base.json of M_0; the list of M_0's files is left to base.json itself."""
-    for name in ("lineage.json", "base.json"):
+    for name in _RECORDS:
         if (found := lineage.records.get(f"{path}/{name}")) is not None:
             return {key: value for key, value in found.items() if not isinstance(value, dict)}
     return {}

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.lineage import lineage as command
+from pipeline.provenance.lineage.code_version import CodeVersion
 from pipeline.provenance.lineage.graph import trace
-from pipeline.provenance.lineage.recording import Code
-from pipeline.provenance.lineage.sources import work_tree
+from pipeline.provenance.lineage.runs import work_tree
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def project(recorded: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(recorded, tmp_path / "project"))
 
 
-def code(root: Path) -> Code:
+def code(root: Path) -> CodeVersion:
     return trace(work_tree(root), "data/D_2", root).software.code
 
 
@@ -51,9 +51,9 @@ def run_again(root: Path) -> None:
 
 def test_it_is_the_commit_that_recorded_the_output_and_not_a_later_one(project: Path) -> None:
     first = git(project, "rev-parse", "HEAD")
-    assert code(project) == Code(first, "main", None, ())
+    assert code(project) == CodeVersion(first, "main", None, ())
     edit_and_commit(project, "pipeline/prepare/stage.py")
-    assert code(project) == Code(first, None, None, ())
+    assert code(project) == CodeVersion(first, None, None, ())
 
 
 def test_of_several_branches_it_is_the_oldest_commit_with_its_name(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_of_several_branches_it_is_the_oldest_commit_with_its_name(project: Path
         monkeypatch.setenv(variable, "2098-01-01T00:00:00Z")
     git(project, "commit", "--amend", "-qm", "the same again")
     assert git(project, "rev-parse", "HEAD") != first
-    assert code(project) == Code(first, "where-it-ran", None, ())
+    assert code(project) == CodeVersion(first, "where-it-ran", None, ())
 
 
 def test_an_experiment_is_named_and_dvcs_own_notes_of_it_are_not(project: Path) -> None:
@@ -76,13 +76,13 @@ def test_an_experiment_is_named_and_dvcs_own_notes_of_it_are_not(project: Path) 
     lock = (project / "dvc.lock").read_text()
     git(project, "reset", "-q", "--hard", start)
     (project / "dvc.lock").write_text(lock)
-    assert code(project) == Code(made, "fuzzy-oxen", None, ())
+    assert code(project) == CodeVersion(made, "fuzzy-oxen", None, ())
 
 
 def test_what_no_commit_records_yet_is_told_with_head(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_again(project)
     head = git(project, "rev-parse", "HEAD")
-    assert code(project) == Code(None, None, head, ())
+    assert code(project) == CodeVersion(None, None, head, ())
     monkeypatch.chdir(project)
     assert f"code: not committed yet; HEAD is {head}\n" in CliRunner().invoke(command, []).stdout
     agent = json.loads(CliRunner().invoke(command, ["--json"]).stdout)["agent"]["chain:software/redifine"]
@@ -99,7 +99,7 @@ def test_a_stash_is_no_run(project: Path) -> None:
 def test_code_that_was_edited_between_the_run_and_its_commit_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_again(project)
     commit = edit_and_commit(project, "pipeline/prepare/stage.py")
-    assert code(project) == Code(commit, "main", None, ("pipeline/prepare",))
+    assert code(project) == CodeVersion(commit, "main", None, ("pipeline/prepare",))
     monkeypatch.chdir(project)
     told = CliRunner().invoke(command, []).stdout
     assert f"code: commit {commit} (main)" in told and "another version than ran of: pipeline/prepare" in told
@@ -110,14 +110,14 @@ def test_code_that_was_edited_between_the_run_and_its_commit_is_named(project: P
 def test_code_of_head_that_is_not_what_ran_is_named_while_nothing_is_committed(project: Path) -> None:
     head = edit_and_commit(project, "pipeline/prepare/new.py")
     run_again(project)
-    assert code(project) == Code(None, None, head, ("pipeline/prepare",))
+    assert code(project) == CodeVersion(None, None, head, ("pipeline/prepare",))
 
 
 def test_without_git_the_work_trees_code_is_held_against_the_record(project: Path) -> None:
     shutil.rmtree(project / ".git")
-    assert code(project) == Code(None, None, None, ())
+    assert code(project) == CodeVersion(None, None, None, ())
     os.unlink(project / "pipeline/prepare/stage.py")
-    assert code(project) == Code(None, None, None, ("pipeline/prepare",))
+    assert code(project) == CodeVersion(None, None, None, ("pipeline/prepare",))
 
 
 def test_a_real_image_has_no_seed_to_tell(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

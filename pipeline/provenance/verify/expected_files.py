@@ -17,7 +17,7 @@ RESTORE = "delete it, then 'dvc checkout --force' (after 'dvc fetch') restores i
 
 
 @dataclass
-class Expected:
+class ExpectedFiles:
     """What dvc.lock says that there must be."""
 
     files: dict[str, str] = field(default_factory=dict)
@@ -38,29 +38,29 @@ class Expected:
         self.listed[item.path] = len(listing)
         self.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
 
-    def without(self, absent: NotFetched) -> Expected:
+    def without(self, not_fetched: NotFetched) -> ExpectedFiles:
         """What there must be where all that was never fetched is left out."""
-        if not absent.outputs and not absent.inputs:
+        if not not_fetched.outputs and not not_fetched.inputs:
             return self
-        files = {path: md5 for path, md5 in self.files.items() if not absent.covers(path)}
-        folders = {path: md5 for path, md5 in self.folders.items() if not absent.covers(path)}
-        listed = {path: count for path, count in self.listed.items() if not absent.covers(path)}
-        return Expected(files, folders, listed)
+        files = {path: md5 for path, md5 in self.files.items() if not not_fetched.covers(path)}
+        folders = {path: md5 for path, md5 in self.folders.items() if not not_fetched.covers(path)}
+        listed = {path: count for path, count in self.listed.items() if not not_fetched.covers(path)}
+        return ExpectedFiles(files, folders, listed)
 
     def covers(self, path: str) -> bool:
         return path in self.files or any(path.startswith(f"{folder}/") for folder in self.folders)
 
 
-def expected_files(stages: Mapping[str, StageEntry], cache: Path | None) -> Expected:
+def expected_files(stages: Mapping[str, StageEntry], cache: Path | None) -> ExpectedFiles:
     """All outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
-    expected = Expected()
+    expected = ExpectedFiles()
     for item in [*(item for item, _ in all_outputs(stages)), *source_dependencies(stages)]:
         if item.md5:
             expected.add(item, cache)
     return expected
 
 
-def lock_findings(stages: Mapping[str, StageEntry], expected: Expected) -> Iterator[Finding]:
+def lock_findings(stages: Mapping[str, StageEntry], expected: ExpectedFiles) -> Iterator[Finding]:
     """Where dvc.lock has no hash, or its stages do not fit together: one read another content than the other wrote."""
     outs = {item.path: (item, stage) for item, stage in all_outputs(stages)}
     for item, stage in outs.values():
@@ -78,7 +78,7 @@ def lock_findings(stages: Mapping[str, StageEntry], expected: Expected) -> Itera
                 )
 
 
-def file_findings(expected: Expected, digests: Mapping[str, Digest], present: Collection[str]) -> Iterator[Finding]:
+def file_findings(expected: ExpectedFiles, digests: Mapping[str, Digest], present: Collection[str]) -> Iterator[Finding]:
     """Missing, changed and swapped files of those whose hash is at hand; a folder that is gone as a whole counts once."""
     gone = {folder for folder in expected.listed if not any(path.startswith(f"{folder}/") for path in present)}
     for folder in gone:
@@ -90,7 +90,7 @@ def file_findings(expected: Expected, digests: Mapping[str, Digest], present: Co
             yield _wrong(path, digest, path in present, owner)
 
 
-def folder_findings(expected: Expected, digests: Mapping[str, Digest], root: Path) -> Iterator[Finding]:
+def folder_findings(expected: ExpectedFiles, digests: Mapping[str, Digest], root: Path) -> Iterator[Finding]:
     """Folders without a list of their files: named by the files that Git holds otherwise, else as a whole."""
     for folder, md5 in expected.folders.items():
         files = _inside(folder, digests)
@@ -107,14 +107,14 @@ def folder_findings(expected: Expected, digests: Mapping[str, Digest], root: Pat
             yield Finding(folder, "missing", f"the folder is not there, or empty; {RESTORE}")
 
 
-def sound_files(expected: Expected, digests: Mapping[str, Digest]) -> dict[str, bool]:
+def verified_files(expected: ExpectedFiles, digests: Mapping[str, Digest]) -> dict[str, bool]:
     """{path: whether it is what dvc.lock records}; files of a folder that is wrong as a whole are left out."""
-    sound = {path: path in digests and digests[path].md5 == md5 for path, md5 in expected.files.items()}
+    verified = {path: path in digests and digests[path].md5 == md5 for path, md5 in expected.files.items()}
     for folder, md5 in expected.folders.items():
         files = _inside(folder, digests)
         if folder_md5(files) == md5:
-            sound |= {f"{folder}/{name}": True for name in files}
-    return sound
+            verified |= {f"{folder}/{name}": True for name in files}
+    return verified
 
 
 def _inside(folder: str, digests: Mapping[str, Digest]) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _wrong(path: str, digest: Digest | None, present: bool, owner: Mapping[str, 
     return Finding(path, "changed", f"its md5 is not the one in {LOCK_FILE}; {RESTORE}")
 
 
-def extra_findings(expected: Expected, outputs: Iterable[str]) -> Iterator[Finding]:
+def extra_findings(expected: ExpectedFiles, outputs: Iterable[str]) -> Iterator[Finding]:
     """Files where the stages write that no stage of dvc.lock wrote."""
     for path in outputs:
         if not expected.covers(path):

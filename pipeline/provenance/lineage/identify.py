@@ -12,8 +12,7 @@ from typing import Any
 from pipeline.chain.paths import Layout, iterations
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
-from pipeline.provenance.lineage.sources import Run, other_runs, work_tree
-from pipeline.provenance.verify.records import LINEAGE
+from pipeline.provenance.lineage.runs import RecordedRun, other_runs, work_tree
 from pipeline.versioning.revisions import WORKSPACE
 
 _LAYOUT = Layout()
@@ -21,7 +20,7 @@ _IMAGES, _WEIGHTS = (".png",), (".safetensors",)
 
 
 @dataclass(frozen=True)
-class Stray:
+class UnknownFile:
     """A file from anywhere, and what it says about itself."""
 
     path: Path
@@ -36,10 +35,10 @@ class Stray:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Match:
     """Where a stray file belongs."""
 
-    run: Run
+    run: RecordedRun
     target: str
     """The output that it is a part of, or was drawn with: data/D_k or models/M_k."""
     exact: bool
@@ -48,7 +47,7 @@ class Origin:
     """The image's row of the manifest."""
 
 
-def read_stray(path: Path) -> Stray:
+def read_unknown_file(path: Path) -> UnknownFile:
     """Raises UserError for a file that is missing, damaged, or neither a PNG nor a safetensors file."""
     if not path.is_file():
         shards = sorted(path.parent.glob("*.tar")) if path.suffix.lower() in _IMAGES else []
@@ -60,7 +59,7 @@ def read_stray(path: Path) -> Stray:
         says = _metadata(path)
     else:
         raise UserError(f"{path} is neither a .png nor a .safetensors file; name an image or a LoRA, or an iteration K")
-    return Stray(path, sha256_file(path), says)
+    return UnknownFile(path, sha256_file(path), says)
 
 
 def _image_text(path: Path) -> dict[str, str]:
@@ -80,45 +79,45 @@ def _metadata(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
-            return dict(file.metadata() or {})
+        with safe_open(path, framework="numpy") as weights:
+            return dict(weights.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}); fetch it again") from error
 
 
-def find(stray: Stray, root: Path) -> list[Origin]:
+def find_matches(file: UnknownFile, root: Path) -> list[Match]:
     """The work tree's place for it, else every run's of Git and DVC; by its bytes, else by what it says about itself.
 
     Raises UserError when no run has it.
     """
-    guesses: list[Origin] = []
-    exact: list[Origin] = []
+    guesses: list[Match] = []
+    exact: list[Match] = []
     seen: set[tuple[str, str | None]] = set()
     for run in chain([work_tree(root)], other_runs(root)):
-        for origin in _in_run(stray, run, seen):
-            (exact if origin.exact else guesses).append(origin)
+        for match in _in_run(file, run, seen):
+            (exact if match.exact else guesses).append(match)
         if exact and run.name == WORKSPACE:
             break
     if not exact and not guesses:
         raise UserError(
-            f"{stray.path} belongs to no run that is known here{_own_words(stray)}; 'redifine ls' fetches the records of others"
+            f"{file.path} belongs to no run that is known here{_own_words(file)}; 'redifine ls' fetches the records of others"
         )
     return exact or guesses[:1]
 
 
-def _in_run(stray: Stray, run: Run, seen: set[tuple[str, str | None]]) -> Iterator[Origin]:
+def _in_run(file: UnknownFile, run: RecordedRun, seen: set[tuple[str, str | None]]) -> Iterator[Match]:
     """Places in one run; folders with a hash that was `seen` in an earlier run are not read again."""
-    image = stray.path.suffix.lower() in _IMAGES
-    for k in _iterations(stray, run):
+    image = file.path.suffix.lower() in _IMAGES
+    for k in _iterations(file, run):
         images, model = _LAYOUT.images(k).as_posix(), _LAYOUT.model(k).as_posix()
         if image and _is_new(run, images, seen):
-            yield from (Origin(run, images, True, row) for row in _rows(run, k) if row.get("sha256") == stray.sha256)
-        if k and stray.model_sha256 and _is_new(run, model, seen) and _lora_sha256(run, k) == stray.model_sha256:
-            drawn = image and stray.says.get("Iteration") == str(k)
-            yield Origin(run, images if drawn else model, not image)
+            yield from (Match(run, images, True, row) for row in _rows(run, k) if row.get("sha256") == file.sha256)
+        if k and file.model_sha256 and _is_new(run, model, seen) and _lora_sha256(run, k) == file.model_sha256:
+            drawn = image and file.says.get("Iteration") == str(k)
+            yield Match(run, images if drawn else model, not image)
 
 
-def _is_new(run: Run, path: str, seen: set[tuple[str, str | None]]) -> bool:
+def _is_new(run: RecordedRun, path: str, seen: set[tuple[str, str | None]]) -> bool:
     place = (path, run.md5(path))
     if place[1] is not None and place in seen:
         return False
@@ -126,14 +125,14 @@ def _is_new(run: Run, path: str, seen: set[tuple[str, str | None]]) -> bool:
     return True
 
 
-def _iterations(stray: Stray, run: Run) -> list[int]:
+def _iterations(file: UnknownFile, run: RecordedRun) -> list[int]:
     """Iterations to look at: the one that the file says it is of, where it says so."""
     there = iterations(item.path + "/" for stage in run.stages.values() for item in stage.outs)
-    said = stray.says.get("Iteration") or stray.says.get("ss_output_name", "").removeprefix("M_")
+    said = file.says.get("Iteration") or file.says.get("ss_output_name", "").removeprefix("M_")
     return [k for k in there if str(k) == said] if said.isascii() and said.isdigit() else there
 
 
-def _rows(run: Run, k: int) -> list[dict[str, Any]]:
+def _rows(run: RecordedRun, k: int) -> list[dict[str, Any]]:
     try:
         lines = run.files.read(_LAYOUT.manifest(k)).decode().split("\n")
         return [row for line in lines if line and isinstance(row := json.loads(line), dict)]
@@ -141,16 +140,16 @@ def _rows(run: Run, k: int) -> list[dict[str, Any]]:
         return []
 
 
-def _lora_sha256(run: Run, k: int) -> str | None:
+def _lora_sha256(run: RecordedRun, k: int) -> str | None:
     try:
-        value = json.loads(run.files.read(_LAYOUT.model(k) / LINEAGE))
+        value = json.loads(run.files.read(_LAYOUT.lineage(k)))
     except (UserError, ValueError):
         return None
     return value.get("lora_sha256") if isinstance(value, dict) else None
 
 
-def _own_words(stray: Stray) -> str:
+def _own_words(file: UnknownFile) -> str:
     """What it says about itself, for a message."""
     wanted = ("Iteration", "Model", "Lora hashes", "Seed", "ss_output_name", "ss_sd_model_name")
-    said = ", ".join(f"{name} {stray.says[name]}" for name in wanted if name in stray.says)
+    said = ", ".join(f"{name} {file.says[name]}" for name in wanted if name in file.says)
     return f" (it says: {printable(said)})" if said else ", and says nothing about itself"
