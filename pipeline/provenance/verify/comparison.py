@@ -36,7 +36,7 @@ class Tolerance:
     psnr: float = 30.0
     """Of an image, in dB, at least."""
     distance: float = 0.1
-    """||recomputed - recorded|| / ||recorded||, at most: of an image's features, of tensors, of what a LoRA adds to the weights."""
+    """||recomputed - recorded|| / ||recorded||, at most: of image features, of tensors, of what a LoRA adds to the weights."""
 
 
 @dataclass(frozen=True)

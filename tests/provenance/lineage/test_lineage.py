@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from prov.model import ProvDocument
-from prov_document.verify.recorded import git, record_with_dvc, write_recorded_chain
+from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.application import main
 from pipeline.cli.lineage import lineage as command
