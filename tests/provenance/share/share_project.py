@@ -100,7 +100,7 @@ def _write_graph(folder: Path) -> None:
 def _modules(folder: Path) -> set[str]:
     """Every dependency of the graph that is code."""
     graph = YAML(typ="safe").load(folder / "dvc.yaml")["stages"].values()
-    return {dep for stage in graph for dep in stage.get("do", stage)["deps"] if dep.startswith("pipeline/")}
+    return {dep for stage in graph for dep in stage.get("do", stage)["deps"] if dep.startswith(("pipeline/", "extensions/"))}
 
 
 def set_iterations(folder: Path, last: int, **values: object) -> None:
