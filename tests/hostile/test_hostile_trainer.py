@@ -29,7 +29,7 @@ NAMES = [
 ]  # fmt: skip
 
 PARSE = """
-import pipeline.compat, json, sys
+import pipeline.core.compat, json, sys
 sys.path.append(sys.argv[2])
 folders = json.load(open(sys.argv[1]))
 import train_network

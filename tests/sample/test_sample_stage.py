@@ -39,9 +39,9 @@ import sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
 from test_sample_stage import view
-from pipeline.models import load_base
-from pipeline.paths import Layout
-from pipeline.prepare.base import base_files, base_hash
+from pipeline.diffusion.models import load_base
+from pipeline.chain.paths import Layout
+from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.sample import stage
 stage.run(view({model!r}, **{changes!r}), 2, Layout(Path({root!r})), "cpu")
 """

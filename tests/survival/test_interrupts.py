@@ -23,7 +23,7 @@ _LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a p
 
 _ORPHAN = """
 import os, sys, time
-from pipeline.process import die_with_parent
+from pipeline.core.process import die_with_parent
 while os.getppid() == int(sys.argv[1]):
     time.sleep(0.01)
 print("alone", flush=True)

@@ -48,7 +48,7 @@ stages:
 
 STAGE = """\
 import json, os, pathlib, sys, time
-from pipeline.process import die_with_parent
+from pipeline.core.process import die_with_parent
 die_with_parent()
 name, _, k = sys.argv[1].partition("@")
 with open(os.environ["TALLY"], "a") as tally:
