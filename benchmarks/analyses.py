@@ -32,7 +32,8 @@ from pipeline.core.files import sha256_bytes, write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_jsonl
 from pipeline.core.machine import cores
-from pipeline.methods.measures.power import high_frequency_power, saturation
+from pipeline.methods.measures.power import high_frequency_power
+from pipeline.methods.measures.saturation import saturation
 
 IMAGES, SIDE, STEPS, PICTURES, REPEATS = 1000, 512, 30, 16, 20
 

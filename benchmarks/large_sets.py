@@ -114,18 +114,19 @@ def curate(case: Case) -> None:
 def measure(case: Case) -> None:
     """Both sets' metrics from given features: FID with its floor, recall, scores, entropies."""
     from pipeline.chain.image_sets import read_manifest
-    from pipeline.measure.stage import MeasuredImages, measure_generated, measure_real
+    from pipeline.measure.sets import SeenImages
+    from pipeline.measure.stage import measure_drawn, measure_real
 
     feature = {"name": "invented", "dimension": case.width, "preprocessing": "none"}
     params = View(parameters(), "measure")
     for k in range(2):
         rng = np.random.default_rng(k)
         image = rng.standard_normal((case.images, case.width), dtype=np.float32) * (1.0 + 0.1 * k)
-        seen = MeasuredImages(image, image[:, :32], 0.1, 0.01, 0.5, feature)
+        seen = SeenImages(image, image[:, :32], {"power": [0.09, 0.11], "saturation": [0.5]}, feature)
         if k == 0:
             measure_real(params, case.layout, read_manifest(case.layout, 0), seen, image[:, :32])
         else:
-            measure_generated(params, 1, case.layout, read_manifest(case.layout, 1), seen)
+            measure_drawn(params, 1, case.layout, read_manifest(case.layout, 1), seen)
 
 
 def select(case: Case) -> None:

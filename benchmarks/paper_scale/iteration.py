@@ -17,7 +17,8 @@ from benchmarks.paper_scale.scale import Scale, seconds_of
 from pipeline.core.images import decode_image, encode_png
 from pipeline.measure.features import _for_dinov2
 from pipeline.methods.measures.frechet import frechet_distance
-from pipeline.methods.measures.power import high_frequency_power, saturation
+from pipeline.methods.measures.power import high_frequency_power
+from pipeline.methods.measures.saturation import saturation
 
 _BATCH = 32
 _DINOV2_L = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 518, "patch_size": 14}

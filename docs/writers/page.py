@@ -13,7 +13,7 @@ from docs.writers.tables import DEFAULT, STUDY, table_of
 from pipeline.charts.numbers import counted, plus_minus
 from pipeline.charts.statistics import pearson
 from pipeline.studies.compare.figures import entropy_figure, entropy_points
-from pipeline.studies.compare.groups import COLUMNS, Setting
+from pipeline.studies.compare.groups import Setting, columns
 from pipeline.studies.sweep import plan
 
 _DOTTED = {"fid": " (dotted: two halves of the real images)"}
@@ -116,13 +116,13 @@ def _seeds(settings: Sequence[Setting]) -> str:
 
 
 def _table(settings: Sequence[Setting]) -> str:
-    lines = [f"| arm | seeds | K | {' | '.join(COLUMNS)} |", "|" + "---|" * (len(COLUMNS) + 3)]
+    lines = [f"| arm | seeds | K | {' | '.join(columns())} |", "|" + "---|" * (len(columns()) + 3)]
     for setting in settings:
         cells = [
             setting.name,
             str(len(setting.runs)),
             str(setting.last),
-            *(plus_minus(value(setting)) for value in COLUMNS.values()),
+            *(plus_minus(value(setting)) for value in columns().values()),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

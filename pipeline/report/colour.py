@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from pipeline.charts.lines import Series
 from pipeline.charts.numbers import short
+from pipeline.methods.measures import MEASURES
 from pipeline.report.figures import ACCENT, Figure, against_k, level
 from pipeline.report.finished_chain import FinishedChain
 
@@ -26,8 +27,8 @@ def colour(chain: FinishedChain) -> list[Figure]:
 def _saturation(values: Sequence[float]) -> Figure:
     growth = f" Now {short(values[-1] / values[0])} times theirs." if values[0] > 0 else ""
     return against_k(
-        "Colour saturation",
-        f"Mean over all pixels, from 0 (grey) to 1 (pure colour). Dashed: the real images.{growth}",
+        MEASURES["saturation"].title,
+        f"{MEASURES['saturation'].note}. Dashed: the real images.{growth}",
         [
             Series("saturation", list(enumerate(values)), ACCENT, markers=True),
             level("real images", values[0], len(values) - 1),

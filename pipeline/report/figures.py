@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeline.charts.lines import Intervals, LineChart, Series, draw_lines, legend
+from pipeline.methods.measures import MEASURES
 from pipeline.report.finished_chain import LOSS_POINTS, FinishedChain, Iteration
 
 ACCENT, QUIET = "var(--accent)", "var(--quiet)"
@@ -40,8 +41,7 @@ def over_k(chain: FinishedChain) -> list[Figure]:
     return [
         against_k(
             "FID",
-            f"Distance of all images, as a distribution, from the real ones: lower is better. "
-            f"Dashed: two halves of the real images ({half} each) from one another.",
+            f"{MEASURES['fid'].described()} Dashed: two halves of the real images ({half} each) from one another.",
             [Series("FID", metric(chain, "fid"), ACCENT, markers=True), level("real vs real", floor, chain.last.k)],
             from_zero=True,
             paper="Fig. 3c",
@@ -57,16 +57,30 @@ def over_k(chain: FinishedChain) -> list[Figure]:
         ),
         against_k(
             "CLIP score",
-            "How well images show their prompts, at most 100. At k = 0: the real images.",
+            f"{MEASURES['clip_score'].note}. At k = 0: the real images.",
             [Series("CLIP score", clip_scores, ACCENT, markers=True)],
             y_range=_with_span(clip_scores, SMALLEST_CLIP_SPAN),
         ),
         against_k(
             "SFD",
-            "How far an image has moved, in feature space, from the real image of its own prompt.",
+            f"{MEASURES['sfd'].note}.",
             [Series("SFD", metric(chain, "sfd"), ACCENT, markers=True)],
             from_zero=True,
         ),
+    ]
+
+
+def further_measures(chain: FinishedChain) -> list[Figure]:
+    """A curve for each measure that the page has no drawing of its own for."""
+    return [
+        against_k(
+            measure.title,
+            measure.described() + (" At k = 0: the real images." if measure.of(0) else ""),
+            [Series(measure.title, metric(chain, key, chain.real[key] if measure.of(0) else None), ACCENT, markers=True)],
+            from_zero=measure.from_zero,
+        )
+        for key, measure in MEASURES.items()
+        if "report" in measure.pages and measure.of(1)
     ]
 
 

@@ -15,21 +15,24 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_file
 from pipeline.core.json_files import read_json
 from pipeline.core.tensors import read_array
+from pipeline.methods.measures import MEASURES
 from pipeline.report.result_files import StoredFeatures, read_keys
 
 LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""
 
-REAL_METRICS = ("fid_floor", "fid_floor_n", "clip_score", "entropy", "power", "saturation")
-METRICS = ("fid", "fid_1", "collapse_rate", "recall", "precision", "clip_score", "sfd", "power", "power_ratio",
-           "power_spread", "saturation", "feature", "generalisation_score", "entropy", "entropy_training")  # fmt: skip
 REAL_ANALYSIS = (
     *(f"spectrum.{name}" for name in ("frequencies", "radial", "angular")),
     *(f"fingerprint.{name}" for name in ("denoiser", "power", "frequencies", "radial")),
     "colour.mean",
 )
 ANALYSIS = (*REAL_ANALYSIS, "diff", *(f"latents.{name}" for name in ("centres", "density", "gaussian", "variance", "kurtosis")))
-"""What the page shows of metrics/ and analysis/; a file that lacks one of these is of an older version."""
+"""What the page shows of analysis/; a file that lacks one of these is of an older version."""
+
+
+def metric_keys(k: int) -> tuple[str, ...]:
+    """Return what metrics/k.json must have for the page: all measures, and for k >= 1 what they were computed with."""
+    return (*(key for key, measure in MEASURES.items() if measure.of(k)), *(("feature",) if k else ()))
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def read_finished_chain(layout: Layout, last: int) -> FinishedChain:
     """Read k = 0..`last`. Raises UserError when a file is missing, damaged, or of an older version of the pipeline."""
     manifests = [read_manifest(layout, k) for k in range(last + 1)]
     return FinishedChain(
-        real=read_keys(layout.metrics(0), REAL_METRICS),
+        real=read_keys(layout.metrics(0), metric_keys(0)),
         real_analysis=read_keys(layout.analysis(0), REAL_ANALYSIS),
         iterations=[_iteration(layout, k) for k in range(1, last + 1)],
         features=StoredFeatures(layout, [len(manifest) for manifest in manifests]),
@@ -95,7 +98,7 @@ def read_finished_chain(layout: Layout, last: int) -> FinishedChain:
 
 
 def _iteration(layout: Layout, k: int) -> Iteration:
-    metrics, analysis = read_keys(layout.metrics(k), METRICS), read_keys(layout.analysis(k), ANALYSIS)
+    metrics, analysis = read_keys(layout.metrics(k), metric_keys(k)), read_keys(layout.analysis(k), ANALYSIS)
     return Iteration(k, metrics, analysis, smooth(read_losses(layout, k)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.charts.lines import Series
 from pipeline.charts.statistics import pearson
+from pipeline.methods.measures import MEASURES
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric
 from pipeline.report.finished_chain import FinishedChain
 
@@ -15,13 +16,13 @@ SECOND_PAPER = "arXiv 2509.16499"
 
 def memorisation(chain: FinishedChain) -> list[Figure]:
     """Distance of D_k to T_k, and the entropies of both; values that could not be measured are left out."""
+    score = MEASURES["generalisation_score"]
     drawn = metric(chain, "entropy", chain.real["entropy"])
     return [
         against_k(
-            "Generalisation score",
-            "Mean distance from a drawn image to the nearest image that its model was finetuned on: "
-            "falling towards 0 means that training images are repeated.",
-            [Series("score", metric(chain, "generalisation_score"), ACCENT, markers=True)],
+            score.title,
+            f"{score.note}.",
+            [Series("score", metric(chain, score.key), ACCENT, markers=True)],
             from_zero=True,
             paper=SECOND_PAPER,
         ),

@@ -16,7 +16,7 @@ from pipeline.charts.numbers import short
 from pipeline.report.colour import colour
 from pipeline.report.descriptions import what_happened, what_was_run
 from pipeline.report.drift import PromptDrift, draw_drift, median_line
-from pipeline.report.figures import Figure, over_k, within_k
+from pipeline.report.figures import Figure, further_measures, over_k, within_k
 from pipeline.report.fingerprints import fingerprints
 from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.image_grid import GridRow
@@ -52,7 +52,7 @@ def page(params: View, chain: FinishedChain, rows: list[GridRow], drift: PromptD
         last=last.k,
         palette_light=iteration_colours(last.k, dark=False),
         palette_dark=iteration_colours(last.k, dark=True),
-        figures_over=[*over_k(chain), *colour(chain)],
+        figures_over=[*over_k(chain), *colour(chain), *further_measures(chain)],
         figures_map=[similarity_map(chain), *memorisation(chain)],
         figures_spectra=[*spectra(chain), *fingerprints(chain)],
         figures_within=[*within_k(chain), *latents(chain)],

@@ -8,6 +8,7 @@ from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.core.files import atomic_folder, write_text
 from pipeline.core.json_files import write_json
+from pipeline.methods.measures import MEASURES, Page
 from pipeline.report.drift import measure_drift
 from pipeline.report.finished_chain import FinishedChain, read_finished_chain
 from pipeline.report.image_grid import grid
@@ -31,26 +32,17 @@ def run(params: View, layout: Layout) -> None:
 
 def summary(chain: FinishedChain) -> dict[str, Any]:
     """The last iteration's metrics, one readable column each in `dvc exp show`."""
-    last = chain.last.metrics
-    return {
-        "FID": last["fid"],
-        "FID_1": last["fid_1"],
-        "collapse_rate": last["collapse_rate"],
-        "recall": last["recall"],
-        "clip_score": last["clip_score"],
-        "SFD": last["sfd"],
-        "power_ratio": last["power_ratio"],
-        "generalisation_score": last["generalisation_score"],
-    }
+    return _shown(chain.last.metrics, "summary")
 
 
 def metrics_over_k(chain: FinishedChain) -> list[dict[str, Any]]:
-    """One chain for each k, for `dvc plots`."""
-    names = {"k": "k", "FID": "fid", "floor": "fid_floor", "recall": "recall", "precision": "precision",
-             "clip_score": "clip_score", "SFD": "sfd", "power_ratio": "power_ratio", "entropy": "entropy",
-             "entropy_training": "entropy_training", "generalisation_score": "generalisation_score",
-             "saturation": "saturation"}  # fmt: skip
-    return [{name: it.metrics[key] for name, key in names.items()} for it in chain.iterations]
+    """One record for each k, for `dvc plots`."""
+    return [{"k": it.k, **_shown(it.metrics, "plots")} for it in chain.iterations]
+
+
+def _shown(metrics: dict[str, Any], page: Page) -> dict[str, Any]:
+    """Return the measures that a page shows, by their names there."""
+    return {measure.plot: metrics[key] for key, measure in MEASURES.items() if page in measure.pages and measure.of(1)}
 
 
 def losses(chain: FinishedChain) -> list[dict[str, Any]]:

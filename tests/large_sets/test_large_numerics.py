@@ -9,10 +9,10 @@ from safetensors.torch import save
 
 from pipeline.core import distances
 from pipeline.core.tensors import load_tensors, save_tensors
-from pipeline.measure.sampled import drawn_rows, of_prompts
+from pipeline.measure.sets import drawn_rows, of_prompts
 from pipeline.methods.measures import frechet
-from pipeline.methods.measures.memorisation import entropy
-from pipeline.methods.measures.neighbours import precision_recall
+from pipeline.methods.measures.entropy import entropy
+from pipeline.methods.measures.neighbours import share_inside
 from pipeline.methods.selection import greedy, starting_threshold
 
 KINDS = [torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
@@ -48,7 +48,8 @@ def test_points_that_are_centred_as_they_are_needed_have_the_same_distances(monk
 
     def found() -> list[object]:
         picks = greedy(generated, 200, np.random.default_rng(0), real[:90]).tolist()
-        return [picks, starting_threshold(generated, 0.5), *precision_recall(generated, real), entropy(generated)]
+        shares = share_inside(generated, real), share_inside(real, generated)
+        return [picks, starting_threshold(generated, 0.5), *shares, entropy(generated)]
 
     whole = found()
     monkeypatch.setattr(distances, "_CENTRED_ROWS", 0)
@@ -71,7 +72,10 @@ def test_recall_of_some_prompts_is_near_that_of_all() -> None:
     real, generated = points(6, 4000, 3), points(7, 4000, 3)[:, :]
     generated[:, 0] = np.minimum(generated[:, 0], 5.0)
     rows = drawn_rows(4000, 1000)
-    whole, part = precision_recall(generated, real), precision_recall(generated[rows], real[rows])
+    whole, part = (
+        (share_inside(drawn, other), share_inside(other, drawn))
+        for drawn, other in ((generated, real), (generated[rows], real[rows]))
+    )
     assert part == pytest.approx(whole, abs=0.08)
 
 

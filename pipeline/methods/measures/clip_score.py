@@ -5,6 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.core.distances import blocks
+from pipeline.methods.measures import MeasuredSets, measure
+
+
+@measure(
+    "clip_score",
+    title="CLIP score",
+    note="How well images show their prompts, at most 100",
+    better="higher",
+    source="Hessel et al. 2021",
+    sets="both",
+    pages=("compare", "table", "summary", "plots"),
+)
+def _clip_score(sets: MeasuredSets) -> float:
+    return clip_score(sets.clip_images, sets.clip_texts)
 
 
 def clip_score(images: np.ndarray, prompts: np.ndarray) -> float:

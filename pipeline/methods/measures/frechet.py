@@ -3,15 +3,58 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from pipeline.core.randomness import derive_seed
+from pipeline.methods.measures import MeasuredSets, measure
 
 SPLITS = 8
 """Random halvings that the floor is averaged over."""
 
 _ROWS = 8192
 """Images whose features are held in float64 at a time, where there are more of them than dimensions."""
+
+
+@measure(
+    "fid",
+    title="FID",
+    note="Distance of all images, as a distribution, from the real ones",
+    better="lower",
+    source="Frechet distance of two Gaussians, fitted to the features; Heusel et al. 2017",
+    pages=("compare", "table", "summary", "plots"),
+    plot="FID",
+    from_zero=True,
+)
+def _fid(sets: MeasuredSets) -> float:
+    return frechet_distance(sets.one_each, sets.real)
+
+
+@measure(
+    "fid_1",
+    title="FID_1",
+    note="FID of D_1: what one finetuning costs",
+    better="lower",
+    pages=("summary",),
+    plot="FID_1",
+)
+def _fid_1(sets: MeasuredSets) -> float:
+    return sets.found["fid"] if sets.k == 1 else sets.previous["fid_1"]
+
+
+@measure(
+    "fid_floor",
+    title="FID floor",
+    note="FID of two random halves of D_0 from one another: what two sets of real images are apart",
+    sets="both",
+    pages=("plots",),
+    plot="floor",
+)
+def _fid_floor(sets: MeasuredSets) -> float:
+    return real_floor(sets.real)[0] if sets.k == 0 else sets.of_real["fid_floor"]
+
+
+@measure("fid_floor_n", title="Images of the floor", note="Images in a half of D_0", sets="real", pages=())
+def _fid_floor_n(sets: MeasuredSets) -> int:
+    return len(sets.real) // 2
 
 
 def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
@@ -24,6 +67,8 @@ def frechet_distance(generated: np.ndarray, real: np.ndarray) -> float:
     """
     if generated.ndim != 2 or real.ndim != 2 or generated.shape[1] != real.shape[1] or min(len(generated), len(real)) < 2:
         raise ValueError(f"features must be [N >= 2, d] and [M >= 2, d], got {generated.shape} and {real.shape}")
+    import scipy.linalg
+
     mean_g, spread_g, x = _root(generated)
     mean_r, spread_r, y = _root(real)
     nuclear_norm = scipy.linalg.svdvals(x @ y.T).sum()
@@ -65,4 +110,6 @@ def _root(features: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
 
 def _triangle(values: np.ndarray) -> np.ndarray:
     """R of values = QR, [min(n,d),d]."""
+    import scipy.linalg
+
     return scipy.linalg.qr(values, mode="r", overwrite_a=True, check_finite=False)[0][: values.shape[1]]

@@ -5,23 +5,45 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.core.distances import CentredPoints, blocks, neighbour_distances
+from pipeline.methods.measures import MeasuredSets, measure
 
 
-def precision_recall(generated: np.ndarray, real: np.ndarray, neighbours: int = 5) -> tuple[float, float]:
-    """[N,d], [M,d] -> (precision, recall), each a share in 0..1 (sec. 3, eq. 1-2).
+@measure(
+    "precision",
+    title="Precision",
+    note="Share of images that could be real",
+    better="higher",
+    source="Kynkaanniemi et al. 2019, eq. 1",
+    pages=("plots",),
+)
+def _precision(sets: MeasuredSets) -> float:
+    return share_inside(sets.near_one_each, sets.near_real, sets.params.neighbours)
 
-    Precision: the share of generated images that lie in the real manifold; recall: the share of real images that lie
-    in the generated manifold. A manifold is the union of balls around its images, each reaching to the image's
-    `neighbours`-th neighbour. "Inside" is strict (<): a set collapsed to one point has balls of radius 0 and recalls
-    nothing. Raises ValueError unless each set has more than `neighbours` images.
+
+@measure(
+    "recall",
+    title="Recall",
+    note="Share of the real variety that is still drawn",
+    better="higher",
+    source="Kynkaanniemi et al. 2019, eq. 2",
+    pages=("compare", "table", "summary", "plots"),
+    heading="recall_K",
+    from_zero=True,
+)
+def _recall(sets: MeasuredSets) -> float:
+    return share_inside(sets.near_real, sets.near_one_each, sets.params.neighbours)
+
+
+def share_inside(features: np.ndarray, manifold: np.ndarray, neighbours: int = 5) -> float:
+    """Return the share of `features` [N,d], 0..1, that lie in the manifold of `manifold` [M,d] (sec. 3, eq. 1-2).
+
+    That of generated images in the real manifold is their precision, that of real images in the generated one the recall.
+    A manifold is the union of balls around its images, each reaching to the image's `neighbours`-th neighbour. "Inside" is
+    strict (<): a set collapsed to one point has balls of radius 0 and recalls nothing. Raises ValueError unless each set has
+    more than `neighbours` images.
     """
-    if min(len(generated), len(real)) <= neighbours:
-        raise ValueError(f"{neighbours} neighbours need more images than that, got {len(generated)} and {len(real)}")
-    return share_inside(generated, real, neighbours), share_inside(real, generated, neighbours)
-
-
-def share_inside(features: np.ndarray, manifold: np.ndarray, neighbours: int) -> float:
-    """The share of `features` [N,d] strictly inside a ball of `manifold` [M,d]."""
+    if min(len(features), len(manifold)) <= neighbours:
+        raise ValueError(f"{neighbours} neighbours need more images than that, got {len(features)} and {len(manifold)}")
     balls, radii = CentredPoints(manifold), neighbour_distances(manifold, neighbours)
     points = CentredPoints(features, balls.centre)
     inside = np.zeros(len(points), dtype=bool)

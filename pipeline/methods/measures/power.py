@@ -1,12 +1,50 @@
-"""What an image's pixels alone betray: high-frequency power (section D.2.1) and colour saturation."""
+"""High-frequency power (section D.2.1): noise and hard edges, or blur."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
-import cv2
 import numpy as np
-import scipy.fft
+
+from pipeline.methods.measures import MeasuredSets, image_measure, measure
+
+
+@image_measure(
+    "power",
+    title="Power S",
+    note="Mean power of an image at frequencies above the cut-off",
+    source="eq. 13-14",
+    sets="both",
+    pages=(),
+)
+def _of_image(image: np.ndarray, params: Any) -> float:
+    return high_frequency_power(image, params.frequency_cutoff)
+
+
+@measure(
+    "power_spread",
+    title="Spread of the power",
+    note="Standard deviation of S over the images",
+    source="section 4",
+    sets="both",
+    pages=(),
+)
+def _spread(sets: MeasuredSets) -> float:
+    return float(np.std(sets.of_images["power"], ddof=1))
+
+
+@measure(
+    "power_ratio",
+    title="High-frequency power",
+    note="S_k / S_0: rising means noise and hard edges, falling means blur",
+    source="eq. 15",
+    pages=("compare", "table", "summary", "plots"),
+    heading="S_K/S_0",
+    from_zero=True,
+)
+def _ratio(sets: MeasuredSets) -> float | None:
+    return sets.found["power"] / sets.of_real["power"] if sets.of_real["power"] > 0 else None
 
 
 def high_frequency_power(image: np.ndarray, cutoff: float = 0.02) -> float:
@@ -19,6 +57,8 @@ def high_frequency_power(image: np.ndarray, cutoff: float = 0.02) -> float:
     By Parseval S_i is the variance of the pixels less the power at 0 < r <= cutoff. At the paper's cutoff those are a
     few hundred frequencies, which cost less than the whole transform.
     """
+    import cv2
+
     variance = np.square(cv2.meanStdDev(image)[1]).mean() / 255**2
     rows, columns, weight = _low_frequencies(*image.shape[:2], cutoff)
     pixels = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
@@ -32,6 +72,8 @@ def _low_frequencies(height: int, width: int, cutoff: float) -> tuple[np.ndarray
     """Columns of the Fourier matrices up to `cutoff`: [U,H] complex64 and [W,2V] float32 (real and imaginary parts by
     turns, since real times real is cheaper), divided by H and W; and the weight [U,V] of each frequency: 0 outside
     0 < r <= cutoff, 2 where the conjugate half counts too."""
+    import scipy.fft
+
     u, v = (
         frequencies[np.abs(frequencies) <= cutoff] for frequencies in (scipy.fft.fftfreq(height), scipy.fft.rfftfreq(width))
     )
@@ -40,10 +82,3 @@ def _low_frequencies(height: int, width: int, cutoff: float) -> tuple[np.ndarray
     radius = np.hypot(u[:, None], v)
     weight = np.where((radius > 0) & (radius <= cutoff), np.where(v > 0, 2.0, 1.0), 0.0)
     return rows.astype(np.complex64), columns.astype(np.complex64).view(np.float32), weight
-
-
-def saturation(image: np.ndarray) -> float:
-    """[H,W,3] uint8 -> mean saturation in HSV, (max - min) / max, 0..1."""
-    red, green, blue = image.transpose(2, 0, 1).astype(np.float32)
-    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    return float(((high - low) / np.maximum(high, 1.0)).mean(dtype=np.float64))

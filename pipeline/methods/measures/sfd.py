@@ -7,6 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.core.distances import blocks
+from pipeline.methods.measures import MeasuredSets, measure
+
+
+@measure(
+    "sfd",
+    title="SFD",
+    note="How far an image has moved, in feature space, from the real image of its own prompt",
+    better="lower",
+    source="eq. 17",
+    pages=("compare", "table", "summary", "plots"),
+    plot="SFD",
+    from_zero=True,
+)
+def _sfd(sets: MeasuredSets) -> float:
+    prompts, real = ([int(row["prompt_index"]) for row in rows] for rows in (sets.rows, sets.real_rows))
+    return sfd(sets.features, sets.real, prompts, real)
 
 
 def sfd(generated: np.ndarray, real: np.ndarray, generated_prompts: Sequence[int], real_prompts: Sequence[int]) -> float:

@@ -13,36 +13,10 @@ from pipeline.charts.numbers import plus_minus
 from pipeline.charts.points import Mark, PointChart, draw_points
 from pipeline.charts.statistics import SeedMean, pareto_front, pearson
 from pipeline.core.errors import UserError
+from pipeline.methods.measures import MEASURES
 from pipeline.report.figures import Figure
 from pipeline.studies.compare.groups import Setting
-from pipeline.studies.compare.runs import DERIVED
 
-METRICS = {
-    "fid": (
-        "FID",
-        "Distance of D_k, as a distribution, from the real images: lower is better. Dashed: two halves of the real images.",
-    ),
-    "collapse_rate": ("Collapse rate so far", "(FID_k - FID_1) / (k - 1): what an iteration adds to FID."),
-    "recall": ("Recall", "Share of the real variety that is still drawn: 1 is best."),
-    "precision": ("Precision", "Share of images that could be real."),
-    "clip_score": ("CLIP score", "How well images show their prompts, at most 100."),
-    "sfd": ("SFD", "How far an image has moved, in feature space, from the real image of its own prompt."),
-    "power_ratio": ("High-frequency power", "S_k / S_0: rising means noise and hard edges, falling means blur."),
-    "saturation": ("Colour saturation", "Mean over all pixels, from 0 (grey) to 1 (pure colour)."),
-    "saturation_growth": (
-        "Saturation growth",
-        "Saturation of D_k over that of the real images: above 1 is oversaturated.",
-    ),
-    "generalisation_score": (
-        "Generalisation score",
-        "Mean distance of an image from the nearest one that was trained on: low is memory.",
-    ),
-    "entropy": ("Entropy", "Kozachenko-Leonenko estimate for D_k, in nats: falling means sameness."),
-    "entropy_training": ("Entropy of the training set", "Kozachenko-Leonenko estimate for T_k, in nats."),
-}
-"""Title and note of each metric that has its own; any other number in metrics/k.json can be drawn, too."""
-
-DEFAULT_METRICS = ("fid", "recall", "clip_score", "sfd", "power_ratio", "saturation_growth", "generalisation_score", "entropy")
 LONGEST_LABEL = 34
 SAME_FLOOR = 1e-5
 """Floors that differ by less than this share are one: tables keep six digits."""
@@ -77,7 +51,7 @@ def _mark(index: int, setting: Setting, first: SeedMean, rate: SeedMean) -> Mark
 
 def available_metrics(settings: Sequence[Setting]) -> list[str]:
     """Numbers that some run has at some k, sorted."""
-    found = {name for s in settings for run in s.runs for k in range(run.last + 1) for name in run.metrics[k]} | set(DERIVED)
+    found = {name for s in settings for run in s.runs for k in range(run.last + 1) for name in run.metrics[k]} | set(MEASURES)
     return sorted(name for name in found - {"k", "n"} if any(s.at(name, k) for s in settings for k in range(s.last + 1)))
 
 
@@ -90,12 +64,15 @@ def over_k(settings: Sequence[Setting], metrics: Sequence[str] = ()) -> list[Fig
     for name in metrics:
         if name not in known:
             raise UserError(f"--metric {name}: no run has it; the runs have {', '.join(known)}")
-    return [_figure(settings, name) for name in (metrics or [name for name in DEFAULT_METRICS if name in known])]
+    usual = [key for key, measure in MEASURES.items() if "compare" in measure.pages]
+    return [_figure(settings, name) for name in (metrics or [name for name in usual if name in known])]
 
 
 def _figure(settings: Sequence[Setting], metric: str) -> Figure:
-    title, note = METRICS.get(metric, (metric.replace("_", " "), ""))
-    return Figure(title, note, curves(settings, metric))
+    measure = MEASURES.get(metric)
+    title, note = (measure.title, measure.described()) if measure else (metric.replace("_", " "), "")
+    dashed = " Dashed: two halves of the real images." if metric == "fid" else ""
+    return Figure(title, note + dashed, curves(settings, metric))
 
 
 def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: int = 290) -> Markup:
@@ -109,7 +86,7 @@ def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: i
     intervals = [[(k, value.low, value.high) for k, value in points if value.half is not None] for points in found]
     bands = [Intervals(points, setting_colour(i)) for i, points in enumerate(intervals) if len(points) > 1]
     dots = [Dots(_of_runs(setting, metric), setting_colour(i)) for i, setting in enumerate(settings) if len(setting.runs) > 1]
-    from_zero = metric in ("fid", "sfd", "recall", "power_ratio", "saturation")
+    from_zero = metric in MEASURES and MEASURES[metric].from_zero
     lines += _floors(settings) if metric == "fid" else []
     return draw_lines(
         LineChart("iteration k", lines, from_zero=from_zero, whole_x=True, width=width, height=height, bands=bands, dots=dots)

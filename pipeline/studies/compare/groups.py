@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipeline.chain.params import STAGE_PARAMS, Params
 from pipeline.charts.statistics import SeedMean, estimate
+from pipeline.methods.measures import MEASURES
 from pipeline.studies.compare.runs import ComparedRun
 
 NEVER_DIFFERS = ("title", "sample_batch", "shard_above", "shard_size")
@@ -134,16 +136,11 @@ def without_duplicates(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("
     return list(kept.values()), notices
 
 
-Measure = Callable[[Setting], SeedMean | None]
+Column = Callable[[Setting], SeedMean | None]
 
-COLUMNS: dict[str, Measure] = {
-    "FID_1": lambda setting: setting.at("fid", 1),
-    "FID_K": lambda setting: setting.at_end("fid"),
-    "collapse rate": lambda setting: setting.collapse_rate,
-    "recall_K": lambda setting: setting.at_end("recall"),
-    "CLIP score_K": lambda setting: setting.at_end("clip_score"),
-    "SFD_K": lambda setting: setting.at_end("sfd"),
-    "S_K/S_0": lambda setting: setting.at_end("power_ratio"),
-    "GS_K": lambda setting: setting.at_end("generalisation_score"),
-}
-"""What the table says of a setting; index K is the setting's last iteration."""
+
+def columns() -> dict[str, Column]:
+    """Return what the table says of a setting; index K is the setting's last iteration."""
+    at_end = {one.heading: partial(Setting.at_end, metric=key) for key, one in MEASURES.items() if "table" in one.pages}
+    first = {"FID_1": partial(Setting.at, metric="fid", k=1), "FID_K": at_end["FID_K"]}
+    return {**first, "collapse rate": lambda setting: setting.collapse_rate, **at_end}

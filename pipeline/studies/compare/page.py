@@ -18,7 +18,7 @@ from pipeline.charts.numbers import plus_minus
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
 from pipeline.studies.compare.figures import entropy_figure, key, over_k, trade_off
-from pipeline.studies.compare.groups import COLUMNS, Setting
+from pipeline.studies.compare.groups import Setting, columns
 from pipeline.studies.compare.image_columns import ColumnBlock, PromptRow, representative_runs, side_by_side
 from pipeline.studies.compare.projections import projection_panels
 
@@ -68,7 +68,7 @@ def numbers(settings: Sequence[Setting]) -> list[dict[str, Any]]:
             "setting": setting.name,
             "K": setting.last,
             "runs": [{"name": run.name, "seed": run.seed, "K": run.last} for run in setting.runs],
-            "measures": {name: vars(found) if (found := measure(setting)) else None for name, measure in COLUMNS.items()},
+            "measures": {name: vars(found) if (found := measure(setting)) else None for name, measure in columns().items()},
         }
         for setting in settings
     ]
@@ -78,7 +78,7 @@ def _table(settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """Rows for the template: text to read, and the mean to sort by."""
     rows = []
     for index, setting in enumerate(settings):
-        found = [measure(setting) for measure in COLUMNS.values()]
+        found = [measure(setting) for measure in columns().values()]
         cells = [{"text": plus_minus(value), "mean": "" if value is None else repr(value.mean)} for value in found]
         members = ", ".join(f"{run.name} (seed {run.seed})" for run in setting.runs)
         told_of = {"n": len(setting.runs), "last": setting.last, "runs": members}
@@ -105,7 +105,7 @@ def page(comparison: Comparison, title: str = "Runs compared") -> str:
         count=len(settings),
         runs=sum(len(setting.runs) for setting in settings),
         notices=comparison.notices,
-        columns=list(COLUMNS),
+        columns=list(columns()),
         table=_table(settings),
         several=any(len(setting.runs) > 1 for setting in settings),
         trade_off=trade_off(settings),

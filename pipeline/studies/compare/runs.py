@@ -14,14 +14,12 @@ from ruamel.yaml.error import YAMLError
 from pipeline.chain.params import Params
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
-from pipeline.methods.measures.collapse import collapse_rate
+from pipeline.methods.measures import MEASURES
+from pipeline.methods.measures.collapse_rate import collapse_rate
 from pipeline.versioning.dvc_lock import LOCK_FILE, parse_lock
 from pipeline.versioning.revisions import ChainFiles
 
 _LAYOUT = Layout()
-
-DERIVED = {"saturation_growth": "saturation"}
-"""Metrics that are another one relative to the real images; metrics/k.json need not have them."""
 
 
 class TableRow(NamedTuple):
@@ -58,10 +56,11 @@ class ComparedRun:
         return int(self.params.get("seed", 0))
 
     def value(self, metric: str, k: int) -> float | None:
-        """metrics[k][metric] where it is a number, else None; of `DERIVED` its base over the base at 0."""
-        if metric in DERIVED:
-            start, now = self.value(DERIVED[metric], 0), self.value(DERIVED[metric], k)
-            return now / start if start and now is not None else None
+        """Return metrics[k][metric] where it is a number, else None; a relation to the real images is computed."""
+        measure = MEASURES.get(metric)
+        if measure is not None and measure.relate is not None:
+            real, now = self.value(measure.to_real, 0), self.value(measure.to_real, k)
+            return None if real is None or now is None else measure.relate(now, real)
         found = self.metrics[k].get(metric) if 0 <= k <= self.last else None
         return float(found) if isinstance(found, int | float) else None
 

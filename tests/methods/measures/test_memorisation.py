@@ -4,7 +4,8 @@ import scipy.spatial.distance
 import scipy.special
 
 from pipeline.core import distances
-from pipeline.methods.measures.memorisation import copy_distance, entropy, generalisation_score
+from pipeline.methods.measures.entropy import copy_distance, entropy
+from pipeline.methods.measures.generalisation import generalisation_score
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:

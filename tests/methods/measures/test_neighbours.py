@@ -6,7 +6,11 @@ import torch
 from torch_fidelity import metric_prc as published
 
 from pipeline.core import distances
-from pipeline.methods.measures.neighbours import precision_recall
+from pipeline.methods.measures.neighbours import share_inside
+
+
+def precision_recall(generated: np.ndarray, real: np.ndarray, neighbours: int) -> tuple[float, float]:
+    return share_inside(generated, real, neighbours), share_inside(real, generated, neighbours)
 
 
 def clouds(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@ import colorsys
 import numpy as np
 import pytest
 
-from pipeline.methods.measures.power import high_frequency_power, saturation
+from pipeline.methods.measures.power import high_frequency_power
+from pipeline.methods.measures.saturation import saturation
 
 SIZES = [(64, 64), (32, 48), (33, 47)]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.methods.measures.clip_score import clip_score
-from pipeline.methods.measures.collapse import collapse_rate
+from pipeline.methods.measures.collapse_rate import collapse_rate
 from pipeline.methods.measures.sfd import sfd
 
 

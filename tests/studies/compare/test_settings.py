@@ -5,7 +5,7 @@ from chains import parameters
 
 from pipeline.core.errors import UserError
 from pipeline.studies.compare.checks import check_features, warnings
-from pipeline.studies.compare.groups import COLUMNS, group_runs, without_duplicates
+from pipeline.studies.compare.groups import columns, group_runs, without_duplicates
 from pipeline.studies.compare.runs import ComparedRun, TableRow, runs_from_rows
 
 REDIFINE = {"ReDiFine": {"cfg": 7.5, "schedule": "exponential", "cfg_decay": 2.0, "condition_drop": 0.2}}
@@ -81,7 +81,7 @@ def test_rows_of_a_table_make_the_same_settings_as_runs() -> None:
     rows += [TableRow("base", 0, k, {"fid": 20.0 * k}) for k in (3, 1, 2)]
     ours, base = group_runs(runs_from_rows(rows))
     assert (ours.name, base.name) == ("ours", "base")
-    first, rate = COLUMNS["FID_1"](ours), COLUMNS["collapse rate"](base)
+    first, rate = columns()["FID_1"](ours), columns()["collapse rate"](base)
     assert first is not None and (first.mean, first.n) == (11.0, 2)
     assert rate is not None and (rate.mean, rate.half) == (20.0, None)
 

@@ -1,26 +1,51 @@
-"""From generalising to memorising: how far drawn images keep from the training set, and how widely sets spread.
-
-Both from arXiv 2509.16499: a falling entropy of the training set goes with a falling generalisation score.
-"""
+"""How widely a set spreads in feature space (arXiv 2509.16499): a falling entropy of the training set goes with memorising."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import digamma, gammaln
 
-from pipeline.core.distances import CentredPoints, nearest_of, neighbour_distances
+from pipeline.core.distances import neighbour_distances
+from pipeline.methods.measures import MeasuredSets, measure
 
 _COPY_SHARE = 1e-3
 
 
-def generalisation_score(generated: np.ndarray, training: np.ndarray) -> float:
-    """[N,d], [M,d] -> GS, the mean distance from a generated image to the nearest training image; 0 for copies.
+@measure(
+    "copy_distance",
+    title="Copy distance",
+    note="Below it two images count as the same, in the entropy: 1/1000 of the real images' median neighbour distance",
+    sets="real",
+    pages=(),
+)
+def _copy_distance(sets: MeasuredSets) -> float:
+    return copy_distance(sets.near_real)
 
-    Raises ValueError when a set is empty.
-    """
-    if min(len(generated), len(training)) == 0:
-        raise ValueError(f"the score needs images in both sets, got {len(generated)} and {len(training)}")
-    return float(nearest_of(CentredPoints(generated), training).mean(dtype=np.float64))
+
+@measure(
+    "entropy",
+    title="Entropy",
+    note="Kozachenko-Leonenko estimate for D_k: falling means sameness",
+    better="higher",
+    unit="nats",
+    source="arXiv 2509.16499",
+    sets="both",
+    pages=("compare", "plots"),
+)
+def _entropy(sets: MeasuredSets) -> float | None:
+    return entropy(sets.near_one_each, sets.of_real["copy_distance"])
+
+
+@measure(
+    "entropy_training",
+    title="Entropy of the training set",
+    note="Kozachenko-Leonenko estimate for T_k",
+    better="higher",
+    unit="nats",
+    source="arXiv 2509.16499",
+    pages=("plots",),
+)
+def _entropy_training(sets: MeasuredSets) -> float | None:
+    return entropy(sets.near_training, sets.of_real["copy_distance"])
 
 
 def copy_distance(real: np.ndarray) -> float:
@@ -39,6 +64,8 @@ def entropy(features: np.ndarray, copy: float = 0.0, *, gamma: int = 1) -> float
     entropy by as much. None where eps is 0 all the same, because `copy` is. Raises ValueError unless there are more
     than `gamma` rows.
     """
+    from scipy.special import digamma, gammaln
+
     count, dimension = features.shape
     if count <= gamma:
         raise ValueError(f"neighbour {gamma} needs more images than that, got {count}")

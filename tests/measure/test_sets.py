@@ -9,7 +9,7 @@ from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.tensors import save_tensors
-from pipeline.measure.training import training_features
+from pipeline.measure.sets import training_features
 
 
 @pytest.fixture
