@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipeline.run.doctor.findings import Finding
+    from pipeline.run.doctor.check_result import CheckResult
 
 _COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
@@ -34,9 +34,9 @@ def doctor(context: click.Context, as_json: bool) -> None:
     context.exit(1 if any(finding.level == "problem" for finding in found) else 0)
 
 
-def examine(root: Path) -> list[Finding]:
+def examine(root: Path) -> list[CheckResult]:
     """Every check on the project at `root`, in the order in which a run meets them."""
-    from pipeline.run.doctor import machine, project, sharing
+    from pipeline.run.doctor import git_and_dvc, machine, project
 
     params, of_params = project.read_params(root)
     rest = [project.model(root, params), project.images(root, params)] if params else []
@@ -53,13 +53,13 @@ def examine(root: Path) -> list[Finding]:
         machine.bitsandbytes(params),
         machine.compiler(),
         machine.disk(root),
-        sharing.git(root),
+        git_and_dvc.git(root),
         project.experiment(root),
-        *sharing.dvc(root),
+        *git_and_dvc.dvc(root),
     ]
 
 
-def line(finding: Finding) -> str:
+def line(finding: CheckResult) -> str:
     """ "note     sd-scripts   not there; run 'make vendor'"."""
     from pipeline.core.errors import printable
 

@@ -19,27 +19,29 @@ def status(as_json: bool) -> None:
     from pipeline.chain import params as parameters
     from pipeline.core.files import project_root
     from pipeline.inputs.base_models.identity import changed_vae
-    from pipeline.run.status import chain, times, words
-    from pipeline.run.status.interrupted import leftovers
+    from pipeline.run.status import stage_states, text, times
+    from pipeline.run.status.killed_experiment import leftovers
 
     root = project_root()
     # DVC takes any value, and shows a state that no stage could reach.
     params = parameters.load(Path(os.path.relpath(root / parameters.FILE)))
-    stages = chain.read_chain(root)
-    fids = chain.read_fids(root, stages)
-    rest = times.rest([stage.name for stage in stages if stage.state not in chain.SETTLED], times.read_times(root))
+    stages = stage_states.read_stages(root)
+    fids = stage_states.read_fids(root, stages)
+    remaining = times.remaining(
+        [stage.name for stage in stages if stage.state not in stage_states.SETTLED], times.read_times(root)
+    )
     left = leftovers(root)
     vae = changed_vae(params.model, params.vae, root)
     if as_json:
-        told = words.as_json(stages, fids, rest) | {"killed_experiment": "; ".join(left) if left else None}
-        told["changed_vae"] = str(vae) if vae else None
-        click.echo(json.dumps(told, indent=2, sort_keys=True))
+        shown = text.as_json(stages, fids, remaining) | {"killed_experiment": "; ".join(left) if left else None}
+        shown["changed_vae"] = str(vae) if vae else None
+        click.echo(json.dumps(shown, indent=2, sort_keys=True))
         return
     if left:
         click.echo("; ".join(left))
     if vae:
         click.echo(str(vae))
     absent = any(stage.state == "absent" for stage in stages)
-    left_to_do = [] if vae and not rest.counts else [words.how_long(rest, absent)]
-    for line in (*words.table(stages, fids), *words.reasons(stages), *left_to_do):
+    left_to_do = [] if vae and not remaining.counts else [text.describe_remaining(remaining, absent)]
+    for line in (*text.table(stages, fids), *text.reasons(stages), *left_to_do):
         click.echo(line)

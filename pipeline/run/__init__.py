@@ -1,7 +1,7 @@
-"""Run a chain and say how it stands.
+"""Run a chain and say where it is.
 
-repro         checks before `dvc repro`, and what a killed one left torn
+repro         what is checked before `dvc repro`, and the repair of what a killed one left torn
 fork_client   stages run in forks of a process that has imported the libraries
-status/       where the chain is, what is stale, how long the rest takes
+status/       state of every stage, what is stale, time left
 doctor/       what this machine lacks
 """

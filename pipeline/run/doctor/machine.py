@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.chain.params import Params
-from pipeline.run.doctor.findings import Finding, note, ok, output_of, problem
+from pipeline.run.doctor.check_result import CheckResult, note, ok, output_of, problem
 
 LITTLE_ROOM, NO_ROOM = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""
@@ -17,7 +17,7 @@ GPU_ONLY = (("precision", ("fp32", "bf16")), ("optimizer", ("AdamW", "FusedAdamW
 """Parameters, and the values of each that train on a CPU."""
 
 
-def gpu(params: Params | None) -> Finding:
+def gpu(params: Params | None) -> CheckResult:
     """The GPUs that torch can use; a problem when params.yaml asks for what only a GPU does."""
     import torch
 
@@ -35,7 +35,7 @@ def gpu(params: Params | None) -> Finding:
     return note("GPU", f"{found}; the chain runs on the CPU", remedy)
 
 
-def driver() -> Finding:
+def driver() -> CheckResult:
     """NVIDIA's driver, whether torch can use it or not."""
     found = output_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
     if found is None:
@@ -43,7 +43,7 @@ def driver() -> Finding:
     return ok("driver", f"NVIDIA {found.splitlines()[0]}")
 
 
-def torch_build() -> Finding:
+def torch_build() -> CheckResult:
     """What torch was built for; beside a driver a CPU build is a waste."""
     import torch
 
@@ -56,17 +56,17 @@ def torch_build() -> Finding:
     return ok("torch", f"{version}, built for CPUs, with {torch.get_num_threads()} threads")
 
 
-def xformers(params: Params | None) -> Finding:
+def xformers(params: Params | None) -> CheckResult:
     return _optional("xformers", params is not None and params.attention == "xformers", "set attention: sdpa in params.yaml")
 
 
-def bitsandbytes(params: Params | None) -> Finding:
+def bitsandbytes(params: Params | None) -> CheckResult:
     return _optional(
         "bitsandbytes", params is not None and params.optimizer == "AdamW8bit", "set optimizer: AdamW in params.yaml"
     )
 
 
-def _optional(package: str, needed: bool, instead: str) -> Finding:
+def _optional(package: str, needed: bool, instead: str) -> CheckResult:
     if importlib.util.find_spec(package) is not None:
         return ok(package, importlib.metadata.version(package))
     if needed:
@@ -74,7 +74,7 @@ def _optional(package: str, needed: bool, instead: str) -> Finding:
     return ok(package, "not installed, and not asked for")
 
 
-def compiler() -> Finding:
+def compiler() -> CheckResult:
     """A C++ compiler, which torch.compile needs and nothing else does."""
     found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
     if found is None:
@@ -83,7 +83,7 @@ def compiler() -> Finding:
     return ok("compiler", version.splitlines()[0])
 
 
-def disk(root: Path) -> Finding:
+def disk(root: Path) -> CheckResult:
     free = shutil.disk_usage(root).free
     found = f"{free / 2**30:.1f} GiB free"
     if free < NO_ROOM:

@@ -13,15 +13,15 @@ from pipeline.chain.params import Params
 from pipeline.chain.paths import sd_scripts
 from pipeline.core.errors import UserError
 from pipeline.inputs.base_models.identity import PARTS
-from pipeline.run.doctor.findings import Finding, note, ok, problem
-from pipeline.run.status.interrupted import leftovers
+from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
+from pipeline.run.status.killed_experiment import leftovers
 from pipeline.versioning.git import ask_git, head_of_checkout
 
 _SUBMODULE = "vendor/sd-scripts"
 _SHOWN = 4
 
 
-def read_params(root: Path) -> tuple[Params | None, Finding]:
+def read_params(root: Path) -> tuple[Params | None, CheckResult]:
     """params.yaml, None when it cannot be read."""
     try:
         found = parameters.load(root / parameters.FILE)
@@ -30,7 +30,7 @@ def read_params(root: Path) -> tuple[Params | None, Finding]:
     return found, ok("params.yaml", f"{found.last} iterations, trainer {found.trainer}, model {found.model}")
 
 
-def python() -> Finding:
+def python() -> CheckResult:
     """The stages say `python`, which is whatever the PATH finds first."""
     found, version = shutil.which("python"), sys.version.split()[0]
     remedy = f"put it first: 'export PATH={Path(sys.executable).parent}:$PATH', or run 'make repro'"
@@ -41,7 +41,7 @@ def python() -> Finding:
     return ok("python", f"{version}, {found}")
 
 
-def packages(root: Path) -> Finding:
+def packages(root: Path) -> CheckResult:
     """Installed versions against requirements.lock."""
     lock = root / "requirements.lock"
     if not lock.is_file():
@@ -71,7 +71,7 @@ def _same(found: str | None, pin: str) -> bool:
     return found is not None and found.partition("+")[0] == pin.partition("+")[0]
 
 
-def model(root: Path, params: Params) -> Finding:
+def model(root: Path, params: Params) -> CheckResult:
     """Whether the base model, its VAE and the feature models are where params.yaml says, by their folders alone."""
     missing = [f"{params.model}/{part}" for part in PARTS if not (part == "vae" and params.vae)]
     missing = [name for name in missing if not (root / name).is_dir()]
@@ -83,7 +83,7 @@ def model(root: Path, params: Params) -> Finding:
     return ok("model", params.model)
 
 
-def images(root: Path, params: Params) -> Finding:
+def images(root: Path, params: Params) -> CheckResult:
     """The user's own images, where params.yaml asks for them."""
     if params.dataset != "folder":
         return ok("images", "drawn creatures")
@@ -94,7 +94,7 @@ def images(root: Path, params: Params) -> Finding:
     return ok("images", params.folder)
 
 
-def scripts(root: Path, params: Params | None) -> Finding:
+def scripts(root: Path, params: Params | None) -> CheckResult:
     """sd-scripts, and its commit against the one that this checkout pins."""
     needed = params is None or params.trainer == "kohya"
     found = sd_scripts(root)
@@ -109,7 +109,7 @@ def scripts(root: Path, params: Params | None) -> Finding:
     return ok("sd-scripts", f"{has[:12]}, as pinned" if pin else has[:12])
 
 
-def experiment(root: Path) -> Finding:
+def experiment(root: Path) -> CheckResult:
     """What an experiment that was killed has left in the work tree."""
     if (left := leftovers(root)) is not None:
         return note("experiment", left.found, left.remedy)

@@ -1,7 +1,7 @@
 """Where the chain is, what is stale and why, and how long the rest will take.
 
-times    stage -> logs/times.jsonl, as it ends; logs/times.jsonl -> seconds that a stage takes
-chain    DVC's own status -> the state of every stage, with reasons
-interrupted  what a killed experiment left in the work tree -> what to do about it
-words    states, FIDs, times -> text
+stage_states        DVC's own status -> the state of every stage, with reasons
+times               how long each stage took (logs/times.jsonl), and so what the remaining ones will
+killed_experiment   what a killed `dvc exp run` left in the work tree, and what to do about it
+text                states, FIDs and times as a table, lines and JSON
 """

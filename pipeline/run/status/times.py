@@ -52,7 +52,7 @@ def read_times(root: Path) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Rest:
+class Remaining:
     """What is left: seconds of the stages whose kind was timed, and the kinds that never were."""
 
     seconds: float
@@ -60,8 +60,8 @@ class Rest:
     unknown: tuple[str, ...]
 
 
-def rest(unfinished: Iterable[str], times: Mapping[str, float]) -> Rest:
+def remaining(unfinished: Iterable[str], times: Mapping[str, float]) -> Remaining:
     """Sum the times of the stages named in `unfinished`, which run one after the other."""
     counts = Counter(kind_of(stage) for stage in unfinished)
     unknown = tuple(sorted(kind for kind in counts if kind not in times))
-    return Rest(sum(times[kind] * count for kind, count in counts.items() if kind in times), dict(counts), unknown)
+    return Remaining(sum(times[kind] * count for kind, count in counts.items() if kind in times), dict(counts), unknown)

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from pipeline.chain.params import Params, check
 from pipeline.cli import doctor as commands
 from pipeline.cli.application import main
-from pipeline.run.doctor import machine, project, sharing
-from pipeline.run.doctor.findings import Finding, note, ok, output_of, problem
+from pipeline.run.doctor import git_and_dvc, machine, project
+from pipeline.run.doctor.check_result import CheckResult, note, ok, output_of, problem
 
 
 def params(**changes: object) -> Params:
@@ -149,12 +149,12 @@ def test_without_sd_scripts_only_the_kohya_trainer_has_a_problem(tmp_path: Path)
     ],
 )
 def test_a_remotes_url_is_shown_without_credentials(url: str, shown: str) -> None:
-    assert sharing.without_credentials(url) == shown
+    assert git_and_dvc.without_credentials(url) == shown
 
 
-def remotes(tracked: dict[str, dict[str, str]]) -> Finding:
+def remotes(tracked: dict[str, dict[str, str]]) -> CheckResult:
     config = type("Config", (dict,), {"read": lambda self, level: {"remote": tracked}})({"remote": tracked})
-    (found,) = sharing.remotes(SimpleNamespace(config=config))  # type: ignore[arg-type]
+    (found,) = git_and_dvc.remotes(SimpleNamespace(config=config))  # type: ignore[arg-type]
     return found
 
 
@@ -172,13 +172,13 @@ def test_the_cache_says_how_it_links(tmp_path: Path) -> None:
     with Repo.init(str(tmp_path), no_scm=True) as repo:
         for kind in ("symlink", "hardlink"):
             repo.cache.local.cache_types = [kind, "copy"]
-            assert sharing.cache(repo) == ok("cache", f"{repo.cache.local.path}, by {kind}")
+            assert git_and_dvc.cache(repo) == ok("cache", f"{repo.cache.local.path}, by {kind}")
         repo.cache.local.cache_types = ["copy"]
-        assert sharing.cache(repo).level == "note"
+        assert git_and_dvc.cache(repo).level == "note"
 
 
 def test_a_folder_without_dvc_is_one_problem(tmp_path: Path) -> None:
-    (found,) = sharing.dvc(tmp_path)
+    (found,) = git_and_dvc.dvc(tmp_path)
     assert found.level == "problem" and "dvc init" in found.remedy
 
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError
-from pipeline.run.status import chain, times, words
-from pipeline.run.status.chain import StageState
+from pipeline.run.status import stage_states, text, times
+from pipeline.run.status.stage_states import StageState
 from project import ROOT
 
 DVC_YAML = """
@@ -49,11 +49,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def states(root: Path) -> dict[str, str]:
-    return {stage.name: stage.state for stage in chain.read_chain(root)}
+    return {stage.name: stage.state for stage in stage_states.read_stages(root)}
 
 
 def test_what_ran_is_done_and_what_did_not_is_missing(project: Path) -> None:
-    found = chain.read_chain(project)
+    found = stage_states.read_stages(project)
     assert [(stage.name, stage.state) for stage in found] == [
         ("prepare", "done"), ("train@1", "done"), ("train@2", "done"), ("train@3", "missing"),
     ]  # fmt: skip
@@ -63,7 +63,7 @@ def test_what_ran_is_done_and_what_did_not_is_missing(project: Path) -> None:
 def test_a_changed_parameter_is_named_and_what_follows_waits(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
-    found = {stage.name: stage for stage in chain.read_chain(project)}
+    found = {stage.name: stage for stage in stage_states.read_stages(project)}
     assert found["prepare"] == StageState("prepare", "stale", ("seed changed",))
     assert found["train@1"] == StageState("train@1", "waiting", ("for prepare",))
     assert found["train@2"].state == "waiting" and found["train@3"].state == "missing"
@@ -73,7 +73,7 @@ def test_a_changed_parameter_is_named_and_what_follows_waits(project: Path) -> N
 def test_outputs_that_are_not_here_are_absent_with_the_command_that_brings_them(project: Path) -> None:
     content = (project / "d2").read_bytes()
     (project / "d2").unlink()
-    found = {stage.name: stage for stage in chain.read_chain(project)}
+    found = {stage.name: stage for stage in stage_states.read_stages(project)}
     assert found["train@2"].state == "absent" and "d2 not here: 'dvc checkout'" in found["train@2"].reasons[0]
     (project / "d2").write_bytes(content)
     assert states(project)["train@2"] == "done"
@@ -86,7 +86,7 @@ def test_an_iteration_whose_forebears_were_not_fetched_is_done(project: Path) ->
     try:
         expected = {"prepare": "absent", "train@1": "absent", "train@2": "done", "train@3": "missing"}
         assert states(project) == expected
-        lines = words.reasons(chain.read_chain(project))
+        lines = text.reasons(stage_states.read_stages(project))
         assert lines[0] == "missing: train@3 (not run yet)" and lines[1].startswith("absent: prepare, train@1 (they ran")
         before = (project / "params.yaml").read_text()
         (project / "params.yaml").write_text(before.replace("\nseed: 0\n", "\nseed: 1\n"))
@@ -106,7 +106,7 @@ def test_a_stage_that_another_process_runs_is_running(project: Path) -> None:
 
 def test_a_folder_without_dvc_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="DVC cannot read the chain"):
-        chain.read_chain(tmp_path)
+        stage_states.read_stages(tmp_path)
 
 
 def test_changes_of_every_kind_have_a_reason() -> None:
@@ -116,8 +116,8 @@ def test_changes_of_every_kind_have_a_reason() -> None:
         "changed command",
     ]
     reasons = ("data/D_0 changed", "cfg changed", "new new", "output data/D_1 changed", "its command changed")
-    assert chain.classify("sample@1", status) == StageState("sample@1", "stale", reasons)
-    assert chain.classify("sample@1", []) == StageState("sample@1", "done")
+    assert stage_states.classify("sample@1", status) == StageState("sample@1", "stale", reasons)
+    assert stage_states.classify("sample@1", []) == StageState("sample@1", "done")
 
 
 def test_the_time_of_a_stage_is_kept_when_it_ends_and_not_when_it_fails(tmp_path: Path) -> None:
@@ -147,18 +147,18 @@ def test_the_last_three_times_of_a_kind_count_and_broken_lines_do_not(tmp_path: 
 
 
 def test_the_rest_is_the_sum_over_what_is_not_done(tmp_path: Path) -> None:
-    rest = times.rest(["train@5", "train@6", "sample@6", "report"], {"train": 20.0, "sample": 5.0})
+    rest = times.remaining(["train@5", "train@6", "sample@6", "report"], {"train": 20.0, "sample": 5.0})
     assert (rest.seconds, rest.unknown) == (45.0, ("report",))
-    assert words.how_long(rest) == (
+    assert text.describe_remaining(rest) == (
         "at most about 45 s left, without report, which never ended here: 2 x train, sample, report (from logs/times.jsonl)"
     )
-    assert "not known" in words.how_long(times.rest(["train@1"], {}))
-    assert words.how_long(times.rest([], {})) == "nothing left to do"
+    assert "not known" in text.describe_remaining(times.remaining(["train@1"], {}))
+    assert text.describe_remaining(times.remaining([], {})) == "nothing left to do"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (99, "99 s"), (130, "2 min"), (9000, "2 h 30 min")])
 def test_durations_are_said_in_the_unit_that_one_thinks_in(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert text.duration(seconds) == text
 
 
 def test_the_command_prints_a_table_reasons_and_the_rest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from pipeline.versioning.git import ask_git
 
-_NOTE = Path(".dvc/tmp/exps/run/workspace/workspace.json")
+_RUN_FILE = Path(".dvc/tmp/exps/run/workspace/workspace.json")
 """DVC's note of the process that runs an experiment in the work tree; it goes when the run ends, well or badly."""
 
-_VALUES = "refs/exps/exec/EXEC_MERGE"
+_STARTED_WITH = "refs/exps/exec/EXEC_MERGE"
 """DVC's commit of the work tree as the experiment starts."""
 
 _FILES = ("params.yaml", "dvc.lock", "report/summary.json")
@@ -27,7 +27,7 @@ class Leftovers(NamedTuple):
 
 def leftovers(root: Path) -> Leftovers | None:
     """None when no run was killed here, one is at work, or all is right again."""
-    if not (root / _NOTE).is_file() or _is_running(root / _NOTE):
+    if not (root / _RUN_FILE).is_file() or _is_running(root / _RUN_FILE):
         return None
     branch = _detached_from(root)
     if branch is None and not _has_values(root):
@@ -68,6 +68,6 @@ def _has_values(root: Path) -> bool:
     """Whether params.yaml still is as the experiment started, and not as HEAD has it."""
     name = _FILES[0]
     wanted, committed = (
-        ask_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{name}") for commit in (_VALUES, "HEAD")
+        ask_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{name}") for commit in (_STARTED_WITH, "HEAD")
     )
     return wanted is not None and wanted != committed and ask_git(root, "hash-object", name) == wanted

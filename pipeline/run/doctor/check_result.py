@@ -11,7 +11,7 @@ Level = Literal["ok", "note", "problem"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """`subject` was looked at and `found`; `remedy` is empty when nothing is to be done.
 
     A problem keeps `dvc repro` from running with the present params.yaml; a note does not.
@@ -23,16 +23,16 @@ class Finding:
     remedy: str = ""
 
 
-def ok(subject: str, found: str) -> Finding:
-    return Finding(subject, "ok", found)
+def ok(subject: str, found: str) -> CheckResult:
+    return CheckResult(subject, "ok", found)
 
 
-def note(subject: str, found: str, remedy: str = "") -> Finding:
-    return Finding(subject, "note", found, remedy)
+def note(subject: str, found: str, remedy: str = "") -> CheckResult:
+    return CheckResult(subject, "note", found, remedy)
 
 
-def problem(subject: str, found: str, remedy: str) -> Finding:
-    return Finding(subject, "problem", found, remedy)
+def problem(subject: str, found: str, remedy: str) -> CheckResult:
+    return CheckResult(subject, "problem", found, remedy)
 
 
 def output_of(command: Sequence[str]) -> str | None:

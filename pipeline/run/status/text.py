@@ -1,4 +1,4 @@
-"""The chain's state as a table, its reasons and the rest as lines."""
+"""The chain's state as a table; reasons and remaining time as lines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.run.status.chain import StageState
-from pipeline.run.status.times import FILE, Rest
+from pipeline.run.status.stage_states import StageState
+from pipeline.run.status.times import FILE, Remaining
 
 _COLUMNS = ("curate", "train", "sample", "measure", "analyse")
 _WIDTH = 9
@@ -41,15 +41,15 @@ def reasons(stages: Sequence[StageState]) -> list[str]:
     ]
 
 
-def how_long(rest: Rest, absent: bool = False) -> str:
+def describe_remaining(remaining: Remaining, absent: bool = False) -> str:
     """ "about 4 min left (2 x train, ...)", and what of it was never timed. `absent`: some of the record is not here."""
-    if not rest.counts:
+    if not remaining.counts:
         return "nothing left to do, once what is absent is fetched" if absent else "nothing left to do"
-    stages = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in rest.counts.items())
-    if len(rest.unknown) == len(rest.counts):
+    stages = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in remaining.counts.items())
+    if len(remaining.unknown) == len(remaining.counts):
         return f"left: {stages}; how long that takes is not known, no such stage has ended here yet ({FILE})"
-    unknown = f", without {', '.join(rest.unknown)}, which never ended here" if rest.unknown else ""
-    return f"at most about {duration(rest.seconds)} left{unknown}: {stages} (from {FILE})"
+    unknown = f", without {', '.join(remaining.unknown)}, which never ended here" if remaining.unknown else ""
+    return f"at most about {duration(remaining.seconds)} left{unknown}: {stages} (from {FILE})"
 
 
 def duration(seconds: float) -> str:
@@ -60,12 +60,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def as_json(stages: Sequence[StageState], fids: Mapping[int, float], rest: Rest) -> dict[str, Any]:
+def as_json(stages: Sequence[StageState], fids: Mapping[int, float], remaining: Remaining) -> dict[str, Any]:
     """All of it as plain values; seconds_left is null when no stage that is left was ever timed."""
-    known = len(rest.unknown) < len(rest.counts) or not rest.counts
+    known = len(remaining.unknown) < len(remaining.counts) or not remaining.counts
     return {
         "stages": [{"name": s.name, "k": s.k, "state": s.state, "reasons": list(s.reasons)} for s in stages],
         "fid": {str(k): fid for k, fid in fids.items()},
-        "seconds_left": round(rest.seconds, 1) if known else None,
-        "never_timed": list(rest.unknown),
+        "seconds_left": round(remaining.seconds, 1) if known else None,
+        "never_timed": list(remaining.unknown),
     }

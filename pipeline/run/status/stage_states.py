@@ -44,7 +44,7 @@ class StageState:
         return int(number) if number.isdecimal() else None
 
 
-def read_chain(root: Path) -> list[StageState]:
+def read_stages(root: Path) -> list[StageState]:
     """Every stage in the order in which it would run. Raises UserError when DVC cannot read the project, or is busy."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -52,7 +52,7 @@ def read_chain(root: Path) -> list[StageState]:
     try:
         with Repo(str(root)) as repo, _locked(repo):
             absent = {str(out) for stage in repo.index.stages for out in stage.outs if out.hash_info and not out.exists}
-            return with_waiting({_name(stage): _own_state(stage, absent) for stage in _ordered(repo)}, _upstream(repo))
+            return mark_waiting({_name(stage): _own_state(stage, absent) for stage in _ordered(repo)}, _upstream(repo))
     except DvcException as error:
         raise UserError(f"DVC cannot read the chain in {root}: {' '.join(str(error).split())}") from error
 
@@ -155,7 +155,7 @@ def _named(path: str, change: Any, prefix: str) -> dict[str, str]:
     return {f"{prefix}{path}": "changed" if change == "modified" else str(change)}
 
 
-def with_waiting(own: Mapping[str, StageState], upstream: Mapping[str, set[str]]) -> list[StageState]:
+def mark_waiting(own: Mapping[str, StageState], upstream: Mapping[str, set[str]]) -> list[StageState]:
     """Turn what is settled into "waiting" downstream of what is not; `own` must have dependencies first."""
     found: dict[str, StageState] = {}
     for name, state in own.items():

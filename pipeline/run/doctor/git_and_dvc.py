@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.core.errors import UserError
-from pipeline.run.doctor.findings import Finding, note, ok, problem
+from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
 from pipeline.versioning.experiment_checks import check_git
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _LINKS = ("reflink", "hardlink", "symlink")
 _SECRETS = ("password", "secret", "token", "access_key", "account_key", "connection_string")
 
 
-def git(root: Path) -> Finding:
+def git(root: Path) -> CheckResult:
     """Whether experiments can be committed; plain `dvc repro` needs none of that."""
     try:
         check_git(root)
@@ -26,7 +26,7 @@ def git(root: Path) -> Finding:
     return ok("git", "identity set, params.yaml and dvc.yaml committed")
 
 
-def dvc(root: Path) -> list[Finding]:
+def dvc(root: Path) -> list[CheckResult]:
     """Remotes and cache, or the one problem that hides them."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -38,7 +38,7 @@ def dvc(root: Path) -> list[Finding]:
         return [problem("DVC", " ".join(str(error).split()), "run 'dvc init' in the project's folder, or fix dvc.yaml")]
 
 
-def remotes(repo: Repo) -> list[Finding]:
+def remotes(repo: Repo) -> list[CheckResult]:
     """Where D_k and M_k can be shared, without the credentials in a URL."""
     found = {name: without_credentials(str(entry.get("url", ""))) for name, entry in repo.config["remote"].items()}
     tracked = repo.config.read("repo").get("remote", {})
@@ -65,7 +65,7 @@ def _has_secret(entry: dict[str, object]) -> bool:
     return inside or any(word in key for key in entry for word in _SECRETS)
 
 
-def cache(repo: Repo) -> Finding:
+def cache(repo: Repo) -> CheckResult:
     """How files go from the cache to the work tree: a copy takes the room and the time twice."""
     from dvc.fs import generic
 
