@@ -54,7 +54,7 @@ def centre_crop(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def densities(spectrum: np.ndarray) -> Densities:
-    """Return the densities of power [S, S/2 + 1] over half the plane; rings and angles are sums, weighted for the other half."""
+    """Return densities of power [S, S/2 + 1] over half the plane; each ring or angle is a sum, weighted for the other half."""
     side = len(spectrum)
     u, v, weight = half_plane(side, side)
     power = spectrum * weight
