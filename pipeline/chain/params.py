@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticKnownError
@@ -31,6 +31,11 @@ def one_of(names: Iterable[str]) -> BeforeValidator:
         return value
 
     return BeforeValidator(checked)
+
+
+PromptLength = Literal[75, 150, 225]
+PROMPT_LENGTHS: tuple[int, ...] = get_args(PromptLength)
+"""Tokens of a prompt that are read: one, two or three windows of CLIP's text encoder."""
 
 
 class Step(BaseModel):
@@ -89,7 +94,7 @@ class Params(BaseModel):
     epochs: int = Field(16, ge=1, le=1_000_000)
     updates: int | None = Field(None, ge=1, le=100_000_000)
     clip_skip: int = Field(2, ge=1, le=12)
-    max_token_length: Literal[75, 150, 225] = 75
+    max_token_length: PromptLength = 75
     min_snr_gamma: float | None = Field(5.0, gt=0.0)
     noise_offset: float = Field(0.0, ge=0.0)
     caption_dropout: float = Field(0.0, ge=0.0, le=1.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pipeline.chain.params import Params
+from pipeline.chain.params import PROMPT_LENGTHS, Params
 from pipeline.core.errors import UserError
 from pipeline.methods.schedules import SCHEDULES
 
@@ -76,7 +76,7 @@ _DRAWING: tuple[Decorator, ...] = (
     _option(
         "--clip-skip", click.IntRange(1, 12), None, "Counts as kohya's: 2 is the last layer but one; default: params.yaml's."
     ),
-    _option("--max-token-length", click.IntRange(75, 225), None, "75, 150 or 225 tokens of a prompt; default: params.yaml's."),
+    _option("--max-token-length", click.Choice(PROMPT_LENGTHS), None, "Tokens of a prompt; default: params.yaml's."),
 )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.core.errors import UserError
@@ -65,3 +66,15 @@ def no_model(model: str | Path, key: str = "model") -> UserError:
         f"there is no folder {model}; bring the model here with 'redifine base fetch {shlex.quote(wish)}', "
         f"and set {key} (params.yaml) to the folder that it names"
     )
+
+
+@contextmanager
+def loading(what: str, advice: str) -> Iterator[None]:
+    """Turn what a `from_pretrained` of diffusers or transformers raises in the block into one UserError."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"cannot load {what}: {reason}; {advice}") from error

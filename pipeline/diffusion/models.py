@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import to_device
-from pipeline.core.weights import no_model, refuse_pickles
+from pipeline.core.weights import loading, no_model, refuse_pickles
 from pipeline.diffusion import text
 
 LATENT_SCALE = 0.18215
@@ -246,11 +246,8 @@ def _stored_dtype(folder: Path) -> torch.dtype:
 
 
 def _load(kind: Any, folder: Path, **options: Any) -> Any:
-    try:
+    with loading(f"{kind.__name__} from {folder}", "fetch or make it again"):
         return kind.from_pretrained(str(folder), **options)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"cannot load {kind.__name__} from {folder}: {reason}") from error
 
 
 def _cast(part: nn.Module, device: torch.device | str, dtype: torch.dtype) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer, Dinov2Model
 
 from pipeline.core.errors import UserError
-from pipeline.core.weights import refuse_pickles
+from pipeline.core.weights import loading, refuse_pickles
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.text import tokenize
 
@@ -24,6 +23,7 @@ _IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 _DINO_SIDE = 224
 _TEXTS = 256
 """Prompts that are embedded at a time."""
+_ADVICE = "feature_model and clip_model (params.yaml) must each name a folder or hub id that holds such a model"
 
 
 class Clip:
@@ -119,19 +119,11 @@ def _load_weights(kind: Any, model: str) -> Any:
     refuse_pickles(Path(model))
     network, report = _load(kind, model, output_loading_info=True)
     if report["missing_keys"]:
-        raise _cannot_load(kind, model, f"it lacks {len(report['missing_keys'])} weights, {report['missing_keys'][0]} for one")
+        lacks = f"it lacks {len(report['missing_keys'])} weights, {report['missing_keys'][0]} for one"
+        raise UserError(f"cannot load {kind.__name__} from {model}: {lacks}; {_ADVICE}")
     return network
 
 
 def _load(kind: Any, model: str, **options: Any) -> Any:
-    try:
+    with loading(f"{kind.__name__} from {model}", _ADVICE):
         return kind.from_pretrained(model, **options)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
-        raise _cannot_load(kind, model, str(error).partition("\n")[0] or type(error).__name__) from error
-
-
-def _cannot_load(kind: Any, model: str, reason: str) -> UserError:
-    return UserError(
-        f"cannot load {kind.__name__} from {model}: {reason}; feature_model and clip_model (params.yaml) "
-        "must each name a folder or hub id that holds such a model"
-    )

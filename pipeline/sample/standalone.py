@@ -86,9 +86,7 @@ def sample_prompts(
 
 
 def _check_lengths(model: Outline, prompts: Sequence[str], max_token_length: int) -> None:
-    """Raise UserError for a number of tokens that cannot be encoded, or a prompt that would be cut off."""
-    if max_token_length not in (75, 150, 225):
-        raise UserError(f"max_token_length must be 75, 150 or 225, got {max_token_length}")
+    """Raise UserError for a prompt that would be cut off."""
     lengths = [len(ids) - 2 for ids in model.tokenizer(list(prompts), verbose=False).input_ids]
     for number, length in enumerate(lengths, 1):
         if length > max_token_length:

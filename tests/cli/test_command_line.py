@@ -134,7 +134,6 @@ def test_a_mistake_on_the_command_line_ends_in_a_sentence(project: Path, argumen
         (["--prompts", "long.txt"], "prompt 2 has "),
         (["--prompts", "p.txt", "--lora", "file"], "file is not a whole safetensors file"),
         (["--prompts", "p.txt", "--lora", "other.safetensors"], "which is no plain LoRA key"),
-        (["--prompts", "p.txt", "--max-token-length", "100"], "max_token_length must be 75, 150 or 225, got 100"),
         (["--prompts", "p.txt", "--clip-skip", "9"], "clip_skip must be 1 to 2"),
         (["--prompts", "p.txt", "--size", "100"], "multiple of 8 pixels, got 100"),
         (["--prompts", "p.txt", "--out", "file/below"], "file is a file where a folder must be"),
@@ -150,6 +149,11 @@ def test_what_the_model_cannot_draw_ends_in_a_sentence(
     save_tensors(project / "other.safetensors", {"unet.weight": torch.ones(2)})
     assert sentence in refused("sample", "--model", str(tiny_model), *options)
     assert not (project / "samples").exists()
+
+
+def test_prompts_have_one_two_or_three_windows_of_tokens(project: Path) -> None:
+    done = CliRunner().invoke(main, ["sample", "--prompts", "p.txt", "--max-token-length", "100"])
+    assert done.exit_code == 2 and "'100' is not one of '75', '150', '225'" in done.stderr
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from transformers import BlipForConditionalGeneration, BlipProcessor, LogitsProcessorList
 
 from pipeline.core.errors import UserError
+from pipeline.core.weights import loading
 from pipeline.diffusion.deterministic import exact
 from pipeline.inputs.captions.length_window import LengthWindow, word_tables
 from pipeline.inputs.captions.rules import Window
@@ -42,7 +42,7 @@ class Blip:
 
     @torch.inference_mode()
     def caption(self, images: Sequence[Image.Image], window: Window) -> list[str]:
-        """RGB images -> one line of text each, as long as `window` says."""
+        """Caption RGB images -> one line of text each, as long as `window` says."""
         pixels = self._processor(images=list(images), return_tensors="pt").pixel_values.to(self._device)
         before, end = self._prompt.shape[1], self._model.config.text_config.sep_token_id
         length = LengthWindow(window, self._begins, self._continues, end, before)
@@ -62,19 +62,16 @@ class Blip:
 
 
 def load_blip(folder: Path, device: str) -> Blip:
-    """A BLIP from a local folder in transformers' layout (Salesforce/blip-image-captioning-large). Raise UserError."""
+    """Load a BLIP from a local folder in transformers' layout (Salesforce/blip-image-captioning-large). Raise UserError."""
     if not folder.is_dir():
         raise UserError(f"--blip {folder} is no folder; fetch Salesforce/blip-image-captioning-large there (docs/datasets.md)")
-    try:
+    with loading(f"a BLIP from {folder}", "fetch it again (safetensors)"):
         processor = BlipProcessor.from_pretrained(str(folder), local_files_only=True, use_fast=False)
         model = BlipForConditionalGeneration.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, ImportError, SafetensorError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"cannot load a BLIP from {folder}: {reason}; fetch it again (safetensors)") from error
     return Blip(model, processor, device)
 
 
 def tidy(text: str) -> str:
-    """Decoded word pieces -> a line as people write it: no blank before a comma or inside "it's" and "t-shirt"."""
+    """Turn decoded word pieces into a line as people write it: no blank before a comma or inside "it's" and "t-shirt"."""
     text = re.sub(r"\s+([,.;:!?])", r"\1", text)
     return " ".join(re.sub(r"(?<=\w)\s*(['-])\s*(?=\w)", r"\1", text).split()).strip(" ,.")

@@ -13,13 +13,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.core.errors import UserError
+from pipeline.chain.params import PROMPT_LENGTHS
 from pipeline.core.files import write_text
+from pipeline.core.weights import loading
 from pipeline.inputs.captions.parts import Parts
 from pipeline.inputs.datasets.images import open_image
-
-LIMITS = (75, 150, 225)
-"""Tokens that one, two and three windows hold (max_token_length)."""
 
 _THUMBNAIL = 192
 _QUALITY = 80
@@ -33,14 +31,14 @@ class Entry:
     image: str
     """A data: URL."""
     segments: tuple[str, ...]
-    """The caption cut where LIMITS cut it: what fits 75, then 150, then 225 tokens, and what fits none."""
+    """The caption cut where PROMPT_LENGTHS cut it: what fits 75, then 150, then 225 tokens, and what fits none."""
     tokens: int | None
     by_hand: bool
 
     @property
     def needs(self) -> int | None:
         """The smallest limit that holds all; None when none does, or tokens were not counted."""
-        return next((limit for limit in LIMITS if self.tokens is not None and self.tokens <= limit), None)
+        return next((limit for limit in PROMPT_LENGTHS if self.tokens is not None and self.tokens <= limit), None)
 
 
 def write_sheet(
@@ -66,20 +64,20 @@ def _render(title: str, entries: list[Entry], counted: bool) -> str:
 
     loader = FileSystemLoader(Path(__file__).parent)
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    over = {limit: sum(entry.tokens is not None and entry.tokens > limit for entry in entries) for limit in LIMITS}
+    over = {limit: sum(entry.tokens is not None and entry.tokens > limit for entry in entries) for limit in PROMPT_LENGTHS}
     return page.get_template("proof_sheet.html.j2").render(
-        title=title, entries=entries, over=over, limits=LIMITS, counted=counted
+        title=title, entries=entries, over=over, limits=PROMPT_LENGTHS, counted=counted
     )
 
 
 def cut(caption: str, count: Callable[[str], int]) -> tuple[str, ...]:
-    """Cut a caption into four pieces, the later ones often empty, at the words where it passes each of LIMITS.
+    """Cut a caption into four pieces, the later ones often empty, at the words where it passes each of PROMPT_LENGTHS.
 
     CLIP's byte pairs never reach over a blank, so the tokens of the words add up to those of the caption.
     """
     words = caption.split(" ")
     reached = list(accumulate(count(word) for word in words))
-    places = [0, *(bisect_right(reached, limit) for limit in LIMITS), len(words)]
+    places = [0, *(bisect_right(reached, limit) for limit in PROMPT_LENGTHS), len(words)]
     return tuple(" ".join(words[first:last]) for first, last in pairwise(places))
 
 
@@ -89,10 +87,8 @@ def clip_counter(folder: Path) -> Callable[[str], int]:
 
     from transformers import CLIPTokenizer
 
-    try:
+    with loading(f"a CLIP tokenizer from {folder}", "name its folder with --tokenizer"):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot load a CLIP tokenizer from {folder}; name its folder with --tokenizer") from error
 
     @lru_cache(maxsize=65536)
     def count(text: str) -> int:

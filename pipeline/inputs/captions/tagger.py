@@ -42,7 +42,7 @@ class Tagger:
         self._side = side if isinstance(side, int) else 448
 
     def tag(self, images: Sequence[Image.Image]) -> list[tuple[Tag, ...]]:
-        """RGB images -> tags with a score of at least FLOOR each, in the list's order. Raise UserError."""
+        """Tag RGB images -> tags with a score of at least FLOOR each, in the list's order. Raise UserError."""
         pixels = np.stack([network_input(image, self._side) for image in images])
         step = self._batch or len(images)
         scores = np.concatenate([self._scores(pixels[i : i + step]) for i in range(0, len(images), step)])
@@ -54,7 +54,7 @@ class Tagger:
         return [self._tags(row) for row in scores]
 
     def _scores(self, pixels: np.ndarray) -> np.ndarray:
-        """[n,S,S,3] float32 -> [n,labels] float32; a network of fixed batch size is fed up to it with zeros."""
+        """Score [n,S,S,3] float32 -> [n,labels] float32; a network of fixed batch size is fed up to it with zeros."""
         count = len(pixels)
         if self._batch and count < self._batch:
             pixels = np.concatenate([pixels, np.zeros((self._batch - count, *pixels.shape[1:]), np.float32)])
@@ -66,13 +66,13 @@ class Tagger:
 
 
 def network_input(image: Image.Image, side: int) -> np.ndarray:
-    """RGB -> [side,side,3] float32, 0..255, channels in the order blue, green, red; padded to a square with white."""
+    """Turn RGB into [side,side,3] float32, 0..255, channels in the order blue, green, red; padded to a square with white."""
     padded = ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color="white")
     return np.ascontiguousarray(np.asarray(padded, dtype=np.float32)[..., ::-1])
 
 
 def load_tagger(folder: Path, device: str) -> Tagger:
-    """model.onnx and selected_tags.csv of a SmilingWolf/wd-v1-4-*-tagger-v2. Raise UserError."""
+    """Load model.onnx and selected_tags.csv of a SmilingWolf/wd-v1-4-*-tagger-v2. Raise UserError."""
     for name in ("model.onnx", "selected_tags.csv"):
         if not (folder / name).is_file():
             raise UserError(
@@ -98,7 +98,7 @@ def load_tagger(folder: Path, device: str) -> Tagger:
 
 
 def read_labels(path: Path) -> list[tuple[str, str | None]]:
-    """selected_tags.csv (tag_id, name, category, count) -> name in words and kind of every row. Raise UserError."""
+    """Read selected_tags.csv (tag_id, name, category, count) -> name in words and kind of every row. Raise UserError."""
     rows = read_table(path)
     if not rows or not all("name" in row and "category" in row for row in rows):
         raise UserError(f"{path} must have the columns name and category; fetch it again")
@@ -106,7 +106,7 @@ def read_labels(path: Path) -> list[tuple[str, str | None]]:
 
 
 def in_words(tag: str) -> str:
-    """red_eyes -> red eyes, pokemon_(creature) -> pokemon (creature); faces such as ^_^ and |_| stay."""
+    """Put a tag into words: red_eyes -> red eyes, pokemon_(creature) -> pokemon (creature); faces such as ^_^ and |_| stay."""
     left, _, right = tag.partition("_")
     is_face = len(tag) <= _LONGEST_FACE or (left == right and not left.isalpha())
     return tag if is_face else tag.replace("_", " ")

@@ -174,7 +174,7 @@ def test_captions_that_are_no_text_or_would_be_empty_are_listed(tmp_path: Path) 
     stage.run(job("kumapi", raw, out), None, tags())
     (out / "illustrations-1.txt").write_bytes(b"\xff\xfe\x00")
     outcome = stage.run(job("kumapi", raw, out, rule=replace(RULES["kumapi"], parts=("name",))), None, None)
-    assert "illustrations-1.txt cannot be read as UTF-8" in "\n".join(map(str, outcome.problems))
+    assert "illustrations-1.txt is not UTF-8" in "\n".join(map(str, outcome.problems))
     assert "illustrations-2.txt is empty: no part" in "\n".join(map(str, outcome.problems))
 
 
