@@ -61,7 +61,7 @@ class Estimate:
 def estimate(project: Path, chains: Sequence[Chain], gpus: int) -> Estimate:
     """What the chains take, from the times that stages have taken in this project (logs/times.jsonl)."""
     wanted = distinct(project, chains)
-    rest = times.rest(wanted, times.read_times(project))
+    rest = times.remaining(wanted, times.read_times(project))
     return Estimate(rest.seconds / 3600 * max(gpus, 1), len(wanted), rest.unknown)
 
 
@@ -92,7 +92,7 @@ def seconds_left(project: Path, left: Sequence[str]) -> float | None:
 
     But for the report: it ends a chain once, so the first chain would never tell what is left, and takes little.
     """
-    rest = times.rest(left, times.read_times(project))
+    rest = times.remaining(left, times.read_times(project))
     return None if set(rest.unknown) - {"report"} else rest.seconds
 
 
