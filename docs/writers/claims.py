@@ -52,8 +52,8 @@ class Claim:
 
 
 def _rates(arm: str, relation: str, *others: str | float, **remarks: str) -> tuple[Check, ...]:
-    told = {verdict.replace("_", " "): why for verdict, why in remarks.items()}
-    return tuple(Check("collapse rate", arm, relation, other, told) for other in others)
+    reasons = {verdict.replace("_", " "): why for verdict, why in remarks.items()}
+    return tuple(Check("collapse rate", arm, relation, other, reasons) for other in others)
 
 
 # Why a verdict may be as it is.

@@ -38,8 +38,8 @@ def _score(run: ComparedRun) -> ForecastScore | None:
     ratios = [value for value in power if value is not None and value > 0.0]
     if known <= FEWEST_ITERATIONS or len(ratios) < run.last:
         return None
-    spread, unit = run.value("power_spread", 1), run.value("power", 0)
-    forecast = forecast_power([ratios[:known]], run.last - 1, spread / unit if spread and unit else None)
+    deviation, unit = run.value("power_spread", 1), run.value("power", 0)
+    forecast = forecast_power([ratios[:known]], run.last - 1, deviation / unit if deviation and unit else None)
     return score(forecast, ratios[known - 1], ratios[known:])
 
 

@@ -10,11 +10,11 @@ PERPLEXITY = 30.0
 
 
 def tsne(features: Sequence[np.ndarray], seed: int = 0, limit: int = 2000) -> list[np.ndarray]:
-    """Sets of features [N_i,d] -> their positions [n_i,2] float64 in one common map, in units of the map's own.
+    """Return positions [n_i,2] float64 of sets of features [N_i,d] in one common map, in units of the map's own.
 
     At most `limit` points in all: each set gives its share, spread evenly over its rows, so that sets of one length keep
     the same prompts. Starts from the principal components and runs on one thread: the same input gives the same map.
-    Features that are all equal lie at the origin. Raises ValueError below 4 points, or when the sets differ in width.
+    Features that are all equal lie at the origin. Raise ValueError below 4 points, or when the sets differ in width.
     """
     kept = [_thinned(rows, len(rows) * limit // max(sum(map(len, features)), limit)) for rows in features]
     if len({rows.shape[1] for rows in kept}) != 1 or sum(map(len, kept)) < 4:
@@ -25,7 +25,7 @@ def tsne(features: Sequence[np.ndarray], seed: int = 0, limit: int = 2000) -> li
 
 
 def _thinned(rows: np.ndarray, count: int) -> np.ndarray:
-    """`count` rows (at least one) of [N,d], evenly spread from the first to the last."""
+    """Return `count` rows (at least one) of [N,d], evenly spread from the first to the last."""
     return rows[np.linspace(0, len(rows) - 1, max(count, 1)).round().astype(int)]
 
 

@@ -114,7 +114,7 @@ def _mark(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> Markup:
 
 
 def _labels(chart: PointChart, to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
-    """Each label where it covers least: right, left, above or below its point, or in between."""
+    """Place each label where it covers least: right, left, above or below its point, or in between."""
     taken = [box for mark in chart.marks for box in _occupied(mark, to_x, to_y)]
     drawn = []
     for mark in (mark for mark in chart.marks if mark.label):
@@ -126,7 +126,7 @@ def _labels(chart: PointChart, to_x: ToPixels, to_y: ToPixels) -> list[Markup]:
 
 
 def _occupied(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> list[Box]:
-    """What a point and its error bars take up."""
+    """Return what a point and its error bars take up."""
     x, y, r = to_x(mark.x), to_y(mark.y), mark.radius
     across = (to_x(mark.x - mark.x_error), y - 1.0, to_x(mark.x + mark.x_error), y + 1.0)
     upright = (x - 1.0, to_y(mark.y + mark.y_error), x + 1.0, to_y(mark.y - mark.y_error))
@@ -134,7 +134,7 @@ def _occupied(mark: Mark, to_x: ToPixels, to_y: ToPixels) -> list[Box]:
 
 
 def _places(x: float, y: float, wide: float) -> list[Box]:
-    """Boxes around a point, the favourites first."""
+    """Return boxes around a point, the favourites first."""
     lefts = {"right": x + 9, "left": x - 9 - wide, "middle": x - wide / 2}
     near = [("right", -LINE / 2), ("left", -LINE / 2), ("right", -LINE - 2), ("right", 2.0), ("left", -LINE - 2), ("left", 2.0)]
     far = [(side, top) for top in (-LINE - 8, 8.0, -2 * LINE - 8, LINE + 8) for side in ("middle", "right", "left")]
@@ -142,13 +142,13 @@ def _places(x: float, y: float, wide: float) -> list[Box]:
 
 
 def _covered(box: Box, taken: Sequence[Box]) -> float:
-    """Area that `box` shares with the others."""
+    """Return the area that `box` shares with the others."""
     widths = [(min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])) for other in taken]
     return sum(max(w, 0.0) * max(h, 0.0) for w, h in widths)
 
 
 def _outside(box: Box, chart: PointChart) -> float:
-    """Area of `box` beyond the drawing."""
+    """Return the area of `box` beyond the drawing."""
     frame = chart.frame
     across = max(min(box[2], frame.right) - max(box[0], frame.left), 0.0)
     inside = across * max(min(box[3], frame.bottom) - max(box[1], frame.top), 0.0)

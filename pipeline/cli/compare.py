@@ -34,15 +34,14 @@ def compare(
     Example: redifine compare main cfg2.5 fuzzy-oxen workspace
     """
     from pipeline.core.files import project_root, write_text
-    from pipeline.studies.compare.page import compare as draw
-    from pipeline.studies.compare.page import numbers, page
+    from pipeline.studies.compare.page import draw_comparison, render_page, table_values
 
     settings, notices = collect(revisions, experiments, group_by, project_root())
     if as_json:
-        click.echo(json.dumps({"settings": numbers(settings), "notices": notices}, indent=2, sort_keys=True))
+        click.echo(json.dumps({"settings": table_values(settings), "notices": notices}, indent=2, sort_keys=True))
         return
-    comparison = draw(settings, notices, metrics)
-    write_text(out, page(comparison))
+    comparison = draw_comparison(settings, notices, metrics)
+    write_text(out, render_page(comparison))
     for notice in comparison.notices:
         click.echo(f"Note: {notice}", err=True)
     click.echo(f"{len(settings)} settings in {out}")
@@ -71,10 +70,10 @@ def collect(
             "name at least one revision: a commit, branch, tag, DVC experiment or 'workspace'; or give --experiments"
         )
     found = [read_run(revision, str(revision)) for revision in open_revisions(wanted, root)]
-    runs, doubles = without_duplicates(found, averaged)
+    runs, duplicates = without_duplicates(found, averaged)
     if one_scale:
         check_features(runs)
-    return group_runs(runs, averaged, _presets(root)), doubles + warnings(runs)
+    return group_runs(runs, averaged, _presets(root)), duplicates + warnings(runs)
 
 
 def _presets(root: Path) -> dict[str, dict[str, Any]]:

@@ -127,7 +127,7 @@ def wright_fisher(out: Path, sizes: tuple[int, ...], iterations: int, replicates
     """
     from pipeline.studies.theory import simulations
 
-    click.echo(simulations.show_wright_fisher(out, sizes, iterations, replicates, seed))
+    click.echo(simulations.simulate_wright_fisher(out, sizes, iterations, replicates, seed))
 
 
 def _read(

@@ -11,14 +11,14 @@ from markupsafe import Markup
 from pipeline.charts.lines import Series
 from pipeline.charts.numbers import short
 from pipeline.methods.measures import MEASURES
-from pipeline.report.figures import ACCENT, Figure, against_k, level
+from pipeline.report.figures import ACCENT, Figure, against_k, reference_line
 from pipeline.report.finished_chain import FinishedChain
 
 _CHANNELS = (("red", "var(--red)"), ("green", "var(--green)"), ("blue", "var(--blue)"))
 
 
-def colour(chain: FinishedChain) -> list[Figure]:
-    """Saturation with its growth in words, and the mean of each channel with a swatch for each k."""
+def colour_figures(chain: FinishedChain) -> list[Figure]:
+    """Draw saturation, with its growth in words, and the mean of each channel with a swatch for each k."""
     saturations = [chain.real["saturation"], *(iteration.metrics["saturation"] for iteration in chain.iterations)]
     found = [chain.real_analysis["colour"], *(iteration.analysis["colour"] for iteration in chain.iterations)]
     return [_saturation(saturations), _mean_colour(found)]
@@ -31,7 +31,7 @@ def _saturation(values: Sequence[float]) -> Figure:
         f"{MEASURES['saturation'].note}. Dashed: the real images.{growth}",
         [
             Series("saturation", list(enumerate(values)), ACCENT, markers=True),
-            level("real images", values[0], len(values) - 1),
+            reference_line("real images", values[0], len(values) - 1),
         ],
         from_zero=True,
         paper="Fig. 1b",

@@ -9,8 +9,8 @@ from pipeline.methods.registry import call
 from pipeline.methods.schedules import make_schedule
 
 
-def what_was_run(params: View, prompts: int) -> list[str]:
-    """Sentences: the chain, the finetuning, the conditioning, the sampling."""
+def describe_parameters(params: View, prompts: int) -> list[str]:
+    """Describe what was run in sentences: the chain, the finetuning, the conditioning, the sampling."""
     return [_chain(params, prompts), _finetuning(params), _conditioning(params), _sampling(params)]
 
 
@@ -43,12 +43,12 @@ def _rates(p: View) -> str:
 
 def _conditioning(p: View) -> str:
     drops = {"condition drop": p.condition_drop, "kohya’s caption dropout": p.caption_dropout}
-    told = [
+    sentences = [
         f"At each step an image is trained without its caption with probability {probability:g} ({name})."
         for name, probability in drops.items()
         if probability > 0
     ]
-    return " ".join(told) or "Every image is trained with its caption: condition drop is off."
+    return " ".join(sentences) or "Every image is trained with its caption: condition drop is off."
 
 
 def _sampling(p: View) -> str:
@@ -58,8 +58,8 @@ def _sampling(p: View) -> str:
     return f"Images are drawn in {counted(p.steps, 'step')} with {course}.{redifine}"
 
 
-def what_happened(first: float, last: float, floor: float, iterations: int) -> str:
-    """FID_1, FID_K and the floor in a sentence."""
+def describe_outcome(first: float, last: float, floor: float, iterations: int) -> str:
+    """Describe FID_1, FID_K and the floor in a sentence."""
     nearest = (
         f"Two halves of the real images are {short(floor)} apart: half the images, and other captions, so generated images, "
         "which share their captions with the real ones, can come closer than that at first."

@@ -1,4 +1,4 @@
-"""PromptDrift x_0,i .. x_K,i: how far each prompt's images move from its real one, and which drift moved most."""
+"""How far each prompt's images move from its real one over k, and which prompts' move most."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Distances = list[float | None]
 
 @dataclass(frozen=True)
 class PromptDrift:
-    """Every prompt's path, {prompt index: path}; one that has no real image has no path."""
+    """{prompt index: its distances}; a prompt that has no real image has none."""
 
     distances: Mapping[int, Distances]
 
     def medians(self) -> Distances:
-        """The median distance of each k."""
+        """Return the median distance of each k."""
         columns = zip(*self.distances.values(), strict=True)
         return [float(np.median(known)) if (known := _known(column)) else None for column in columns]
 
     def furthest(self) -> float:
-        """The largest distance of all, 1 when nothing moved: the paths' common scale."""
+        """Return the largest distance of all, 1 when nothing moved: the paths' common scale."""
         return max((distance for path in self.distances.values() for distance in _known(path)), default=0.0) or 1.0
 
     def orders(self, prompts: Sequence[int]) -> dict[str, list[int]]:
-        """`prompts` by their distance at the last k; those without one come last, ties keep their order.
+        """Order `prompts` by their distance at the last k; those without one come last, ties keep their order.
 
         "worst": largest first; "best": smallest first; "median": nearest to the median of all prompts first.
         """
@@ -50,7 +50,7 @@ class PromptDrift:
         }
 
     def first_to_show(self, count: int) -> list[int]:
-        """Prompts to keep when not all fit into the page: the first `count`, then as many of every order."""
+        """Choose the prompts to keep when not all fit into the page: the first `count`, then as many of every order."""
         prompts = sorted(self.distances)
         return [prompt for order in (prompts, *self.orders(prompts).values()) for prompt in order[:count]]
 
@@ -61,7 +61,7 @@ class PromptDrift:
 def measure_drift(
     manifests: Sequence[Sequence[Mapping[str, Any]]], features: StoredFeatures | Sequence[np.ndarray]
 ) -> PromptDrift:
-    """Rows and features [N_k,d] of D_0..D_K -> the summands of SFD (eq. 17); of several images per prompt, their mean."""
+    """Measure the summands of SFD (eq. 17) from rows and features [N_k,d] of D_0..D_K; the mean of a prompt's images."""
     real = {int(row["prompt_index"]): feature for row, feature in zip(manifests[0], features[0], strict=True)}
     paths: dict[int, Distances] = {prompt: [0.0] for prompt in real}
     for k, rows in enumerate(manifests[1:], 1):
@@ -76,14 +76,13 @@ def measure_drift(
 
 
 def draw_drift(drift: PromptDrift, prompts: Iterable[int]) -> dict[int, Markup]:
-    """A small drawing of each of the prompts' paths, on the scale of all; `data-path` holds its values for the viewer, "" where
-    there is none."""
+    """Draw each prompt's path, on the scale of all; `data-path` holds its values for the viewer, "" where there is none."""
     top = drift.furthest()
     return {prompt: _drawing(drift.distances[prompt], top) for prompt in prompts if prompt in drift.distances}
 
 
 def median_line(drift: PromptDrift) -> Markup:
-    """The median path, which every drawing repeats by reference."""
+    """Draw the medians, which every drawing repeats by reference."""
     line = Markup('<polyline id="typical" points="{}"/>')
     return line.format(_points(drift.medians(), drift.furthest()))
 

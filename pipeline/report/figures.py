@@ -35,14 +35,17 @@ class Figure:
 
 
 def over_k(chain: FinishedChain) -> list[Figure]:
-    """The measures against k; where the real images have a value, it stands at k = 0."""
+    """Draw the measures against k; where the real images have a value, it stands at k = 0."""
     floor, half = chain.real["fid_floor"], chain.real["fid_floor_n"]
-    clip_scores = metric(chain, "clip_score", chain.real["clip_score"])
+    clip_scores = metric_points(chain, "clip_score", real=True)
     return [
         against_k(
             "FID",
             f"{MEASURES['fid'].described()} Dashed: two halves of the real images ({half} each) from one another.",
-            [Series("FID", metric(chain, "fid"), ACCENT, markers=True), level("real vs real", floor, chain.last.k)],
+            [
+                Series("FID", metric_points(chain, "fid"), ACCENT, markers=True),
+                reference_line("real vs real", floor, chain.last.k),
+            ],
             from_zero=True,
             paper="Fig. 3c",
         ),
@@ -50,8 +53,8 @@ def over_k(chain: FinishedChain) -> list[Figure]:
             "Recall and precision",
             "Share of the real variety that is still drawn (recall), and of images that could be real (precision): 1 is best.",
             [
-                Series("recall", metric(chain, "recall"), ACCENT, markers=True),
-                Series("precision", metric(chain, "precision"), QUIET, markers=True),
+                Series("recall", metric_points(chain, "recall"), ACCENT, markers=True),
+                Series("precision", metric_points(chain, "precision"), QUIET, markers=True),
             ],
             y_range=(0.0, 1.0),
         ),
@@ -64,19 +67,19 @@ def over_k(chain: FinishedChain) -> list[Figure]:
         against_k(
             "SFD",
             f"{MEASURES['sfd'].note}.",
-            [Series("SFD", metric(chain, "sfd"), ACCENT, markers=True)],
+            [Series("SFD", metric_points(chain, "sfd"), ACCENT, markers=True)],
             from_zero=True,
         ),
     ]
 
 
 def further_measures(chain: FinishedChain) -> list[Figure]:
-    """A curve for each measure that the page has no drawing of its own for."""
+    """Draw a curve for each measure that the page has no drawing of its own for."""
     return [
         against_k(
             measure.title,
             measure.described() + (" At k = 0: the real images." if measure.of(0) else ""),
-            [Series(measure.title, metric(chain, key, chain.real[key] if measure.of(0) else None), ACCENT, markers=True)],
+            [Series(measure.title, metric_points(chain, key, measure.of(0)), ACCENT, markers=True)],
             from_zero=measure.from_zero,
         )
         for key, measure in MEASURES.items()
@@ -85,9 +88,9 @@ def further_measures(chain: FinishedChain) -> list[Figure]:
 
 
 def within_k(chain: FinishedChain) -> list[Figure]:
-    """What happens during finetuning and sampling: one line for each k."""
-    losses = one_line_each(chain, "optimizer step", lambda it: list(it.losses))
-    diffs = one_line_each(
+    """Draw what happens during finetuning and sampling: one line for each k."""
+    losses = line_per_iteration(chain, "optimizer step", lambda it: list(it.losses))
+    diffs = line_per_iteration(
         chain, "sampling step", lambda it: list(enumerate(it.analysis["diff"], 1)), from_zero=True, whole_x=True
     )
     return [
@@ -105,14 +108,14 @@ def within_k(chain: FinishedChain) -> list[Figure]:
     ]
 
 
-def metric(chain: FinishedChain, key: str, real: float | None = None) -> Points:
-    """(k, metrics/k.json's `key`) for k = 1..K, after (0, `real`) where the real images have a value."""
-    start = [] if real is None else [(0, real)]
+def metric_points(chain: FinishedChain, key: str, real: bool = False) -> Points:
+    """Return (k, metrics/k.json's `key`) for k = 1..K, with `real` from k = 0, the real images, on."""
+    start = [(0, chain.real[key])] if real else []
     return [*start, *((iteration.k, iteration.metrics[key]) for iteration in chain.iterations)]
 
 
-def level(name: str, value: float, last: int) -> Series:
-    """A dashed horizontal line from k = 0 to `last`."""
+def reference_line(name: str, value: float, last: int) -> Series:
+    """Return a dashed horizontal line from k = 0 to `last`."""
     return Series(name, [(0, value), (last, value)], QUIET, dashed=True)
 
 
@@ -126,7 +129,7 @@ def against_k(
     paper: str = "",
     size: tuple[int, int] = (360, 225),
 ) -> Figure:
-    """A figure whose x axis is the iteration; a legend where there are several lines."""
+    """Draw a figure whose x axis is the iteration; a legend where there are several lines."""
     last = max((x for line in series for x, _ in line.points), default=1)
     width, height = size
     chart = LineChart(
@@ -135,7 +138,7 @@ def against_k(
     return Figure(title, note, draw_lines(chart), legend(series) if len(series) > 1 else Markup(""), paper)
 
 
-def one_line_each(
+def line_per_iteration(
     chain: FinishedChain,
     x_label: str,
     points: Callable[[Iteration], Points],
@@ -144,7 +147,7 @@ def one_line_each(
     log: bool = False,
     whole_x: bool = False,
 ) -> Markup:
-    """A wide chart with a line in each iteration's colour, `extra` behind them."""
+    """Draw a wide chart with a line in each iteration's colour, `extra` behind them."""
     lines = [Series(f"k = {iteration.k}", points(iteration), f"var(--k{iteration.k})") for iteration in chain.iterations]
     return draw_lines(
         LineChart(x_label, [*extra, *lines], from_zero=from_zero, log=log, whole_x=whole_x, width=540, height=290)
@@ -152,7 +155,7 @@ def one_line_each(
 
 
 def _with_span(points: Points, span: float) -> tuple[float, float]:
-    """The range of y, widened around its middle to at least `span`."""
+    """Return the range of y, widened around its middle to at least `span`."""
     values = [y for _, y in points if y is not None]
     low, high = min(values), max(values)
     room = max(span - (high - low), 0.0) / 2

@@ -16,8 +16,8 @@ _CLIPPED, _CLIPPED_CORRELATION = 0.5, 2.0
 """Percent at an end of a scale that may lie beyond it: a few bright points shall not darken all the rest."""
 
 
-def fingerprints(chain: FinishedChain) -> list[Figure]:
-    """The residuals' mean power spectrum, on a logarithmic scale, and its autocorrelation, for k = 0..K."""
+def fingerprint_figures(chain: FinishedChain) -> list[Figure]:
+    """Draw the residuals' mean power spectrum, on a logarithmic scale, and its autocorrelation, for k = 0..K."""
     denoiser = chain.real_analysis["fingerprint"]["denoiser"]
     spectra = [maps.spectrum for maps in chain.fingerprints]
     correlations = [maps.autocorrelation for maps in chain.fingerprints]
@@ -42,7 +42,7 @@ def fingerprints(chain: FinishedChain) -> list[Figure]:
 
 
 def power_scale(maps: Sequence[np.ndarray]) -> ColourScale:
-    """Logarithmic, from the smallest to the largest power of all maps but half a percent at each end."""
+    """Return a logarithmic scale, from the smallest to the largest power of all maps but half a percent at each end."""
     logarithms = np.concatenate([m.ravel() for m in _logarithms(maps)])
     finite = logarithms[np.isfinite(logarithms)]
     low, high = np.percentile(finite, [_CLIPPED, 100 - _CLIPPED]) if len(finite) else (0.0, 0.0)
@@ -50,14 +50,14 @@ def power_scale(maps: Sequence[np.ndarray]) -> ColourScale:
 
 
 def correlation_scale(maps: Sequence[np.ndarray]) -> ColourScale:
-    """Symmetric about 0 and as wide as the values away from the middle, where it is 1 by definition."""
+    """Return a scale symmetric about 0 and as wide as the values away from the middle, where it is 1 by definition."""
     sizes = np.concatenate([np.delete(np.abs(m).ravel(), np.argmax(m)) for m in maps])
     high = float(np.percentile(sizes, 100 - _CLIPPED_CORRELATION)) if len(sizes) else 1.0
     return ColourScale("red_blue", -high, high, short(-high), short(high))
 
 
 def _logarithms(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """log10, minus infinity where there is no power."""
+    """Return log10, minus infinity where there is no power."""
     with np.errstate(divide="ignore"):
         return [np.log10(m.astype(np.float64)) for m in maps]
 

@@ -84,7 +84,7 @@ class FinishedChain:
 
 
 def read_finished_chain(layout: Layout, last: int) -> FinishedChain:
-    """Read k = 0..`last`. Raises UserError when a file is missing, damaged, or of an older version of the pipeline."""
+    """Read k = 0..`last`. Raise UserError when a file is missing, damaged, or of an older version of the pipeline."""
     manifests = [read_manifest(layout, k) for k in range(last + 1)]
     return FinishedChain(
         real=read_keys(layout.metrics(0), metric_keys(0)),
@@ -108,7 +108,7 @@ def _maps(layout: Layout, k: int) -> Fingerprint:
 
 
 def read_losses(layout: Layout, k: int) -> list[tuple[float, float]]:
-    """models/M_k/loss.csv -> [(step, loss)]. Raises UserError when it is missing or not a table of numbers."""
+    """Read models/M_k/loss.csv -> [(step, loss)]. Raise UserError when it is missing or not a table of numbers."""
     path = layout.losses(k)
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
@@ -123,7 +123,7 @@ def read_losses(layout: Layout, k: int) -> list[tuple[float, float]]:
 
 
 def smooth(points: list[tuple[float, float]], count: int = LOSS_POINTS) -> list[tuple[float, float]]:
-    """Means of x and y over at most `count` consecutive stretches of equal length."""
+    """Return means of x and y over at most `count` consecutive stretches of equal length."""
     edges = [round(i * len(points) / count) for i in range(count + 1)]
     stretches = [points[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]
     return [(_mean([x for x, _ in stretch]), _mean([y for _, y in stretch])) for stretch in stretches]
@@ -146,7 +146,7 @@ def _lineage(layout: Layout, k: int, images: int) -> LineageRow:
 
 
 def _trainer(layout: Layout, k: int) -> str:
-    """The trainer and its version as models/M_k/lineage.json has them; empty where it has not."""
+    """Return the trainer and its version as models/M_k/lineage.json has them; empty where it has not."""
     path = layout.lineage(k)
     known = read_json(path) if path.is_file() else {}
     commit = known.get("sd_scripts_commit")

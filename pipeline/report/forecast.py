@@ -13,21 +13,21 @@ from pipeline.theory.observations import FEWEST_ITERATIONS
 FORECAST_COLOUR = "var(--fit)"
 
 
-def forecast_figures(measured: Sequence[float], spread: float | None = None) -> list[Figure]:
-    """S_0..S_K -> a figure of S_1..S_J, the forecast of S_{J+1}..S_K from them, and what happened; none for too short a chain.
+def forecast_figures(measured: Sequence[float], deviation: float | None = None) -> list[Figure]:
+    """Draw S_1..S_J of S_0..S_K, the forecast of S_{J+1}..S_K from them, and what happened; nothing for too short a chain.
 
-    `spread` is the deviation of S over the images of D_1. S_0, of real images, is the unit and no part of the forecast.
+    `deviation` is the deviation of S over the images of D_1. S_0, of real images, is the unit and no part of the forecast.
     """
     last = len(measured) - 1
     known = last - max(last // 3, 1)
     if known <= FEWEST_ITERATIONS or min(measured) <= 0:
         return []
-    forecast = forecast_power([measured[1 : known + 1]], last - 1, spread or None)
+    forecast = forecast_power([measured[1 : known + 1]], last - 1, deviation or None)
     return [_figure(forecast, [power / measured[0] for power in measured], known, measured[0])]
 
 
 def _figure(forecast: Forecast, ratios: Sequence[float], known: int, unit: float) -> Figure:
-    """`ratios` are S_k / S_0 for k = 0..K; a forecast's iterations count from k = 1."""
+    """Draw the forecast; `ratios` are S_k / S_0 for k = 0..K, and its iterations count from k = 1."""
     later = [(k + 1, *(value / unit for value in ends)) for k, *ends in zip(
         forecast.iterations, forecast.power, forecast.low, forecast.high, strict=True
     )]  # fmt: skip

@@ -5,19 +5,19 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from pipeline.charts.lines import LineChart, Series, draw_lines
-from pipeline.report.figures import ACCENT, Figure, Points, level
+from pipeline.report.figures import ACCENT, Figure, Points, reference_line
 from pipeline.report.finished_chain import FinishedChain, Iteration
 
 _GAUSSIAN_KURTOSIS = 3.0
 
 
-def latents(chain: FinishedChain) -> list[Figure]:
-    """The density, and variance and kurtosis."""
+def latent_figures(chain: FinishedChain) -> list[Figure]:
+    """Draw the density, and variance and kurtosis."""
     return [_density(chain), _moments(chain)]
 
 
 def _density(chain: FinishedChain) -> Figure:
-    """On a logarithmic scale, where a Gaussian is a parabola; fits end where the lowest measured density does."""
+    """Draw densities on a logarithmic scale, where a Gaussian is a parabola; it ends where the lowest measured density does."""
     measured = [Series(f"k = {it.k}", _curve(it, "density"), f"var(--k{it.k})") for it in chain.iterations]
     positive = [y for line in measured for _, y in line.points if y]
     floor = min(positive, default=0.0)
@@ -40,10 +40,10 @@ def _curve(iteration: Iteration, name: str) -> Points:
 
 
 def _moments(chain: FinishedChain) -> Figure:
-    """Two low charts, one above the other."""
+    """Draw two low charts, one above the other."""
     variance = Series("variance", _moment(chain, "variance"), ACCENT, markers=True)
     kurtosis = Series("kurtosis", _moment(chain, "kurtosis"), ACCENT, markers=True)
-    gaussian = level("Gaussian", _GAUSSIAN_KURTOSIS, chain.last.k)
+    gaussian = reference_line("Gaussian", _GAUSSIAN_KURTOSIS, chain.last.k)
     upper, lower = ([variance], "variance at iteration k"), ([kurtosis, gaussian], "kurtosis at iteration k")
     charts = [
         draw_lines(LineChart(label, series, (0, chain.last.k), whole_x=True, width=540, height=145))

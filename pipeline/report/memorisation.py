@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from pipeline.charts.lines import Series
 from pipeline.charts.statistics import pearson
 from pipeline.methods.measures import MEASURES
-from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric
+from pipeline.report.figures import ACCENT, QUIET, Figure, against_k, metric_points
 from pipeline.report.finished_chain import FinishedChain
 
 SECOND_PAPER = "arXiv 2509.16499"
 
 
-def memorisation(chain: FinishedChain) -> list[Figure]:
-    """Distance of D_k to T_k, and the entropies of both; values that could not be measured are left out."""
+def memorisation_figures(chain: FinishedChain) -> list[Figure]:
+    """Draw the distance of D_k to T_k, and the entropies of both; values that could not be measured are left out."""
     score = MEASURES["generalisation_score"]
-    drawn = metric(chain, "entropy", chain.real["entropy"])
+    drawn = metric_points(chain, "entropy", real=True)
     return [
         against_k(
             score.title,
             f"{score.note}.",
-            [Series("score", metric(chain, score.key), ACCENT, markers=True)],
+            [Series("score", metric_points(chain, score.key), ACCENT, markers=True)],
             from_zero=True,
             paper=SECOND_PAPER,
         ),
@@ -32,7 +32,7 @@ def memorisation(chain: FinishedChain) -> list[Figure]:
             f"they crowd together. At k = 0: the real images. {_correlation_note(chain)}",
             [
                 Series("drawn images, Dₖ", drawn, ACCENT, markers=True),
-                Series("training set, Tₖ", metric(chain, "entropy_training"), QUIET, markers=True),
+                Series("training set, Tₖ", metric_points(chain, "entropy_training"), QUIET, markers=True),
             ],
             paper=SECOND_PAPER,
         ),
@@ -40,7 +40,7 @@ def memorisation(chain: FinishedChain) -> list[Figure]:
 
 
 def correlation(entropies: Sequence[float | None], scores: Sequence[float | None]) -> float | None:
-    """Pearson's r of entropy and log score, pair by pair; None where `pearson` has none."""
+    """Return Pearson's r of entropy and log score, pair by pair; None where `pearson` has none."""
     pairs = zip(entropies, scores, strict=True)
     usable = [(entropy, math.log(score)) for entropy, score in pairs if entropy is not None and score]
     return pearson([entropy for entropy, _ in usable], [score for _, score in usable])
@@ -51,5 +51,5 @@ def _correlation_note(chain: FinishedChain) -> str:
     found = correlation(entropies, scores)
     if found is None:
         return ""
-    told = f"Here the entropy of Tₖ and the log of the score correlate at {found:.2f}".replace("-", "−")
-    return f"{told}, over {len(scores)} points of one chain; the paper found 0.91 over many."
+    note = f"Here the entropy of Tₖ and the log of the score correlate at {found:.2f}".replace("-", "−")
+    return f"{note}, over {len(scores)} points of one chain; the paper found 0.91 over many."

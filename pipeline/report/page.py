@@ -1,46 +1,43 @@
-"""Put words, images and figures into one self-contained page: no request leaves it, and prompts are never markup."""
+"""Put sentences, images and figures into one self-contained page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.chain.params import View
 from pipeline.charts.colours import iteration_colours
+from pipeline.charts.html import render_template
 from pipeline.charts.numbers import short
-from pipeline.report.colour import colour
-from pipeline.report.descriptions import what_happened, what_was_run
+from pipeline.report.colour import colour_figures
+from pipeline.report.descriptions import describe_outcome, describe_parameters
 from pipeline.report.drift import PromptDrift, draw_drift, median_line
 from pipeline.report.figures import Figure, further_measures, over_k, within_k
-from pipeline.report.fingerprints import fingerprints
+from pipeline.report.fingerprints import fingerprint_figures
 from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.image_grid import GridRow
-from pipeline.report.latents import latents
-from pipeline.report.memorisation import memorisation
-from pipeline.report.projection import similarity_map
-from pipeline.report.spectra import spectra
+from pipeline.report.latents import latent_figures
+from pipeline.report.memorisation import memorisation_figures
+from pipeline.report.projection import projection_figure
+from pipeline.report.spectra import spectrum_figures
 
 _HERE = Path(__file__).parent
+STYLE = _HERE / "page.css"
 SHOWN_ROWS = 24
 """Prompts that the grid shows before "Show all" is pressed."""
 
 
-def page(params: View, chain: FinishedChain, rows: list[GridRow], drift: PromptDrift) -> str:
-    """The whole report as HTML. The same chain gives the same text."""
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
+def render_page(params: View, chain: FinishedChain, rows: list[GridRow], drift: PromptDrift) -> str:
+    """Return the whole report as HTML."""
     last, prompts = chain.last, len({row["prompt_index"] for row in chain.manifests[0]})
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2").render(
+    return render_template(
+        _HERE,
+        STYLE.read_text(encoding="utf-8"),
         title=params.title,
-        outcome=what_happened(last.metrics["fid_1"], last.metrics["fid"], chain.real["fid_floor"], last.k),
-        sentences=what_was_run(params, prompts),
+        outcome=describe_outcome(last.metrics["fid_1"], last.metrics["fid"], chain.real["fid_floor"], last.k),
+        sentences=describe_parameters(params, prompts),
         numbers=_headline(chain),
         columns=_columns(chain),
         rows=rows,
@@ -52,17 +49,14 @@ def page(params: View, chain: FinishedChain, rows: list[GridRow], drift: PromptD
         last=last.k,
         palette_light=iteration_colours(last.k, dark=False),
         palette_dark=iteration_colours(last.k, dark=True),
-        figures_over=[*over_k(chain), *colour(chain), *further_measures(chain)],
-        figures_map=[similarity_map(chain), *memorisation(chain)],
-        figures_spectra=[*spectra(chain), *fingerprints(chain)],
-        figures_within=[*within_k(chain), *latents(chain)],
+        figures_over=[*over_k(chain), *colour_figures(chain), *further_measures(chain)],
+        figures_map=[projection_figure(chain), *memorisation_figures(chain)],
+        figures_spectra=[*spectrum_figures(chain), *fingerprint_figures(chain)],
+        figures_within=[*within_k(chain), *latent_figures(chain)],
         draw=_draw,
         feature=last.metrics["feature"],
         lineage=chain.lineage,
         parameters=_parameters(params),
-        style=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )
 
 
@@ -83,7 +77,7 @@ def _headline(chain: FinishedChain) -> list[dict[str, str]]:
 
 
 def _columns(chain: FinishedChain) -> list[dict[str, Any]]:
-    """Heads of the grid's columns: D_0..D_K."""
+    """Return the heads of the grid's columns: D_0..D_K."""
     drawn = [{"name": f"k = {it.k}", "hint": f"FID {short(it.metrics['fid'])}"} for it in chain.iterations]
     return [{"name": "real", "hint": "D₀"}, *drawn]
 
@@ -97,7 +91,7 @@ def _parameters(params: View) -> list[tuple[str, str]]:
 
 
 def _orders(rows: list[GridRow], drift: PromptDrift) -> list[tuple[str, str]]:
-    """Names of the grid's orders, and the rows' places in each; as given first."""
+    """Return the names of the grid's orders, and the rows' places in each; as given first."""
     place = {row.index: i for i, row in enumerate(rows)}
     found = drift.orders(list(place))
     named = [("as given", list(place)), *((f"{name} first", order) for name, order in found.items())]

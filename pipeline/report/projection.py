@@ -13,18 +13,18 @@ from pipeline.report.figures import Figure
 from pipeline.report.finished_chain import FinishedChain
 
 MOST_POINTS = 2000
-"""More take long to place and cannot be told apart; whole families are left out then, evenly over the prompts."""
+"""More take long to place and cannot be told apart; whole prompts are left out then, evenly over the prompts."""
 
 WIDTH, HEIGHT, MARGIN = 720, 660, 14
 
 
-def similarity_map(chain: FinishedChain) -> Figure:
-    """t-SNE of one image per prompt and k, in the colours of the iterations; page.js tells the family under the pointer."""
+def projection_figure(chain: FinishedChain) -> Figure:
+    """Draw a t-SNE of one image per prompt and k, in the colours of the iterations; page.js names the one pointed at."""
     from pipeline.charts.embedding import tsne
 
-    rows = family_rows(chain.manifests, MOST_POINTS)
+    rows = prompt_rows(chain.manifests, MOST_POINTS)
     sets = [chain.features[k][chosen] for k, chosen in enumerate(rows)]
-    # The limit is met already: families stay whole, and the points in the order of the prompts.
+    # The limit is met already: prompts stay whole, and the points in their order.
     points = tsne(sets, limit=sum(len(chosen) for chosen in rows)) if rows[0] else []
     prompts = [(int(row["prompt_index"]), row["prompt"]) for row in (chain.manifests[0][i] for i in rows[0])]
     return Figure(
@@ -38,8 +38,8 @@ def similarity_map(chain: FinishedChain) -> Figure:
     )
 
 
-def family_rows(manifests: Sequence[Sequence[dict[str, Any]]], most: int) -> list[list[int]]:
-    """For each D_k the rows of the same prompts' first images: of every prompt that no D_k lacks, or of an even choice."""
+def prompt_rows(manifests: Sequence[Sequence[dict[str, Any]]], most: int) -> list[list[int]]:
+    """Choose for each D_k the rows of the same prompts' first images: of all prompts that no D_k lacks, or an even choice."""
     first: list[dict[int, int]] = []
     for manifest in manifests:
         ordered = sorted(range(len(manifest)), key=lambda i: -manifest[i].get("image_index", 0))
@@ -51,7 +51,7 @@ def family_rows(manifests: Sequence[Sequence[dict[str, Any]]], most: int) -> lis
 
 
 def draw_map(points: Sequence[np.ndarray], prompts: Sequence[tuple[int, str]]) -> Markup:
-    """Positions [N,2] of D_0..D_K, row i of each for `prompts`[i] = (index, prompt) -> an <svg> with a path for each set."""
+    """Draw positions [N,2] of D_0..D_K, row i of each for `prompts`[i] = (index, prompt), as a path for each set."""
     if not points:
         return Markup('<p class="empty">No prompt has an image in every iteration.</p>')
     placed = _fit(points)
@@ -63,7 +63,7 @@ def draw_map(points: Sequence[np.ndarray], prompts: Sequence[tuple[int, str]]) -
 
 
 def _fit(points: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Centred in the drawing, both axes on one scale."""
+    """Centre the positions in the drawing, both axes on one scale."""
     everything = np.concatenate(points)
     low, high = everything.min(axis=0), everything.max(axis=0)
     room = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN])
@@ -72,13 +72,13 @@ def _fit(points: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _dots(k: int, positions: np.ndarray) -> Markup:
-    """A path of strokes without length: their round ends are the points, at a fifth of the text of as many circles."""
+    """Draw a path of strokes without length: their round ends are the points, at a fifth of the text of as many circles."""
     path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in positions)
     return Markup('<path class="dots" data-k="{}" style="--c: var(--k{})" d="{}"/>').format(k, k, path)
 
 
 def _drift(middles: Sequence[np.ndarray]) -> Markup:
-    """A line through the sets' middles, with a large dot for each."""
+    """Draw a line through the sets' middles, with a large dot for each."""
     line = Markup('<polyline class="drift" points="{}"/>').format(" ".join(f"{x:.1f},{y:.1f}" for x, y in middles))
     dot = Markup('<circle class="middle" style="--c: var(--k{})" cx="{:.1f}" cy="{:.1f}" r="7"/>')
     return line + Markup("").join(dot.format(k, x, y) for k, (x, y) in enumerate(middles))

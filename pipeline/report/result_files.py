@@ -35,12 +35,12 @@ class StoredFeatures:
         return len(self._counts)
 
     def __getitem__(self, k: int) -> np.ndarray:
-        """Raises UserError as `read_features` does, IndexError beyond K."""
+        """Read one set. Raise UserError as `read_features` does, IndexError beyond K."""
         return read_features(self._layout, k, self._counts[k])
 
 
 def read_keys(path: Path, keys: Iterable[str]) -> dict[str, Any]:
-    """A JSON object that has every one of `keys`, where "a.b" is b in a. Raises UserError when it is missing or lacks one."""
+    """Read a JSON object that has all `keys`, where "a.b" is b in a. Raise UserError when it is missing or lacks one."""
     value = read_json(path)
     keys = tuple(keys)
     if missing := [key for key in keys if not _has(value, key)]:
@@ -61,7 +61,7 @@ def _fits(key: str, value: Any) -> bool:
 
 
 def _is_numbers(value: Any) -> bool:
-    """A finite number, or lists and mappings of such."""
+    """Is it a finite number, or lists and mappings of such?"""
     if isinstance(value, list):
         return all(map(_is_numbers, value))
     if isinstance(value, Mapping):
@@ -70,7 +70,7 @@ def _is_numbers(value: Any) -> bool:
 
 
 def _is_words(value: Any) -> bool:
-    """Text that can be shown, or a mapping to such, with whole numbers among it."""
+    """Is it text that can be shown, or a mapping to such, with whole numbers among it?"""
     if isinstance(value, Mapping):
         return all(isinstance(part, int) or _is_words(part) for part in value.values())
     return isinstance(value, str) and fault_of_text(value) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.charts.lines import Intervals, Series
 from pipeline.charts.numbers import short
-from pipeline.report.figures import ACCENT, Figure, Points, against_k, level, one_line_each
+from pipeline.report.figures import ACCENT, Figure, Points, against_k, line_per_iteration, reference_line
 from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.forecast import forecast_figures
 from pipeline.theory.fit import PowerFit, fit_power
@@ -15,34 +15,34 @@ from pipeline.theory.observations import FEWEST_ITERATIONS
 FIT_COLOUR = "var(--fit)"
 
 
-def spectra(chain: FinishedChain) -> list[Figure]:
-    """Radial and angular densities, the high-frequency power and its forecast, and the residuals' radial profile."""
-    measured, spread = powers(chain), chain.iterations[0].metrics["power_spread"]
-    power = [power_figure(measured, spread), *forecast_figures(measured, spread)]
+def spectrum_figures(chain: FinishedChain) -> list[Figure]:
+    """Draw radial and angular densities, the high-frequency power and its forecast, and the residuals' radial profile."""
+    measured, deviation = powers(chain), chain.iterations[0].metrics["power_spread"]
+    power = [power_figure(measured, deviation), *forecast_figures(measured, deviation)]
     return [_radial(chain), _angular(chain), *power, _residual(chain)]
 
 
 def powers(chain: FinishedChain) -> list[float]:
-    """S_0..S_K, the mean high-frequency power of D_k (eq. 15)."""
+    """Return S_0..S_K, the mean high-frequency power of D_k (eq. 15)."""
     return [chain.real["power"], *(iteration.metrics["power"] for iteration in chain.iterations)]
 
 
-def power_figure(measured: list[float], spread: float | None = None) -> Figure:
-    """S_k / S_0, with the fitted model and its band where there are enough iterations; S_k itself where S_0 is 0.
+def power_figure(measured: list[float], deviation: float | None = None) -> Figure:
+    """Draw S_k / S_0, with the fitted model and its band where there are enough iterations; S_k itself where S_0 is 0.
 
-    `spread` is the deviation of S over the images of D_1. The fit begins at k = 1: the step from real images to the first
+    `deviation` is the deviation of S over the images of D_1. The fit begins at k = 1: the step from real images to the first
     generated ones is no selection among generated images.
     """
     unit = measured[0] if measured[0] > 0 else 1.0
     fitted = len(measured) > FEWEST_ITERATIONS + 1 and min(measured) > 0
-    fit = fit_power([measured[1:]], spread or None) if fitted else None
+    fit = fit_power([measured[1:]], deviation or None) if fitted else None
     series = [Series("measured", list(enumerate(power / unit for power in measured)), ACCENT, markers=True)]
     bands = []
     if fit:
         series.append(Series("fitted model", list(enumerate((value / unit for value in fit.curve), 1)), FIT_COLOUR))
         ends = zip(fit.low, fit.high, strict=True)
         bands.append(Intervals([(k, low / unit, high / unit) for k, (low, high) in enumerate(ends, 1)], FIT_COLOUR))
-    series.append(level("real images", measured[0] / unit, len(measured) - 1))
+    series.append(reference_line("real images", measured[0] / unit, len(measured) - 1))
     note = "Fine structure, relative to the real images: rising means noise and hard edges, falling means blur. "
     return against_k(
         "High-frequency power", note + _fit_note(fit), series, from_zero=True, bands=bands, paper="Fig. 4b", size=(540, 290)
@@ -61,7 +61,7 @@ def _fit_note(fit: PowerFit | None) -> str:
 
 
 def _share(fit: PowerFit, name: str) -> str:
-    """ "46 % (5–80 %)"."""
+    """Format as "46 % (5–80 %)"."""
     low, high = fit.intervals[name]
     return f"{getattr(fit, name):.0%} ({low:.0%}–{high:.0%})".replace("%", " %")
 
@@ -71,7 +71,7 @@ def _analyses(chain: FinishedChain) -> list[dict[str, Any]]:
 
 
 def _radial(chain: FinishedChain) -> Figure:
-    """Ring 0 is left out: the mean, which is removed beforehand."""
+    """Draw the rings but ring 0: the mean, which is removed beforehand."""
 
     def points(analysis: dict[str, Any]) -> Points:
         return _profile(analysis["spectrum"])[1:]
@@ -123,9 +123,9 @@ def _residual(chain: FinishedChain) -> Figure:
 def _against_real(
     chain: FinishedChain, title: str, note: str, x_label: str, points: Any, log: bool = False, paper: str = "Fig. 39"
 ) -> Figure:
-    """One line for each k, and a dashed one for D_0; `points` takes an analysis."""
+    """Draw one line for each k, and a dashed one for D_0; `points` takes an analysis."""
     real = Series("real images", points(chain.real_analysis), "var(--k0)", dashed=True)
-    svg = one_line_each(chain, x_label, lambda it: points(it.analysis), extra=[real], from_zero=not log, log=log)
+    svg = line_per_iteration(chain, x_label, lambda it: points(it.analysis), extra=[real], from_zero=not log, log=log)
     return Figure(title, note, svg, paper=paper)
 
 

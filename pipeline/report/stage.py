@@ -12,13 +12,13 @@ from pipeline.methods.measures import MEASURES, Page
 from pipeline.report.drift import measure_drift
 from pipeline.report.finished_chain import FinishedChain, read_finished_chain
 from pipeline.report.image_grid import grid
-from pipeline.report.page import SHOWN_ROWS, page
+from pipeline.report.page import SHOWN_ROWS, render_page
 
 
 def run(params: View, layout: Layout) -> None:
     """Report on the whole chain k = 0..K; `params` has every parameter.
 
-    Raises UserError when something that a stage should have left is missing, damaged or exchanged.
+    Raise UserError when something that a stage should have left is missing, damaged or exchanged.
     """
     chain = read_finished_chain(layout, len(params.iterations))
     drift = measure_drift(chain.manifests, chain.features)
@@ -27,16 +27,16 @@ def run(params: View, layout: Layout) -> None:
         write_json(folder / "metrics.json", metrics_over_k(chain))
         write_json(folder / "loss.json", losses(chain))
     rows = grid(layout, chain.manifests, drift.first_to_show(SHOWN_ROWS))
-    write_text(layout.report, page(params, chain, rows, drift))
+    write_text(layout.report, render_page(params, chain, rows, drift))
 
 
 def summary(chain: FinishedChain) -> dict[str, Any]:
-    """The last iteration's metrics, one readable column each in `dvc exp show`."""
+    """Return the last iteration's metrics, one readable column each in `dvc exp show`."""
     return _shown(chain.last.metrics, "summary")
 
 
 def metrics_over_k(chain: FinishedChain) -> list[dict[str, Any]]:
-    """One record for each k, for `dvc plots`."""
+    """Return one row for each k, for `dvc plots`."""
     return [{"k": it.k, **_shown(it.metrics, "plots")} for it in chain.iterations]
 
 
@@ -46,5 +46,5 @@ def _shown(metrics: dict[str, Any], page: Page) -> dict[str, Any]:
 
 
 def losses(chain: FinishedChain) -> list[dict[str, Any]]:
-    """Smoothed loss curves of every M_k, for `dvc plots`."""
+    """Return smoothed loss curves of every M_k, for `dvc plots`."""
     return [{"k": it.k, "step": step, "loss": loss} for it in chain.iterations for step, loss in it.losses]

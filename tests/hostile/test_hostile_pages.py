@@ -17,7 +17,7 @@ from pipeline.inputs.creature_drawing import draw
 from pipeline.inputs.creatures import distinct_creatures
 from pipeline.report import stage
 from pipeline.studies.compare.groups import group_runs
-from pipeline.studies.compare.page import compare, page
+from pipeline.studies.compare.page import draw_comparison, render_page
 from pipeline.studies.compare.runs import read_run
 from report.reported import Page
 
@@ -82,5 +82,5 @@ def test_a_comparison_of_hostile_runs_runs_no_script_of_theirs(monkeypatch: pyte
     monkeypatch.setattr(stored_runs, "PROMPTS", ATTACKS)
     runs = [read_run(stored_runs.StoredFiles(stored_runs.chain_files(cfg, feature=ATTACKS[1], title=ATTACKS[5])), ATTACKS[i])
             for i, cfg in ((0, 1.0), (2, 3.0))]  # fmt: skip
-    found = assert_inert(page(compare(group_runs(runs), [ATTACKS[3]]), title=ATTACKS[5]))
+    found = assert_inert(render_page(draw_comparison(group_runs(runs), [ATTACKS[3]]), title=ATTACKS[5]))
     assert all(attack in found.text for attack in ATTACKS)

@@ -5,15 +5,15 @@ from chains import parameters
 
 from pipeline.chain.params import View
 from pipeline.charts.numbers import counted, short
-from pipeline.report.descriptions import what_happened, what_was_run
+from pipeline.report.descriptions import describe_outcome, describe_parameters
 
 
-def told(iterations: int = 6, prompts: int = 100, **changes: Any) -> str:
-    return " ".join(what_was_run(View(parameters(iterations, **changes), "report"), prompts))
+def described(iterations: int = 6, prompts: int = 100, **changes: Any) -> str:
+    return " ".join(describe_parameters(View(parameters(iterations, **changes), "report"), prompts))
 
 
 def test_the_default_chain_reads_as_a_description() -> None:
-    text = told()
+    text = described()
     assert "Six iterations over 100 prompts, at 64 × 64 pixels" in text
     assert "guidance 7.5 at every step" in text
     assert "condition drop is off" in text
@@ -21,9 +21,9 @@ def test_the_default_chain_reads_as_a_description() -> None:
 
 
 def test_both_switches_together_are_named_redifine() -> None:
-    assert "ReDiFine" in told(condition_drop=0.2, schedule="exponential")
-    assert "ReDiFine" not in told(condition_drop=0.2)
-    assert "ReDiFine" not in told(schedule="exponential")
+    assert "ReDiFine" in described(condition_drop=0.2, schedule="exponential")
+    assert "ReDiFine" not in described(condition_drop=0.2)
+    assert "ReDiFine" not in described(schedule="exponential")
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_both_switches_together_are_named_redifine() -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_every_change_is_told(changes: dict[str, Any], said: str) -> None:
-    assert said in told(**changes)
-    assert said not in told()
+    assert said in described(**changes)
+    assert said not in described()
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_counts_agree_with_their_nouns() -> None:
     ],
 )
 def test_the_outcome_is_told(first: float, last: float, said: str) -> None:
-    assert said in what_happened(first, last, 20.0, 6)
+    assert said in describe_outcome(first, last, 20.0, 6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from charts.drawings import parsed
 
-from pipeline.report.projection import draw_map, family_rows
+from pipeline.report.projection import draw_map, prompt_rows
 
 
 def manifest(images: list[tuple[int, int]]) -> list[dict]:
@@ -18,17 +18,17 @@ def dots(svg: object) -> list[np.ndarray]:
 
 def test_the_first_image_of_every_prompt_stands_for_it_in_one_order() -> None:
     sets = [manifest([(0, 0), (1, 0)]), manifest([(1, 1), (0, 1), (1, 0), (0, 0)])]
-    assert family_rows(sets, 100) == [[0, 1], [3, 2]]
+    assert prompt_rows(sets, 100) == [[0, 1], [3, 2]]
 
 
 def test_a_prompt_that_some_iteration_lacks_is_left_out() -> None:
     sets = [manifest([(0, 0), (1, 0), (2, 0)]), manifest([(0, 0), (2, 0)])]
-    assert family_rows(sets, 100) == [[0, 2], [0, 1]]
-    assert family_rows([manifest([(0, 0)]), manifest([(1, 0)])], 100) == [[], []]
+    assert prompt_rows(sets, 100) == [[0, 2], [0, 1]]
+    assert prompt_rows([manifest([(0, 0)]), manifest([(1, 0)])], 100) == [[], []]
 
 
 def test_of_too_many_prompts_an_even_choice_of_whole_families_is_shown() -> None:
-    rows = family_rows([manifest([(i, 0) for i in range(1000)])] * 13, 2000)
+    rows = prompt_rows([manifest([(i, 0) for i in range(1000)])] * 13, 2000)
     assert len(rows) == 13 and 100 < len(rows[0]) <= 2000 // 13
     assert all(chosen == rows[0] for chosen in rows)
     assert set(np.diff(rows[0])) <= {6, 7}

@@ -1,4 +1,4 @@
-"""What must hold before runs may be compared, and what a reader must be told."""
+"""What must hold before runs may be compared, and what a reader must know."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.studies.compare.runs import ComparedRun
 
 
 def check_features(runs: Sequence[ComparedRun]) -> None:
-    """Raises UserError when two runs were measured in different feature spaces: their FIDs share no scale."""
+    """Raise UserError when two runs were measured in different feature spaces: their FIDs share no scale."""
     known = [run for run in runs if run.features_of is not None]
     for run in known[1:]:
         if run.features_of != known[0].features_of:
@@ -22,7 +22,7 @@ def check_features(runs: Sequence[ComparedRun]) -> None:
 
 
 def warnings(runs: Sequence[ComparedRun]) -> list[str]:
-    """Sentences on chains that ended early, and on different numbers of images and iterations."""
+    """Return sentences on chains that ended early, and on different numbers of images and iterations."""
     early = [
         f"{run.name} ended early: {counted(run.last, 'iteration')} of {run.planned} measured; its curves stop there."
         for run in runs
@@ -35,8 +35,8 @@ def _different_n(runs: Sequence[ComparedRun]) -> list[str]:
     sizes = {run.name: int(n) for run in runs if (n := run.value("n", 1)) is not None}
     if len(set(sizes.values())) < 2:
         return []
-    told = ", ".join(f"{n} in {name}" for name, n in sizes.items())
-    return [f"The runs have different numbers of images ({told}): FID falls with that number, so compare them with care."]
+    listed = ", ".join(f"{n} in {name}" for name, n in sizes.items())
+    return [f"The runs have different numbers of images ({listed}): FID falls with that number, so compare them with care."]
 
 
 def _different_last(runs: Sequence[ComparedRun]) -> list[str]:

@@ -23,7 +23,7 @@ SAME_FLOOR = 1e-5
 
 
 def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520) -> Markup:
-    """Collapse rate against FID_1, with intervals, the runs as thin marks, and the Pareto front of the means (Fig. 2, 6)."""
+    """Draw collapse rate against FID_1, with intervals, runs as thin marks, and the Pareto front of the means (Fig. 2, 6)."""
     placed = [(i, s, first, rate) for i, s in enumerate(settings) if (first := s.at("fid", 1)) and (rate := s.collapse_rate)]
     means = [(first.mean, rate.mean) for _, _, first, rate in placed]
     marks = [mark for index, setting, _, _ in placed for mark in _single_runs(index, setting)]
@@ -33,7 +33,7 @@ def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520)
 
 
 def _single_runs(index: int, setting: Setting) -> list[Mark]:
-    """A thin mark for each run that counts, where there are several."""
+    """Return a thin mark for each run that counts, where there are several."""
     if len(setting.finished) < 2:
         return []
     shade = setting_colour(index)
@@ -50,15 +50,15 @@ def _mark(index: int, setting: Setting, first: SeedMean, rate: SeedMean) -> Mark
 
 
 def available_metrics(settings: Sequence[Setting]) -> list[str]:
-    """Numbers that some run has at some k, sorted."""
+    """Return numbers that some run has at some k, sorted."""
     found = {name for s in settings for run in s.runs for k in range(run.last + 1) for name in run.metrics[k]} | set(MEASURES)
     return sorted(name for name in found - {"k", "n"} if any(s.at(name, k) for s in settings for k in range(s.last + 1)))
 
 
 def over_k(settings: Sequence[Setting], metrics: Sequence[str] = ()) -> list[Figure]:
-    """One chart for each of `metrics`, by default the usual ones that were recorded (Fig. 3c, 33).
+    """Draw one chart for each of `metrics`, by default the usual ones that were recorded (Fig. 3c, 33).
 
-    Raises UserError for a metric that no run has.
+    Raise UserError for a metric that no run has.
     """
     known = available_metrics(settings)
     for name in metrics:
@@ -76,8 +76,7 @@ def _figure(settings: Sequence[Setting], metric: str) -> Figure:
 
 
 def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: int = 290) -> Markup:
-    """A metric over k: for each setting its mean as a line, and where there are several seeds the 95 % interval around it and
-    the runs as thin marks."""
+    """Draw a metric over k: each setting's mean as a line; of several seeds the 95 % interval, and the runs as thin marks."""
     found = [[(k, value) for k in range(s.last + 1) if (value := s.at(metric, k))] for s in settings]
     lines = [
         Series(setting.name, [(k, value.mean) for k, value in points], setting_colour(i), markers=True)
@@ -94,13 +93,13 @@ def curves(settings: Sequence[Setting], metric: str, width: int = 540, height: i
 
 
 def _of_runs(setting: Setting, metric: str) -> list[tuple[float, float]]:
-    """(k, value) of every run."""
+    """Return (k, value) of every run."""
     values = [(k, run.value(metric, k)) for run in setting.runs for k in range(run.last + 1)]
     return [(float(k), value) for k, value in values if value is not None and math.isfinite(value)]
 
 
 def _floors(settings: Sequence[Setting]) -> list[Series]:
-    """The distance of two halves of the real images: one line where the settings share it, else one for each in its colour."""
+    """Return the distance of two halves of the real images: one line where all settings share it, else one in each colour."""
     found = [(i, setting, floor.mean) for i, setting in enumerate(settings) if (floor := setting.at("fid_floor", 1))]
     if not found:
         return []
@@ -115,12 +114,12 @@ def _floors(settings: Sequence[Setting]) -> list[Series]:
 
 
 def key(settings: Sequence[Setting]) -> Markup:
-    """The legend of all charts: a colour for each setting."""
+    """Draw the legend of all charts: a colour for each setting."""
     return legend([Series(setting.name, [], setting_colour(i)) for i, setting in enumerate(settings)])
 
 
 def entropy_points(settings: Sequence[Setting]) -> list[tuple[int, str, float, float]]:
-    """(setting, "run, k", entropy of T_k, ln GS_k) over all runs and k >= 1 that have both."""
+    """Return (setting, "run, k", entropy of T_k, ln GS_k) over all runs and k >= 1 that have both."""
     return [
         (i, f"{run.name}, k = {k}", entropy, math.log(score))
         for i, setting in enumerate(settings)
@@ -133,7 +132,7 @@ def entropy_points(settings: Sequence[Setting]) -> list[tuple[int, str, float, f
 
 
 def entropy_figure(settings: Sequence[Setting], width: int = 1100, height: int = 460) -> Figure | None:
-    """Entropy of the training set against the log generalisation score, with Pearson's r (arXiv 2509.16499); None without."""
+    """Draw entropy of the training set against the log generalisation score (arXiv 2509.16499); None without entropies."""
     points = entropy_points(settings)
     if not points:
         return None

@@ -40,7 +40,7 @@ class Setting:
         return tuple(run for run in self.runs if run.last == self.last)
 
     def at(self, metric: str, k: int) -> SeedMean | None:
-        """Mean of a metric at k over the runs that have it."""
+        """Return the mean of a metric at k over the runs that have it."""
         return estimate(run.value(metric, k) for run in self.runs)
 
     def at_end(self, metric: str) -> SeedMean | None:
@@ -71,7 +71,7 @@ def group_runs(
 
 
 def _defining_params(run: ComparedRun, left_out: set[str]) -> dict[str, Any]:
-    """The parameters that make a setting; `iterations` counts."""
+    """Return the parameters that make a setting; `iterations` counts."""
     found = {key: value for key, value in run.params.items() if key not in left_out}
     return found | ({"iterations": run.planned} if "iterations" in found else {})
 
@@ -81,7 +81,7 @@ def _canonical(values: Any) -> str:
 
 
 def setting_names(settings: Sequence[ParameterValues], presets: Mapping[str, ParameterValues]) -> list[str]:
-    """A name for each: its preset's, then what differs between the settings and is not the default.
+    """Return a name for each: its preset's, then what differs between the settings and is not the default.
 
     cfg is listed whenever it differs, for it is what everyone asks first.
     """
@@ -98,8 +98,8 @@ def _name(values: ParameterValues, differing: Sequence[str], presets: Mapping[st
     parts = [_part(key, values) for key in rest if key == "cfg" or values.get(key) != _default(key)]
     if preset:
         return ", ".join([preset, *parts])
-    if told := parts or [_part(key, values) for key in rest]:
-        return ", ".join(told)
+    if shown := parts or [_part(key, values) for key in rest]:
+        return ", ".join(shown)
     return _part("cfg", values) if "cfg" in values else "all runs"
 
 
@@ -125,7 +125,7 @@ def _part(key: str, values: ParameterValues) -> str:
 
 
 def without_duplicates(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",)) -> tuple[list[ComparedRun], list[str]]:
-    """Runs that differ in some parameter, and a sentence for each that was left out: one run counted twice is no sample."""
+    """Return runs that differ in some parameter, and a sentence on each one left out: a run counted twice is no sample."""
     kept: dict[str, ComparedRun] = {}
     notices = []
     for run in runs:

@@ -43,36 +43,36 @@ class PromptRow:
 
 
 def representative_runs(settings: Sequence[Setting]) -> list[ComparedRun]:
-    """A run for each setting: of the smallest seed that all of them have, else of each one's smallest."""
+    """Return a run for each setting: of the smallest seed that all of them have, else of each one's smallest."""
     shared = set.intersection(*({run.seed for run in setting.runs} for setting in settings))
     seed = min(shared, default=None)
     return [next((run for run in setting.runs if run.seed == seed), setting.runs[0]) for setting in settings]
 
 
 def shown_iterations(last: int) -> tuple[int, ...]:
-    """0, 1, K/2 and K, each once."""
+    """Return 0, 1, K/2 and K, each once."""
     return tuple(sorted({0, 1, max(1, last // 2), last}))
 
 
 def side_by_side(
     settings: Sequence[Setting], runs: Sequence[ComparedRun], count: int = PROMPTS
 ) -> tuple[list[ColumnBlock], list[PromptRow]]:
-    """A block of columns for each setting, and a line for each of `count` prompts that all of `runs` have, evenly spread.
+    """Return a block of columns for each setting, and a row for each of `count` prompts that all of `runs` have, evenly spaced.
 
-    D_0 has a block of its own when it is the same everywhere. Raises UserError when an image cannot be had.
+    D_0 has a block of its own when it is the same everywhere. Raise UserError when an image cannot be had.
     """
     manifests = {run.name: {k: _by_prompt(run, k) for k in shown_iterations(run.last)} for run in runs}
     shared = [prompt for prompt in manifests[runs[0].name][0] if all(prompt in found[0] for found in manifests.values())]
     blocks = _blocks(settings, runs, one_origin=all(found[0] == manifests[runs[0].name][0] for found in manifests.values()))
-    lines: list[PromptRow] = []
+    prompt_rows: list[PromptRow] = []
     used = 0
     for prompt in _evenly_spaced(shared, count):
         cells = [[_image(block.run, k, manifests[block.run.name][k].get(prompt)) for k in block.ks] for block in blocks]
         used += sum(len(uri or "") for cell in cells for uri in cell)
-        if lines and used > BUDGET:
+        if prompt_rows and used > BUDGET:
             break
-        lines.append(PromptRow(prompt, cells))
-    return blocks, lines
+        prompt_rows.append(PromptRow(prompt, cells))
+    return blocks, prompt_rows
 
 
 def _blocks(settings: Sequence[Setting], runs: Sequence[ComparedRun], one_origin: bool) -> list[ColumnBlock]:
@@ -84,7 +84,7 @@ def _blocks(settings: Sequence[Setting], runs: Sequence[ComparedRun], one_origin
 
 
 def _by_prompt(run: ComparedRun, k: int) -> Manifest:
-    """{prompt: row of its first image}"""
+    """Return {prompt: row of its first image}."""
     found: Manifest = {}
     for row in sorted(read_manifest(run, k), key=lambda row: (row["prompt_index"], row["image_index"])):
         found.setdefault(row["prompt"], row)
@@ -92,7 +92,7 @@ def _by_prompt(run: ComparedRun, k: int) -> Manifest:
 
 
 def _evenly_spaced(prompts: Sequence[str], count: int) -> list[str]:
-    """At most `count` of them, at equal distances."""
+    """Return at most `count` of them, at equal distances."""
     take = min(count, len(prompts))
     return [prompts[i * len(prompts) // take] for i in range(take)]
 

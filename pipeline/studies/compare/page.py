@@ -1,29 +1,27 @@
-"""Put table, charts and pictures into one self-contained page: no request leaves it, and names are never markup."""
+"""Put table, charts and images into one self-contained page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.charts.colours import css_variables, setting_colour
+from pipeline.charts.html import render_template
 from pipeline.charts.numbers import plus_minus
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
+from pipeline.report.page import STYLE
 from pipeline.studies.compare.figures import entropy_figure, key, over_k, trade_off
 from pipeline.studies.compare.groups import Setting, columns
 from pipeline.studies.compare.image_columns import ColumnBlock, PromptRow, representative_runs, side_by_side
 from pipeline.studies.compare.projections import projection_panels
 
 _HERE = Path(__file__).parent
-_REPORT_STYLE = _HERE.parents[1] / "report/page.css"
 
 T = TypeVar("T")
 
@@ -37,18 +35,18 @@ class Comparison:
     figures: list[Figure]
     entropy: Figure | None = None
     blocks: list[ColumnBlock] = field(default_factory=list)
-    lines: list[PromptRow] = field(default_factory=list)
+    prompt_rows: list[PromptRow] = field(default_factory=list)
     panels: list[Figure] = field(default_factory=list)
 
 
-def compare(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> Comparison:
-    """Draw everything that can be drawn; what lacks its files becomes a notice. Raises UserError for an unknown metric."""
+def draw_comparison(settings: list[Setting], notices: Sequence[str] = (), metrics: Sequence[str] = ()) -> Comparison:
+    """Draw everything that can be drawn; what lacks its files becomes a notice. Raise UserError for an unknown metric."""
     found = Comparison(settings, list(notices), over_k(settings, metrics), entropy_figure(settings))
     if any(run.source is None for setting in settings for run in setting.runs):
         return found
     runs = representative_runs(settings)
     nothing: tuple[list[ColumnBlock], list[PromptRow]] = ([], [])
-    found.blocks, found.lines = _or_notice(found, "No pictures", lambda: side_by_side(settings, runs), nothing)
+    found.blocks, found.prompt_rows = _or_notice(found, "No pictures", lambda: side_by_side(settings, runs), nothing)
     found.panels = _or_notice(found, "No map", lambda: projection_panels(settings, runs), [])
     return found
 
@@ -61,8 +59,8 @@ def _or_notice(comparison: Comparison, what: str, make: Callable[[], T], instead
         return instead
 
 
-def numbers(settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """The table as plain values, for --json: each measure as {mean, half, n} or None; runs by name and seed."""
+def table_values(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Return the table as plain values, for --json: each measure as {mean, half, n} or None; runs by name and seed."""
     return [
         {
             "setting": setting.name,
@@ -75,32 +73,30 @@ def numbers(settings: Sequence[Setting]) -> list[dict[str, Any]]:
 
 
 def _table(settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Rows for the template: text to read, and the mean to sort by."""
+    """Return rows for the template: text to read, and the mean to sort by."""
     rows = []
     for index, setting in enumerate(settings):
         found = [measure(setting) for measure in columns().values()]
         cells = [{"text": plus_minus(value), "mean": "" if value is None else repr(value.mean)} for value in found]
         members = ", ".join(f"{run.name} (seed {run.seed})" for run in setting.runs)
-        told_of = {"n": len(setting.runs), "last": setting.last, "runs": members}
-        rows.append({"name": setting.name, "colour": setting_colour(index), "cells": cells, **told_of})
+        counts = {"n": len(setting.runs), "last": setting.last, "runs": members}
+        rows.append({"name": setting.name, "colour": setting_colour(index), "cells": cells, **counts})
     return rows
 
 
 def _symbols(text: str) -> Markup:
-    """The project's own words as HTML, with real subscripts: FID_K, D_k, S_K/S_0."""
+    """Return the project's own words as HTML, with real subscripts: FID_K, D_k, S_K/S_0."""
     return Markup(re.sub(r"(?<=[A-Za-z])_([0-9Kk])(?![a-z])", r"<sub>\1</sub>", str(escape(text))))
 
 
-def page(comparison: Comparison, title: str = "Runs compared") -> str:
-    """The comparison as HTML. The same runs give the same text."""
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
+def render_page(comparison: Comparison, title: str = "Runs compared") -> str:
+    """Return the comparison as HTML."""
     settings = comparison.settings
     last = max(setting.last for setting in settings)
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["symbols"] = _symbols
-    return environment.get_template("page.html.j2").render(
+    return render_template(
+        _HERE,
+        STYLE.read_text(encoding="utf-8") + (_HERE / "page.css").read_text(encoding="utf-8"),
+        {"symbols": _symbols},
         title=title,
         count=len(settings),
         runs=sum(len(setting.runs) for setting in settings),
@@ -113,12 +109,9 @@ def page(comparison: Comparison, title: str = "Runs compared") -> str:
         figures=comparison.figures,
         entropy=comparison.entropy,
         blocks=comparison.blocks,
-        lines=comparison.lines,
+        prompt_rows=comparison.prompt_rows,
         panels=comparison.panels,
         last=last,
         light=css_variables(len(settings), last, dark=False),
         dark=css_variables(len(settings), last, dark=True),
-        style=Markup(_REPORT_STYLE.read_text(encoding="utf-8") + (_HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     )

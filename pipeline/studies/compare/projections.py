@@ -24,9 +24,9 @@ POINTS = 2000
 
 
 def projection_panels(settings: Sequence[Setting], runs: Sequence[ComparedRun]) -> list[Figure]:
-    """A panel for each setting, all in one map, colours by iteration, D_0 in ink.
+    """Draw a panel for each setting, all in one map, colours by iteration, D_0 in ink.
 
-    Raises UserError when features are missing, too few, or of different widths.
+    Raise UserError when features are missing, too few, or of different widths.
     """
     sets = [read_features(run) for run in runs]
     try:
@@ -40,13 +40,13 @@ def projection_panels(settings: Sequence[Setting], runs: Sequence[ComparedRun]) 
 
 
 def _corners(placed: Sequence[np.ndarray]) -> list[Mark]:
-    """Two invisible points that give every panel the same scale."""
+    """Return two invisible points that give every panel the same scale."""
     low = [min(float(p[:, axis].min()) for p in placed) for axis in (0, 1)]
     high = [max(float(p[:, axis].max()) for p in placed) for axis in (0, 1)]
     return [Mark(low[0], low[1], "none", radius=0.0), Mark(high[0], high[1], "none", radius=0.0)]
 
 
 def panel(chain: Sequence[np.ndarray], corners: Sequence[Mark] = ()) -> Markup:
-    """Positions [n_k,2] of each D_k -> a drawing without axes: the map's coordinates mean nothing by themselves."""
+    """Draw positions [n_k,2] of each D_k without axes: the map's coordinates mean nothing by themselves."""
     marks = [Mark(x, y, f"var(--k{k})", radius=2.6) for k, found in enumerate(chain) for x, y in found.tolist()]
     return draw_points(PointChart("t-SNE 1", "t-SNE 2", [*corners, *marks], axes=False, width=340, height=300))

@@ -20,7 +20,7 @@ _LAYOUT = Layout()
 
 
 def read_features(run: ComparedRun) -> list[np.ndarray]:
-    """Features of D_0..D_K, each [N,d] float32. Raises UserError when one is missing or damaged."""
+    """Read features of D_0..D_K, each [N,d] float32. Raise UserError when one is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -35,7 +35,7 @@ def read_features(run: ComparedRun) -> list[np.ndarray]:
 
 
 def read_manifest(run: ComparedRun, k: int) -> list[dict[str, Any]]:
-    """Rows of D_k: file, prompt_index, image_index, prompt, sha256. Raises UserError when it is missing or damaged."""
+    """Read the rows of D_k: file, prompt_index, image_index, prompt, sha256. Raise UserError when it is missing or damaged."""
     path = _LAYOUT.manifest(k)
     try:
         rows = [parse_json(line) for line in _read(run, path).decode().split("\n") if line]
@@ -48,7 +48,7 @@ def read_manifest(run: ComparedRun, k: int) -> list[dict[str, Any]]:
 
 
 def read_image(run: ComparedRun, k: int, row: Mapping[str, Any]) -> bytes:
-    """An image file of D_k. Raises UserError when it is missing or not the one that the manifest records."""
+    """Read an image file of D_k. Raise UserError when it is missing or not the one that the manifest records."""
     path = _LAYOUT.images(k) / row["file"]
     if run.source is None:
         raise _no_source(run, path)

@@ -72,7 +72,7 @@ class ComparedRun:
 
 
 def runs_from_rows(rows: Iterable[TableRow]) -> list[ComparedRun]:
-    """Runs without Git or DVC; each (arm, seed) is one. Raises UserError when one lacks an iteration 1..K or has one twice."""
+    """Return runs without Git or DVC; each (arm, seed) is one. Raise UserError when one lacks or repeats one of 1..K."""
     chains: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = {}
     for row in rows:
         chain = chains.setdefault((row.arm, row.seed), {})
@@ -92,7 +92,7 @@ def _from_chain(arm: str, seed: int, chain: dict[int, Mapping[str, Any]]) -> Com
 
 
 def read_run(source: ChainFiles, name: str) -> ComparedRun:
-    """A run from what `source` holds. Raises UserError when it has no parameters, no metrics, or a damaged file."""
+    """Read a run from what `source` holds. Raise UserError when it has no parameters, no metrics, or a damaged file."""
     params = _params(source, name)
     planned = len(params["iterations"])
     metrics: list[Mapping[str, Any]] = []
@@ -107,7 +107,7 @@ def read_run(source: ChainFiles, name: str) -> ComparedRun:
 
 
 def _params(source: ChainFiles, name: str) -> dict[str, Any]:
-    """params.yaml, with today's default for a parameter that the revision did not know yet."""
+    """Read params.yaml, with today's default for a parameter that the revision did not know yet."""
     if not source.has(Path("params.yaml")):
         raise UserError(f"{name} has no params.yaml; name a revision of this project that has one")
     try:
@@ -131,7 +131,7 @@ def _json(source: ChainFiles, path: Path, name: str) -> dict[str, Any]:
 
 
 def _features_of(source: ChainFiles, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
-    """The feature extractor as the metrics describe it, with the hash of its weights as dvc.lock has it."""
+    """Return the feature extractor as the metrics describe it, with the hash of its weights as dvc.lock has it."""
     if "feature" not in metrics:
         return None
     described = [f"{key} {value}" for key, value in sorted(metrics["feature"].items())]
@@ -140,7 +140,7 @@ def _features_of(source: ChainFiles, params: Mapping[str, Any], metrics: Mapping
 
 
 def _locked_hash(source: ChainFiles, dependency: str) -> str | None:
-    """Hash of a dependency of the stage `reference` in dvc.lock."""
+    """Return the hash of a dependency of the stage `reference` in dvc.lock."""
     if not source.has(Path(LOCK_FILE)):
         return None
     stages = parse_lock(source.read(Path(LOCK_FILE)).decode())

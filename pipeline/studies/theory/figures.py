@@ -31,7 +31,7 @@ class SimulatedCurve:
     sigma_P_error: np.ndarray
 
 
-def simulations(curves: Mapping[str, SimulatedCurve], title: str) -> str:
+def draw_simulations(curves: Mapping[str, SimulatedCurve], title: str) -> str:
     """Draw mean and deviation of the trait over iterations (Fig. 4b, 25): lines the closed form, marks the individuals."""
     named = list(zip(curves.items(), cycle(PRINT_COLOURS), strict=False))
     means = [(name, colour, c.path.mean, c.mean, c.mean_error) for (name, c), colour in named]
@@ -46,7 +46,7 @@ def simulations(curves: Mapping[str, SimulatedCurve], title: str) -> str:
     return panels(drawn, 2, [Series(name, [], colour, markers=True) for (name, _), colour in named])
 
 
-def wright_fisher(expected: Mapping[int, np.ndarray], found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> str:
+def draw_wright_fisher(expected: Mapping[int, np.ndarray], found: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> str:
     """Draw the share of the variance left, by population size N: the closed form, and simulations."""
     named = [(f"N = {size}", colour, expected[size], *found[size]) for size, colour in zip(expected, cycle(PRINT_COLOURS))]
     drawing = _closed_form_and_simulation(named, "share of the variance left", width=640, height=380, from_zero=True)
@@ -74,7 +74,7 @@ def _closed_form_and_simulation(
     )  # fmt: skip
 
 
-def fitted(settings: Sequence[MeasuredSetting], fits: Sequence[PowerFit]) -> str:
+def draw_fits(settings: Sequence[MeasuredSetting], fits: Sequence[PowerFit]) -> str:
     """Draw each setting's measured power, its fitted curve and bands, all in one chart (Fig. 4b, 25).
 
     Runs are thin marks and their mean is a large one; the lighter band, for single measurements, is drawn of one setting alone.
@@ -108,7 +108,7 @@ def _fit_title(fits: Sequence[PowerFit]) -> str:
     return f"{shares}; bands: 95 % of the mean and of single measurements"
 
 
-def forecasted(settings: Sequence[MeasuredSetting], forecasts: Sequence[Forecast], known: Sequence[int]) -> str:
+def draw_forecasts(settings: Sequence[MeasuredSetting], forecasts: Sequence[Forecast], known: Sequence[int]) -> str:
     """Draw for each setting the `known` powers, what was predicted from them with its band, and what then happened."""
     drawn = [
         (f"{setting.name}: from k = {setting.start}..{setting.start + count - 1}", _forecast(setting, forecast, count))

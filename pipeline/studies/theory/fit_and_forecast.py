@@ -20,13 +20,13 @@ from pipeline.theory.problem import PLAIN, Variant
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is given, not fitted: sigma_G0 (None: the measured spread) and the variant of the model."""
+    """What is given, not fitted: sigma_G0 (None: the measured deviation) and the variant of the model."""
 
     sigma_G0: float | None = None
     variant: Variant = PLAIN
 
-    def genetic(self, setting: MeasuredSetting) -> float | None:
-        return self.sigma_G0 or setting.spread
+    def genetic_deviation(self, setting: MeasuredSetting) -> float | None:
+        return self.sigma_G0 or setting.deviation
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ def fit_settings(settings: Sequence[MeasuredSetting], assumed: Assumptions, out:
     """Fit each setting; writes fit.svg with all of them, and fit.json."""
     fits = []
     for setting in settings:
-        with _said_of(setting):
-            fits.append(fit_power(setting.powers, assumed.genetic(setting), assumed.variant))
-    write_text(out / "fit.svg", figures.fitted(settings, fits))
+        with _naming(setting):
+            fits.append(fit_power(setting.powers, assumed.genetic_deviation(setting), assumed.variant))
+    write_text(out / "fit.svg", figures.draw_fits(settings, fits))
     write_json(out / "fit.json", fits_as_json(settings, fits))
     return fits
 
 
 @contextmanager
-def _said_of(setting: MeasuredSetting) -> Iterator[None]:
-    """A UserError names the setting."""
+def _naming(setting: MeasuredSetting) -> Iterator[None]:
+    """Name the setting in a UserError."""
     try:
         yield
     except UserError as error:
@@ -74,7 +74,7 @@ def fits_as_json(settings: Sequence[MeasuredSetting], fits: Sequence[PowerFit]) 
 
 
 def describe_fit(setting: MeasuredSetting, fit: PowerFit) -> str:
-    """The parameters with their intervals, and how well the curve meets the data."""
+    """Describe the parameters with their intervals, and how well the curve meets the data."""
     last = setting.start + len(fit.curve) - 1
     runs = f", {len(setting.powers)} runs" if len(setting.powers) > 1 else ""
     lines = [f"{setting.name}: fit to k = {setting.start}..{last}{runs}, with 95 % intervals (delta method)"]
@@ -90,19 +90,19 @@ def forecast_settings(
     settings: Sequence[MeasuredSetting], known: int, until: int | None, assumed: Assumptions, out: Path
 ) -> list[Prediction]:
     """Predict iterations `known`+1..`until` of each setting from the ones before; writes forecast.svg and forecast.json."""
-    forecasts, settings = [], [_that_reached(setting, known) for setting in settings]
+    forecasts, settings = [], [_runs_reaching(setting, known) for setting in settings]
     for setting in settings:
-        with _said_of(setting):
+        with _naming(setting):
             forecasts.append(_forecast(setting, known, until, assumed))
     predictions = [_prediction(s, forecast, known) for s, forecast in zip(settings, forecasts, strict=True)]
     counts = [known - setting.start + 1 for setting in settings]
-    write_text(out / "forecast.svg", figures.forecasted(settings, forecasts, counts))
+    write_text(out / "forecast.svg", figures.draw_forecasts(settings, forecasts, counts))
     write_json(out / "forecast.json", [asdict(prediction) for prediction in predictions])
     return predictions
 
 
-def _that_reached(setting: MeasuredSetting, known: int) -> MeasuredSetting:
-    """The setting's runs that reached iteration `known`; all of them where none did, for the message."""
+def _runs_reaching(setting: MeasuredSetting, known: int) -> MeasuredSetting:
+    """Return the setting's runs that reached iteration `known`; all of them where none did, for the message."""
     reached = [i for i, powers in enumerate(setting.powers) if setting.start + len(powers) > known]
     if not reached:
         return setting
@@ -118,7 +118,7 @@ def _forecast(setting: MeasuredSetting, known: int, until: int | None, assumed: 
         raise UserError(f"nothing is left to predict from --from {known} to {end}; choose an earlier --from or a later --until")
     count = max(known - setting.start + 1, 0)
     return forecast_power(
-        [powers[:count] for powers in setting.powers], end - setting.start, assumed.genetic(setting), assumed.variant
+        [powers[:count] for powers in setting.powers], end - setting.start, assumed.genetic_deviation(setting), assumed.variant
     )
 
 
@@ -141,7 +141,7 @@ def _prediction(setting: MeasuredSetting, forecast: Forecast, known: int) -> Pre
 
 
 def describe_forecast(prediction: Prediction) -> str:
-    """One line an iteration, and the error beside that of no change."""
+    """Describe each iteration in a line, and the error beside that of no change."""
     of = f" (mean of {prediction.runs} runs)" if prediction.runs > 1 else ""
     lines = [
         f"{prediction.setting}{of}: from k = {prediction.start}..{prediction.known}, with 95 % prediction bands",

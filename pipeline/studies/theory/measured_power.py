@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeasuredSetting:
-    """Runs of one setting: S_start.. of each in `powers`, and `spread`, the deviation of S over the images of D_start (the
+    """Runs of one setting: S_start.. of each in `powers`, and `deviation`, the deviation of S over the images of D_start (the
     root mean square over the runs; None where the metrics, of an older version, have none)."""
 
     name: str
     start: int
     runs: tuple[str, ...]
     powers: tuple[tuple[float, ...], ...]
-    spread: float | None
+    deviation: float | None
 
 
 def mean_over_runs(powers: Sequence[Sequence[float]]) -> list[float]:
-    """The mean at each iteration over the runs that reached it."""
+    """Return the mean at each iteration over the runs that reached it."""
     longest = max(map(len, powers))
     return [float(np.mean([run[i] for run in powers if len(run) > i])) for i in range(longest)]
 
 
 def read_folder(root: Path, start: int) -> MeasuredSetting:
-    """The chain in a folder, as far as metrics/k.json exist without a gap. Raises UserError for none or one without power."""
+    """Read the chain in a folder, as far as metrics/k.json exist. Raise UserError for none or one without power."""
     layout = Layout(root)
     found: list[Mapping[str, Any]] = []
     while layout.metrics(start + len(found)).is_file():
@@ -49,7 +49,7 @@ def read_folder(root: Path, start: int) -> MeasuredSetting:
 
 
 def read_settings(settings: Sequence[Setting], start: int) -> list[MeasuredSetting]:
-    """Settings of `redifine compare`, with the runs of each. Raises UserError where a run has no power."""
+    """Read settings of `redifine compare`, with the runs of each. Raise UserError where a run has no power."""
     return [
         _measured(setting.name, start, [run.name for run in setting.runs], [run.metrics[start:] for run in setting.runs])
         for setting in settings

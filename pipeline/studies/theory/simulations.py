@@ -22,7 +22,7 @@ FAR = 200
 
 
 def simulate_paper(out: Path, iterations: int, size: int, replicates: int, seed: int) -> str:
-    """Figures 4b and 25 and their table; returns one line a setting."""
+    """Write figures 4b and 25 and their table; return one line a setting."""
     baseline = {"CFG 7.5, hard": PAPER_SELECTION["high (CFG 7.5)"]}
     groups = [
         (
@@ -43,7 +43,7 @@ def simulate_paper(out: Path, iterations: int, size: int, replicates: int, seed:
             name: _curve(selection, trait, iterations, size, replicates, derive_seed("theory", seed, name))
             for name, (selection, trait) in settings.items()
         }
-        write_text(out / file, figures.simulations(curves, title))
+        write_text(out / file, figures.draw_simulations(curves, title))
         rows += [row for name, curve in curves.items() for row in _curve_rows(name, curve)]
         lines += [_setting_line(name, *settings[name]) for name in settings]
     _write_csv(
@@ -82,8 +82,8 @@ def _setting_line(name: str, selection: Selection, trait: Trait) -> str:
     return f"{name:26}{shares}{limit:>16.6f}{far:>11.6f}{deviation:>15.4f}"
 
 
-def show_wright_fisher(out: Path, sizes: Sequence[int], iterations: int, replicates: int, seed: int) -> str:
-    """wright-fisher.svg and .csv; returns one line a population size."""
+def simulate_wright_fisher(out: Path, sizes: Sequence[int], iterations: int, replicates: int, seed: int) -> str:
+    """Write wright-fisher.svg and .csv; return one line a population size."""
     expected = {size: variance_left(size, iterations) for size in sizes}
     found = {
         size: wright_fisher(size, iterations, replicates, derive_seed("drift", seed, size)).estimate("variance_G")
@@ -91,7 +91,7 @@ def show_wright_fisher(out: Path, sizes: Sequence[int], iterations: int, replica
     }
     # The first population is itself a sample: its own variance is (1 - 1/N) of the distribution's.
     found = {size: (mean / (1 - 1 / size), error / (1 - 1 / size)) for size, (mean, error) in found.items()}
-    write_text(out / "wright-fisher.svg", figures.wright_fisher(expected, found))
+    write_text(out / "wright-fisher.svg", figures.draw_wright_fisher(expected, found))
     rows = [
         [size, t, float(expected[size][t]), float(found[size][0][t]), float(found[size][1][t])]
         for size in sizes

@@ -12,7 +12,7 @@ from studies.compare.stored_runs import PROMPTS, StoredFiles, chain_files
 from pipeline.core.errors import UserError
 from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.image_columns import image_uri, representative_runs, shown_iterations, side_by_side
-from pipeline.studies.compare.page import compare, numbers, page
+from pipeline.studies.compare.page import draw_comparison, render_page, table_values
 from pipeline.studies.compare.run_data import read_image, read_manifest
 from pipeline.studies.compare.runs import ComparedRun, TableRow, read_run, runs_from_rows
 
@@ -33,7 +33,7 @@ def whole() -> str:
         run("b", cfg=1.0, seed=1),
         run("c", cfg=3.0, last=4, planned=4),
     ]
-    return page(compare(settings(*runs), ["<i>mind</i> this"]), title="<script>alert(2)</script>")
+    return render_page(draw_comparison(settings(*runs), ["<i>mind</i> this"]), title="<script>alert(2)</script>")
 
 
 def test_nothing_that_a_run_says_becomes_markup(whole: str) -> None:
@@ -64,19 +64,19 @@ def test_the_page_has_every_part(whole: str) -> None:
 
 def test_the_same_runs_give_the_same_text(whole: str) -> None:
     made = [settings(run("a", cfg=1.0), run("b", cfg=2.0)) for _ in range(2)]
-    first, second = (page(compare(found)) for found in made)
+    first, second = (render_page(draw_comparison(found)) for found in made)
     assert first == second
 
 
 def test_runs_of_a_table_have_a_page_without_pictures() -> None:
     rows = [TableRow(arm, 0, k, {"fid": fid * k}) for arm, fid in (("a", 1.0), ("b", 2.0)) for k in (1, 2)]
-    found = compare(group_runs(runs_from_rows(rows)))
-    assert found.lines == [] and found.panels == [] and found.notices == []
-    assert "The same prompts" not in page(found)
+    found = draw_comparison(group_runs(runs_from_rows(rows)))
+    assert found.prompt_rows == [] and found.panels == [] and found.notices == []
+    assert "The same prompts" not in render_page(found)
 
 
 def test_numbers_are_json_and_those_of_the_runs() -> None:
-    (one,) = json.loads(json.dumps(numbers(settings(run("a", cfg=1.0), run("b", cfg=1.0, seed=4)))))
+    (one,) = json.loads(json.dumps(table_values(settings(run("a", cfg=1.0), run("b", cfg=1.0, seed=4)))))
     assert one["measures"]["FID_K"]["mean"] == 22.0 and one["measures"]["FID_K"]["n"] == 2
     assert one["measures"]["collapse rate"] == {"mean": 10.0, "half": 0.0, "n": 2}
     assert one["measures"]["recall_K"] is None
@@ -112,7 +112,7 @@ def test_half_way_is_shown_once() -> None:
 
 def test_missing_pictures_are_told_and_the_rest_is_drawn() -> None:
     files = {name: content for name, content in chain_files(1.0).items() if not name.startswith(("data/D_1", "features/2"))}
-    found = compare(settings(read_run(StoredFiles(files), "a")))
+    found = draw_comparison(settings(read_run(StoredFiles(files), "a")))
     assert [notice.split(":")[0] for notice in found.notices] == ["No pictures", "No map"]
     assert found.figures
 

@@ -102,9 +102,9 @@ def test_a_chain_that_ended_early_has_no_say_at_the_end() -> None:
 
 
 def test_the_reader_is_told_of_early_ends_and_different_sizes() -> None:
-    told = " ".join(warnings([run("whole"), run("early", fids=(12.0, 13.0), n=50)]))
-    assert "early ended early: two iterations of 3" in told
-    assert "50 in early" in told and "K = 2, 3" in told
+    text = " ".join(warnings([run("whole"), run("early", fids=(12.0, 13.0), n=50)]))
+    assert "early ended early: two iterations of 3" in text
+    assert "50 in early" in text and "K = 2, 3" in text
     assert warnings([run("a"), run("b", cfg=1.0)]) == []
 
 

@@ -133,9 +133,9 @@ def _settings() -> list[MeasuredSetting]:
 def test_the_runs_of_a_setting_share_one_fit_and_settings_one_figure(tmp_path: Path) -> None:
     settings = _settings()
     assert [len(setting.powers) for setting in settings] == [2, 2]
-    assert settings[0].spread == pytest.approx(((0.02**2 + 0.03**2) / 2) ** 0.5)
+    assert settings[0].deviation == pytest.approx(((0.02**2 + 0.03**2) / 2) ** 0.5)
     fits = fit_settings(settings, Assumptions(), tmp_path)
-    both = fit_power([POWERS[1:], [1.02 * power for power in POWERS[1:]]], settings[0].spread)
+    both = fit_power([POWERS[1:], [1.02 * power for power in POWERS[1:]]], settings[0].deviation)
     assert fits[0].r1 == pytest.approx(both.r1, rel=1e-6)
     figure = (tmp_path / "fit.svg").read_text()
     assert "cfg1" in figure and "cfg7.5" in figure
