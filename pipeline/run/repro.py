@@ -1,6 +1,7 @@
 """Repair what a DVC that was killed can leave torn, and check what a chain needs before it runs.
 
-DVC writes its stages and outputs under temporary names, but dvc.lock and its list of running processes in place.
+DVC writes its stages and outputs under temporary names, but dvc.lock and its list of running processes in place; the repair
+can go when it writes these two under temporary names, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""DVC's command line, run in this process: with the exit status of a failed stage, and a Ctrl-C that is never lost."""
+"""DVC's command line, run in this process: with the exit status of a failed stage, and a Ctrl-C that is never lost.
+
+Both can go when `dvc repro` itself ends with the status of the stage that failed, and stops at every Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
 _STAGE_NAME = re.compile(r"failed to reproduce '([^']+)'")
 _PASSED_ON = (2, INTERRUPTED)
 """A stage's exit statuses that mean something: one sentence said what to do; Ctrl-C, and it said so."""
-_UNTOLD = -signal.SIGINT
+_ENDED_BY_SIGINT = -signal.SIGINT
 """The status of what Ctrl-C ended before it could say so."""
 _DVC_INTERRUPTED = 252
 _LOOK_SECONDS = 0.2
@@ -48,7 +51,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
         for handler in handlers:
             handler.removeFilter(failures)
         remove_dangling_link(Path())  # which DVC's Git library may have made meanwhile
-    if code == _DVC_INTERRUPTED or (code and failures.status == _UNTOLD):
+    if code == _DVC_INTERRUPTED or (code and failures.status == _ENDED_BY_SIGINT):
         raise KeyboardInterrupt
     if not code or failures.status not in _PASSED_ON:
         return code
@@ -68,18 +71,18 @@ class _Failures(logging.Filter):
             return True
         while error is not None:
             if isinstance(error, KeyboardInterrupt):
-                self.status = _UNTOLD
+                self.status = _ENDED_BY_SIGINT
             elif found := _STAGE_STATUS.search(str(error)):
                 self.status = int(found[1])
             if found := _STAGE_NAME.search(str(error)):
                 self.stage = found[1]
             error = error.__cause__ or error.__context__
-        return self.status not in (*_PASSED_ON, _UNTOLD)
+        return self.status not in (*_PASSED_ON, _ENDED_BY_SIGINT)
 
 
 @contextmanager
 def _no_interrupt_lost() -> Iterator[None]:
-    """Within it a Ctrl-C that DVC did not heed ends the stage that DVC starts next.
+    """Within it a Ctrl-C that DVC did not act on ends the stage that DVC starts next.
 
     What DVC reads its parameters with takes any exception for a value that does not match. While a stage runs DVC ignores
     SIGINT, so a stage that runs after one was heard here was begun in spite of it.

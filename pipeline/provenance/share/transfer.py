@@ -155,13 +155,13 @@ def check_reachable(repo: Repo, remote: str | None) -> HashFileDB:
 
 
 def _check_host_key(store: HashFileDB) -> None:
-    """Connect with the server's key held against ~/.ssh/known_hosts, which the library behind SSH remotes leaves out."""
+    """Compare the server's key with ~/.ssh/known_hosts; it can go when the library behind SSH remotes does so."""
     store.fs.fs_args["known_hosts"] = ()  # asyncssh's own default
     _ = store.fs.fs
 
 
 def _check_web_server(store: HashFileDB, name: str) -> None:
-    """Ask for a file that is nowhere, because DVC takes every failure of HTTP for a missing file.
+    """Ask for a file that is nowhere: DVC takes every failure of HTTP for a missing file, and until it does not, this stays.
 
     Raises UserError when the server wants another login, and what the library behind it raised when there is no answer.
     """

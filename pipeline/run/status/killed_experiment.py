@@ -1,4 +1,7 @@
-"""What a `dvc exp run` that was killed leaves behind: a detached HEAD, and the experiment's values in tracked files."""
+"""What a `dvc exp run` that was killed leaves behind: a detached HEAD, and the experiment's values in tracked files.
+
+It can go when DVC restores the work tree itself before its next command.
+"""
 
 from __future__ import annotations
 

@@ -156,9 +156,9 @@ def test_the_rest_is_the_sum_over_what_is_not_done(tmp_path: Path) -> None:
     assert text.describe_remaining(times.remaining([], {})) == "nothing left to do"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (99, "99 s"), (130, "2 min"), (9000, "2 h 30 min")])
-def test_durations_are_said_in_the_unit_that_one_thinks_in(seconds: float, text: str) -> None:
-    assert text.duration(seconds) == text
+@pytest.mark.parametrize(("seconds", "shown"), [(0.2, "1 s"), (99, "99 s"), (130, "2 min"), (9000, "2 h 30 min")])
+def test_durations_are_said_in_the_unit_that_one_thinks_in(seconds: float, shown: str) -> None:
+    assert text.duration(seconds) == shown
 
 
 def test_the_command_prints_a_table_reasons_and_the_rest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

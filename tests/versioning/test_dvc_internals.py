@@ -1,0 +1,103 @@
+"""What we use of DVC that is no promise of DVC's: each is as it was when the code that uses it was written."""
+
+from __future__ import annotations
+
+import fcntl
+import inspect
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.provenance.lineage.runs import _NO_RUNS
+from pipeline.provenance.share.transfer import _UNSAVED
+from pipeline.run.repro import _UNFINISHED
+from pipeline.run.status.killed_experiment import _STARTED_WITH
+from pipeline.versioning import dvc_command
+from pipeline.versioning.cache import cache_folder, cache_path
+from pipeline.versioning.hashes import FOLDER_SUFFIX, folder_md5
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the request of Linux file systems")
+
+
+@linux
+def test_dvc_still_makes_reflinks_at_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When this fails, `dvc_repo.patch_reflink` can go."""
+    from dvc_objects.fs import system
+
+    reflink = inspect.unwrap(system.reflink)
+    if reflink.__module__ != system.__name__:  # another test has run a command in this process
+        reflink = inspect.getclosurevars(reflink).nonlocals["in_place"]
+    (tmp_path / "object").write_bytes(b"all of it")
+    seen: list[bool] = []
+    monkeypatch.setattr(fcntl, "ioctl", lambda target, *_: seen.append((tmp_path / "place").exists()) or os.write(target, b"x"))
+    reflink(str(tmp_path / "object"), str(tmp_path / "place"))
+    assert seen == [True]
+
+
+def test_dvcs_file_system_asks_the_function_that_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dvc_objects.fs import system
+    from dvc_objects.fs.local import LocalFileSystem
+
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(system, "reflink", lambda source, place: asked.append((source, place)))
+    LocalFileSystem().fs.reflink("a", "b")
+    assert asked == [("a", "b")]
+
+
+def test_unfinished_files_have_the_names_that_are_removed() -> None:
+    from dvc_objects.fs.utils import tmp_fname
+
+    assert _UNFINISHED.search(f"00001.png{tmp_fname()}") and _UNFINISHED.search(tmp_fname())
+
+
+def test_a_failed_stage_says_its_name_and_its_exit_status() -> None:
+    from dvc.repo import reproduce
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    found = dvc_command._STAGE_STATUS.search(str(StageCmdFailedError("python -m pipeline train", 2)))
+    assert found is not None and found[1] == "2"
+    assert "failed to reproduce" in inspect.getsource(reproduce)
+
+
+def test_dvcs_status_after_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dvc.cli
+
+    def interrupt(arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dvc.cli, "parse_args", interrupt)
+    assert dvc.cli.main(["version"]) == dvc_command._DVC_INTERRUPTED
+
+
+def test_what_dvc_says_before_it_would_lose_a_file() -> None:
+    from dvc.repo import checkout
+
+    assert "Can't remove the following unsaved files" in inspect.getsource(checkout)
+    assert _UNSAVED.match("Can't remove the following unsaved files without confirmation.\ndata/D_1")
+
+
+def test_dvcs_own_references_are_no_runs() -> None:
+    from dvc.repo.experiments import refs
+
+    own = {refs.WORKSPACE_STASH, *(f"{space}/*" for space in refs.ITER_SKIP_NAMESPACES)}
+    assert own <= {*_NO_RUNS}
+    assert refs.EXEC_MERGE == _STARTED_WITH
+    assert str(refs.ExpRefInfo("ab" * 20, "try")) == f"refs/exps/ab/{'ab' * 19}/try"
+
+
+def test_content_lies_where_dvc_puts_it(tmp_path: Path) -> None:
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+    from dvc_data.hashfile.tree import Tree
+
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        cache, md5 = cache_folder(tmp_path), "0123456789abcdef" * 2
+        assert cache is not None and str(cache_path(cache, md5)) == repo.cache.local.oid_to_path(md5)
+    tree, files = Tree(), {"b/c.png": "1" * 32, "a.png": "2" * 32}
+    for path, file_md5 in files.items():
+        tree.add(tuple(path.split("/")), Meta(), HashInfo("md5", file_md5))
+    tree.digest()
+    assert tree.hash_info.value == folder_md5(files) and folder_md5(files).endswith(FOLDER_SUFFIX)
