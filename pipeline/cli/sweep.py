@@ -168,5 +168,5 @@ def _print_sweep(file: Path) -> None:
     for chain in chains:
         click.echo(f"{chain.name}\n    {chain.command()}")
     click.echo("\nAll of them, and the comparison:")
-    for line in figures.commands(file, chains):
+    for line in figures.commands(file, chains, content.show):
         click.echo(f"    {line}")

@@ -36,7 +36,7 @@ def problem(subject: str, found: str, remedy: str) -> CheckResult:
 
 
 def output_of(command: Sequence[str]) -> str | None:
-    """Return what a command prints; None when it is not there, fails, or does not end within ten seconds."""
+    """What a command prints; None when it is not there, fails, or does not end within ten seconds."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -58,7 +58,7 @@ def _is_running(note: Path) -> bool:
 
 
 def _detached_from(root: Path) -> str | None:
-    """Return the branch that HEAD was on before DVC detached it; None where HEAD is on a branch, or none is at its commit."""
+    """The branch that HEAD was on before DVC detached it; None where HEAD is on a branch, or none is at its commit."""
     if ask_git(root, "symbolic-ref", "--quiet", "HEAD") is not None:
         return None
     here = (ask_git(root, "for-each-ref", "--points-at", "HEAD", "--format=%(refname)", "refs/heads") or "").split()
@@ -68,7 +68,7 @@ def _detached_from(root: Path) -> str | None:
 
 
 def _has_values(root: Path) -> bool:
-    """Return whether params.yaml still is as the experiment started, and not as HEAD has it."""
+    """Whether params.yaml still is as the experiment started, and not as HEAD has it."""
     name = _FILES[0]
     wanted, committed = (
         ask_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{name}") for commit in (_STARTED_WITH, "HEAD")

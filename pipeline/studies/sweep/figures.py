@@ -90,13 +90,14 @@ def find(name: str, folder: Path = plan.FOLDER) -> Figure:
     return Figure(name, "", name)
 
 
-def commands(file: Path, chains: Iterable[Chain]) -> list[str]:
-    """What one types to get a sweep's figures; the names expand in the shell."""
+def commands(file: Path, chains: Iterable[Chain], show: Iterable[str]) -> list[str]:
+    """Return what one types to get a sweep's figures, with the measures that it shows; the names expand in the shell."""
     chains = list(chains)
     arms = ",".join(dict.fromkeys(chain.arm for chain in chains))
     seeds = ",".join(dict.fromkeys(str(chain.seed) for chain in chains))
     names = f"{file.stem}-{_braces(arms)}-{_braces(seeds)}"
-    return [f"redifine sweep run {file}", f"redifine sweep collect {file}", f"redifine compare {names}"]
+    measures = (f"--metric {name}" for name in show if name != plan.COLLAPSE)
+    return [f"redifine sweep run {file}", f"redifine sweep collect {file}", " ".join(["redifine compare", names, *measures])]
 
 
 def _braces(text: str) -> str:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -20,6 +20,7 @@ from pipeline.chain import presets
 from pipeline.chain.params import Params
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, sha256_bytes
+from pipeline.methods.measures import MEASURES
 from pipeline.studies.sweep.resources import Resources
 
 FOLDER = Path("sweeps")
@@ -27,9 +28,8 @@ FOLDER = Path("sweeps")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """What may be part of the name of a Git reference."""
 
-Measure = Literal["collapse", "fid", "precision", "recall", "clip_score", "sfd", "power", "power_ratio", "saturation",
-                  "generalisation_score", "entropy", "entropy_training"]  # fmt: skip
-
+COLLAPSE = "collapse"
+"""In `show`: collapse rate against FID_1, which every comparison has."""
 
 PRESET = "preset"
 """In base, arms or grid: the presets (a name, or several) that a chain starts from, where it would start from params.yaml."""
@@ -48,7 +48,7 @@ class Sweep(BaseModel):
     seeds: list[int] = Field([0], min_length=1)
     arms: dict[str, dict[str, Any]] = {}
     grid: dict[str, list[Any]] = {}
-    show: list[Measure] = ["collapse"]
+    show: list[str] = [COLLAPSE]
     resources: Resources = Resources()
 
 
@@ -150,6 +150,9 @@ def _check(sweep: Sweep, file: Path) -> None:
             raise UserError(f"{file}: {name!r} cannot be part of an experiment's name; use letters, digits, '.', '-' and '_'")
     if len(set(sweep.seeds)) < len(sweep.seeds) or min(sweep.seeds) < 0:
         raise UserError(f"{file}: seeds must be different whole numbers from 0 on, got {sweep.seeds}")
+    for place, name in enumerate(sweep.show):
+        if name != COLLAPSE and name not in MEASURES:
+            raise UserError(f"{file}: show.{place} must be one of {COLLAPSE}, {', '.join(MEASURES)}, got {name!r}")
     places = {"base": sweep.base, "grid": sweep.grid} | {f"arms.{arm}": values for arm, values in sweep.arms.items()}
     for where, values in places.items():
         if "seed" in values:

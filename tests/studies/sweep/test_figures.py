@@ -62,7 +62,7 @@ def test_the_command_prints_every_chain_and_what_compares_them(monkeypatch: pyte
     monkeypatch.chdir(ROOT)
     output = CliRunner().invoke(figure, ["30"]).output
     assert all(chain.command() in output for chain in chains(Path("sweeps/fig30-long.yaml")))
-    assert "redifine compare fig30-long-{cfg2.5,redifine}-{0,1,2}" in output
+    assert "redifine compare fig30-long-{cfg2.5,redifine}-{0,1,2} --metric fid --metric recall --metric power_ratio\n" in output
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))])
