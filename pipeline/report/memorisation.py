@@ -42,8 +42,8 @@ def memorisation_figures(chain: FinishedChain) -> list[Figure]:
 def correlation(entropies: Sequence[float | None], scores: Sequence[float | None]) -> float | None:
     """Return Pearson's r of entropy and log score, pair by pair; None where `pearson` has none."""
     pairs = zip(entropies, scores, strict=True)
-    usable = [(entropy, math.log(score)) for entropy, score in pairs if entropy is not None and score]
-    return pearson([entropy for entropy, _ in usable], [score for _, score in usable])
+    known = [(entropy, math.log(score)) for entropy, score in pairs if entropy is not None and score]
+    return pearson([entropy for entropy, _ in known], [score for _, score in known])
 
 
 def _correlation_note(chain: FinishedChain) -> str:

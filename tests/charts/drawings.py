@@ -22,6 +22,11 @@ def points(element: ET.Element) -> Points:
     return [(float(x), float(y)) for x, y in pairs]
 
 
+def circles(markup: object) -> Points:
+    """Middles of all circles."""
+    return [(float(c.attrib["cx"]), float(c.attrib["cy"])) for c in parsed(markup).iter("circle")]
+
+
 def pixels(uri: str) -> np.ndarray:
     """[H,W,3] of a data URI."""
     assert uri.startswith("data:image/png;base64,")

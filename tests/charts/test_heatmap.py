@@ -13,7 +13,7 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
     return 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
 
 
-def test_a_picture_has_a_pixel_for_each_value_in_its_place() -> None:
+def test_a_heat_map_has_a_pixel_for_each_value_in_its_place() -> None:
     values = np.full((5, 7), -2.0)
     values[1, 4] = 2.0
     bright = luminance(pixels(heatmap(values, SCALE)))
@@ -26,7 +26,7 @@ def test_larger_values_are_lighter_in_equal_steps() -> None:
     assert steps.min() > 0.7 * steps.mean() > 0
 
 
-def test_equal_values_have_equal_colours_in_every_picture_of_a_scale() -> None:
+def test_equal_values_have_equal_colours_in_every_map_of_a_scale() -> None:
     one, other = np.array([[0.5, -1.0]]), np.array([[2.0, 0.5]])
     assert (pixels(heatmap(one, SCALE))[0, 0] == pixels(heatmap(other, SCALE))[0, 1]).all()
 

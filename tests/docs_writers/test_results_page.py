@@ -34,7 +34,7 @@ def test_the_page_in_docs_is_what_its_tables_say(project: Path, monkeypatch: pyt
     assert (project / "docs/results.md").read_text() == (ROOT / "docs/results.md").read_text(), "run 'python -m docs.writers'"
 
 
-def test_every_picture_of_the_page_is_there_and_whole(project: Path) -> None:
+def test_every_image_of_the_page_is_there_and_whole(project: Path) -> None:
     write_results(project)
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (project / "docs/results.md").read_text())
     assert len(shown) > 8
@@ -70,7 +70,7 @@ def test_a_number_of_the_table_reaches_the_page(project: Path) -> None:
     ],
     ids=["missing", "empty", "text", "no seed", "no k = 1"],
 )
-def test_tables_that_are_none_are_told_and_nothing_is_written(project: Path, content: str | None, message: str) -> None:
+def test_tables_that_are_none_are_refused_and_nothing_is_written(project: Path, content: str | None, message: str) -> None:
     table = project / "docs/results/default.csv"
     table.unlink() if content is None else table.write_text(content)
     with pytest.raises(UserError, match=message):

@@ -4,7 +4,6 @@ import pytest
 from chains import parameters
 
 from pipeline.chain.params import View
-from pipeline.charts.numbers import counted, short
 from pipeline.report.descriptions import describe_outcome, describe_parameters
 
 
@@ -43,34 +42,9 @@ def test_both_switches_together_are_named_redifine() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_every_change_is_told(changes: dict[str, Any], said: str) -> None:
+def test_every_change_is_described(changes: dict[str, Any], said: str) -> None:
     assert said in described(**changes)
     assert said not in described()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (339.4, "339"),
-        (1234.5, "1,234"),
-        (48.23, "48.2"),
-        (0.0312, "0.0312"),
-        (0.0, "0.00"),
-        (-2.5, "−2.50"),
-        (None, "–"),
-        (3e-9, "3.00e−09"),
-    ],
-)
-def test_numbers_have_three_digits(value: float | None, text: str) -> None:
-    assert short(value) == text
-
-
-def test_counts_agree_with_their_nouns() -> None:
-    assert (counted(1, "prompt"), counted(2, "prompt"), counted(1008, "prompt")) == (
-        "one prompt",
-        "two prompts",
-        "1,008 prompts",
-    )
 
 
 @pytest.mark.parametrize(
@@ -82,5 +56,5 @@ def test_counts_agree_with_their_nouns() -> None:
         (0.0, 1.0, "grew from nothing"),
     ],
 )
-def test_the_outcome_is_told(first: float, last: float, said: str) -> None:
+def test_the_outcome_is_described(first: float, last: float, said: str) -> None:
     assert said in describe_outcome(first, last, 20.0, 6)

@@ -29,7 +29,7 @@ def test_several_images_of_a_prompt_count_with_their_mean_and_a_missing_one_leav
     assert measure_drift([manifest([0, 1]), manifest([0, 0])], sets).distances == {0: [0.0, 2.0], 1: [0.0, None]}
 
 
-def test_families_are_ordered_by_their_last_distance() -> None:
+def test_prompts_are_ordered_by_their_last_distance() -> None:
     drift = PromptDrift({0: [0.0, 9.0, 3.0], 1: [0.0, 1.0, 7.0], 2: [0.0, 1.0, 4.0], 3: [0.0, 1.0, 1.0], 4: [0.0, 1.0, 5.0]})
     orders = drift.orders([0, 1, 2, 3, 4])
     assert orders["worst"] == [1, 4, 2, 0, 3]
@@ -52,7 +52,7 @@ def test_the_first_to_show_hold_the_worst_the_median_and_the_best() -> None:
     assert set(drift.first_to_show(2)) == {0, 1, 100, 99, 50, 49}
 
 
-def test_all_families_are_drawn_on_one_scale() -> None:
+def test_all_prompts_are_drawn_on_one_scale() -> None:
     drawn = {
         prompt: parsed(markup) for prompt, markup in draw_drift(PromptDrift({0: [0.0, 5.0], 1: [0.0, 10.0]}), (0, 1)).items()
     }
@@ -68,6 +68,6 @@ def test_a_gap_is_bridged_and_the_rest_keeps_its_place() -> None:
     assert gap == [whole[0], whole[2]]
 
 
-def test_families_that_never_moved_are_drawn_level() -> None:
+def test_prompts_that_never_moved_are_drawn_level() -> None:
     line = points(next(parsed(draw_drift(PromptDrift({0: [0.0, 0.0, 0.0]}), (0,))[0]).iter("polyline")))
     assert len({y for _, y in line}) == 1

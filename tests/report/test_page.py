@@ -59,7 +59,7 @@ def test_every_order_of_the_grid_has_all_rows_by_their_last_distance(page: Page)
     assert set(median[:2]) == set(middle)
 
 
-def test_the_families_end_where_the_measured_sfd_does(chain: Layout, page: Page) -> None:
+def test_the_drift_ends_where_the_measured_sfd_does(chain: Layout, page: Page) -> None:
     last = [float(str(svg["data-path"]).split()[-1]) for svg in page.every("svg") if "data-path" in svg]
     assert sum(last) / len(last) == pytest.approx(read_json(chain.metrics(3))["sfd"], rel=1e-3)
 

@@ -27,7 +27,7 @@ def test_a_prompt_that_some_iteration_lacks_is_left_out() -> None:
     assert prompt_rows([manifest([(0, 0)]), manifest([(1, 0)])], 100) == [[], []]
 
 
-def test_of_too_many_prompts_an_even_choice_of_whole_families_is_shown() -> None:
+def test_of_too_many_prompts_an_even_choice_of_whole_prompts_is_shown() -> None:
     rows = prompt_rows([manifest([(i, 0) for i in range(1000)])] * 13, 2000)
     assert len(rows) == 13 and 100 < len(rows[0]) <= 2000 // 13
     assert all(chosen == rows[0] for chosen in rows)
@@ -55,5 +55,5 @@ def test_prompts_are_data_and_never_markup() -> None:
     assert svg is not None and json.loads(str(svg.get("data-map"))) == [[3, hostile], [4, "b"]]
 
 
-def test_no_common_prompt_is_told() -> None:
+def test_no_common_prompt_is_said() -> None:
     assert "No prompt has an image" in draw_map([], [])

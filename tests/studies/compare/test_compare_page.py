@@ -68,7 +68,7 @@ def test_the_same_runs_give_the_same_text(whole: str) -> None:
     assert first == second
 
 
-def test_runs_of_a_table_have_a_page_without_pictures() -> None:
+def test_runs_of_a_table_have_a_page_without_images() -> None:
     rows = [TableRow(arm, 0, k, {"fid": fid * k}) for arm, fid in (("a", 1.0), ("b", 2.0)) for k in (1, 2)]
     found = draw_comparison(group_runs(runs_from_rows(rows)))
     assert found.prompt_rows == [] and found.panels == [] and found.notices == []
@@ -110,7 +110,7 @@ def test_half_way_is_shown_once() -> None:
     assert [shown_iterations(last) for last in (1, 2, 3, 6, 12)] == [(0, 1), (0, 1, 2), (0, 1, 3), (0, 1, 3, 6), (0, 1, 6, 12)]
 
 
-def test_missing_pictures_are_told_and_the_rest_is_drawn() -> None:
+def test_missing_images_are_named_and_the_rest_is_drawn() -> None:
     files = {name: content for name, content in chain_files(1.0).items() if not name.startswith(("data/D_1", "features/2"))}
     found = draw_comparison(settings(read_run(StoredFiles(files), "a")))
     assert [notice.split(":")[0] for notice in found.notices] == ["No pictures", "No map"]

@@ -101,7 +101,7 @@ def test_a_chain_that_ended_early_has_no_say_at_the_end() -> None:
     assert end is not None and (end.mean, end.n) == (30.0, 1)
 
 
-def test_the_reader_is_told_of_early_ends_and_different_sizes() -> None:
+def test_warnings_name_early_ends_and_different_sizes() -> None:
     text = " ".join(warnings([run("whole"), run("early", fids=(12.0, 13.0), n=50)]))
     assert "early ended early: two iterations of 3" in text
     assert "50 in early" in text and "K = 2, 3" in text

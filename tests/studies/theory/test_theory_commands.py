@@ -106,7 +106,7 @@ def test_wright_fisher_compares_every_size_with_the_closed_form(tmp_path: Path) 
     assert "two standard errors" in drawn and "N = 10" in drawn and "N = 40" in drawn
 
 
-def test_too_short_or_missing_runs_are_told(chain: Path, tmp_path: Path) -> None:
+def test_too_short_or_missing_runs_are_refused(chain: Path, tmp_path: Path) -> None:
     assert "at least 3 iterations" in _refusal("fit", "--run", chain, "--start", 4, "--out", tmp_path)
     assert "at least 3 iterations" in _refusal("forecast", "--run", chain, "--from", 2, "--out", tmp_path)
     assert "does not exist" in _refusal("fit", "--run", tmp_path / "nowhere", "--out", tmp_path)
