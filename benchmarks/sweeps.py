@@ -4,7 +4,7 @@
 
 Prints the stages that ran and their own seconds (logs/times.jsonl); then what is left for each stage, part by part, as time on
 the wall and as CPU time. Where other work shares the machine, the wall's time tells of that work; the CPU time tells of this.
-The parts' CPU time lacks what the warm server's forks do (stages, sending); the first line's has all of it.
+The parts' CPU time lacks what the fork server's forks do (stages, sending); the first line's has all of it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from unittest.mock import patch
 import click
 
 from pipeline.studies.sweep import launch, plan, worktree
-from pipeline.studies.sweep.running import ChainRun
+from pipeline.studies.sweep.chain_run import ChainRun
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = Path("sweeps/s.yaml")
 Seconds = defaultdict[str, float]
 PARTS = {
-    "worktree": (ChainRun, "_begin"),
+    "worktree": (ChainRun, "_start"),
     "dvc repro": (ChainRun, "_reproduce"),
     "experiment": (worktree, "save"),
-    "push": (ChainRun, "_share"),
-    "note": (ChainRun, "note"),
+    "push": (ChainRun, "_send"),
+    "note": (ChainRun, "record_progress"),
 }
 
 
@@ -106,7 +106,7 @@ def main(chains: int, iterations: int) -> None:
     with tempfile.TemporaryDirectory() as folder, clocks() as (wall, cpu):
         os.chdir(new_project(Path(folder), chains, iterations))
         started, used = time.monotonic(), cpu_seconds()
-        complete = launch.here(Path(), plan.chains(FILE), 1, "origin", print)
+        complete = launch.run_here(Path(), plan.chains(FILE), 1, "origin", print)
         whole, all_cpu = time.monotonic() - started, cpu_seconds() - used
         rows = [json.loads(line) for line in Path("logs/times.jsonl").read_text().splitlines()]
         os.chdir("/")

@@ -120,6 +120,7 @@ def _become(request: dict[str, Any]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     sys.argv = [str(Path(PACKAGE, "__main__.py")), *request["arguments"]]
+    sys.modules["__main__"].__package__ = Path(PACKAGE).name  # from which click tells how it was called
 
 
 def _run_and_exit() -> NoReturn:

@@ -57,14 +57,14 @@ def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: s
 
     chains, resources = plan.chains(file, only, _seeds(seeds)), plan.load(file).resources
     if dry_run:
-        for line in preview.lines(Path(), launch.not_there(Path(), chains), resources, executor == "slurm"):
+        for line in preview.lines(Path(), launch.chains_to_run(Path(), chains), resources, executor == "slurm"):
             click.echo(line)
-        if refused := launch.refusal(Path()):
+        if refused := launch.git_refusal(Path()):
             click.echo(f"but nothing would start: {refused}", err=True)
         return
     if executor == "slurm":
-        launch.on_slurm(Path(), file, resources, chains, None if no_push else git_remote, click.echo, fork_server.MODULE)
-    elif not launch.here(Path(), chains, workers, None if no_push else git_remote, click.echo, fork_server.MODULE):
+        launch.submit_to_slurm(Path(), file, resources, chains, None if no_push else git_remote, click.echo, fork_server.MODULE)
+    elif not launch.run_here(Path(), chains, workers, None if no_push else git_remote, click.echo, fork_server.MODULE):
         sys.exit(1)
 
 
@@ -79,17 +79,17 @@ def status(file: Path, git_remote: str, once: bool, as_json: bool) -> None:
     On a terminal the table is live until every chain has ended, or Ctrl-C. A clone in which nothing runs asks the Git
     remote, which hears of a chain at the end of every iteration.
     """
-    from pipeline.studies.sweep import plan, show, standing
+    from pipeline.studies.sweep import chain_status, plan, status_table
 
     chains = plan.chains(file)
 
-    def read() -> list[standing.Standing]:
-        return standing.standings(Path(), chains, git_remote)
+    def read() -> list[chain_status.ChainStatus]:
+        return chain_status.statuses_of(Path(), chains, git_remote)
 
     if as_json:
         click.echo(json.dumps([one.as_dict() for one in read()], indent=2))
         return
-    show.watch(read, plan.load(file).title, live=sys.stdout.isatty() and not once)
+    status_table.watch(read, plan.load(file).title, live=sys.stdout.isatty() and not once)
 
 
 @sweep.command()

@@ -1,4 +1,4 @@
-"""A command through the warm server does what it does without, and ends with its client."""
+"""A command through the fork server does what it does without, and ends with its client."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def command(arguments: list[str], folder: Path, socket: Path | None, **changes: 
 def test_output_and_exit_status_are_those_of_a_process_of_its_own(
     server: tuple[psutil.Process, Path], tmp_path: Path, arguments: list[str]
 ) -> None:
-    alone, warmed = command(arguments, tmp_path, None), command(arguments, tmp_path, server[1])
-    assert (warmed.stdout, warmed.stderr, warmed.returncode) == (alone.stdout, alone.stderr, alone.returncode)
+    alone, forked = command(arguments, tmp_path, None), command(arguments, tmp_path, server[1])
+    assert (forked.stdout, forked.stderr, forked.returncode) == (alone.stdout, alone.stderr, alone.returncode)
 
 
 def test_folder_and_environment_are_the_clients(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_nothing_is_forked_from_what_has_initialised_cuda(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(("visible", "servers"), [("", 1), ("0", 0)])
-def test_a_sweep_warms_up_where_there_is_no_gpu(
+def test_a_sweep_starts_a_fork_server_where_there_is_no_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, servers: int
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     before = set(psutil.Process().children())
     worker = Worker(ROOT, [], 1, fork_server.MODULE)
-    worker.warm_up(tmp_path / "log")
+    worker.start_fork_server(tmp_path / "log")
     try:
         assert len(set(psutil.Process().children()) - before) == servers
     finally:

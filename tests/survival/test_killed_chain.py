@@ -28,11 +28,11 @@ KILLS, SEED = int(os.environ.get("SURVIVAL_KILLS", "36")), int(os.environ.get("S
 WORKING = {"train", "sample", "measure"}
 """Stages that have much to lose; many kills must strike all of them."""
 START_UP = 5.0
-"""Seconds of computing that a stage takes before it does anything, without the warm server."""
+"""Seconds of computing that a stage takes before it does anything, without the fork server."""
 
 
 @contextmanager
-def warm_server(project: Path, socket: Path) -> Iterator[None]:
+def fork_server(project: Path, socket: Path) -> Iterator[None]:
     """Stages of the undisturbed chain run in forks: quicker, and the same bytes."""
     server = subprocess.Popen([sys.executable, "-m", "pipeline.cli.fork_server", str(socket)], cwd=project, env=environment())
     with pytest.MonkeyPatch.context() as patch:
@@ -76,7 +76,7 @@ def chain_with_kills(tmp_path: Path, model: Path, iterations: int, **params: obj
     fresh = new_project(tmp_path / "fresh", model, iterations)
     set_params(fresh, **params)
     undisturbed, project = (Path(shutil.copytree(fresh, tmp_path / name)) for name in ("undisturbed", "killed"))
-    with warm_server(undisturbed, tmp_path / "socket"):
+    with fork_server(undisturbed, tmp_path / "socket"):
         order = announced(dvc(undisturbed, "repro").stdout)
     whole, lock = visible(undisturbed), (undisturbed / "dvc.lock").read_text()
     times = read_times(undisturbed)

@@ -30,7 +30,7 @@ _KEYS = ("arm", "seed", "k")
 
 
 def collect(clone: Path, chains: Iterable[Chain], out: Path) -> list[Chain]:
-    """Write the table `out` and a picture grid per arm beside it; returns the chains that are not run yet.
+    """Write the table `out` and a picture grid per arm beside it; return the chains that are not run yet.
 
     Raises UserError when no chain has run, or when an experiment's files are not at hand.
     """
@@ -56,7 +56,7 @@ def collect(clone: Path, chains: Iterable[Chain], out: Path) -> list[Chain]:
 
 
 def _row(chain: Chain, k: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Arm, seed, k and every number of metrics/k.json."""
+    """Return arm, seed, k and every number of metrics/k.json."""
     numbers = {
         name: value for name, value in metrics.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
@@ -64,7 +64,7 @@ def _row(chain: Chain, k: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """CSV: arm, seed, k, then every measure by name; six significant digits; arms in the order in which they come."""
+    """Return CSV: arm, seed, k, then every measure by name; six significant digits; arms in the order in which they come."""
     order = {arm: place for place, arm in enumerate(dict.fromkeys(row["arm"] for row in rows))}
     names = sorted({name for row in rows for name in row} - set(_KEYS))
     buffer = io.StringIO()
@@ -76,7 +76,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def picture_grid(source: ChainFiles, last: int) -> np.ndarray:
-    """Rows are the first prompts, columns are k = 0..K -> [H,W,3] uint8, tiles of at most 96 pixels."""
+    """Draw the first prompts as rows over k = 0..K -> [H,W,3] uint8, tiles of at most 96 pixels."""
     import numpy as np
 
     columns = [np.concatenate(_tiles(source, k), axis=0) for k in range(last + 1)]
@@ -84,7 +84,7 @@ def picture_grid(source: ChainFiles, last: int) -> np.ndarray:
 
 
 def _tiles(source: ChainFiles, k: int) -> list[np.ndarray]:
-    """The first image of each of the first prompts of D_k."""
+    """Return the first image of each of the first prompts of D_k."""
     import numpy as np
     from PIL import Image
 

@@ -79,7 +79,7 @@ FIGURES = (
 
 
 def find(name: str, folder: Path = plan.FOLDER) -> Figure:
-    """The figure "Fig. 12" or "12", or one for the sweep of that name. Raises UserError that lists the sweeps."""
+    """Return the figure "Fig. 12" or "12", or one for the sweep of that name. Raises UserError that lists the sweeps."""
     asked = name.lower().removeprefix("figure").removeprefix("fig.").strip()
     for figure in FIGURES:
         if asked == figure.name.lower().removeprefix("fig. "):

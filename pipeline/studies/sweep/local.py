@@ -17,12 +17,12 @@ from pathlib import Path
 from pipeline.core import machine
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
-from pipeline.studies.sweep import notes, worktree
-from pipeline.studies.sweep.locks import Owner
-from pipeline.studies.sweep.notes import Note, log_file
+from pipeline.studies.sweep import progress_files, worktree
+from pipeline.studies.sweep.chain_run import ChainRun, SweepContext
+from pipeline.studies.sweep.locks import LockOwner
 from pipeline.studies.sweep.plan import Chain
-from pipeline.studies.sweep.running import ChainRun, Site
-from pipeline.studies.sweep.turns import Turns
+from pipeline.studies.sweep.progress_files import ChainProgress, log_file
+from pipeline.studies.sweep.scheduler import ChainScheduler
 from pipeline.studies.sweep.worker import Worker
 
 _LOCK = worktree.FOLDER / "lock"
@@ -39,36 +39,36 @@ class Outcome:
 
 
 @dataclass
-class Run:
+class LocalSweep:
     """One `redifine sweep run`: what all chains share, and how they ended."""
 
-    site: Site
+    context: SweepContext
     say: Callable[[str], None]
-    turns: Turns
+    scheduler: ChainScheduler
     outcomes: list[Outcome] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
-def run(site: Site, chains: list[Chain], workers: int, say: Callable[[str], None]) -> list[Outcome]:
-    """Run what is not there yet; returns the outcome of every chain, in the order in which they ended.
+def run_chains(context: SweepContext, chains: list[Chain], workers: int, say: Callable[[str], None]) -> list[Outcome]:
+    """Run what is not there yet; return the outcome of every chain, in the order in which they ended.
 
     Raises UserError before anything runs when another sweep runs here. Ctrl-C ends all children.
     """
-    with _only_sweep(site.clone):
-        there = {chain.name for chain in chains if worktree.find(site.clone, chain, site.commit)}
+    with _only_sweep(context.clone):
+        there = {chain.name for chain in chains if worktree.find(context.clone, chain, context.commit)}
         todo = [chain for chain in chains if chain.name not in there]
-        this = Run(site, say, Turns(todo))
-        this.outcomes = [Outcome(chain, "skipped") for chain in chains if chain.name in there]
+        sweep = LocalSweep(context, say, ChainScheduler(todo))
+        sweep.outcomes = [Outcome(chain, "skipped") for chain in chains if chain.name in there]
         count = min(workers, len(todo))
-        say(f"{len(todo)} chains to run, {count} at a time, of commit {site.commit[:7]}; {len(there)} are there already")
-        _run_all(this, _workers(site, count))
-    ended = {outcome.chain.name for outcome in this.outcomes}
-    return this.outcomes + [Outcome(chain, "stopped") for chain in chains if chain.name not in ended]
+        say(f"{len(todo)} chains to run, {count} at a time, of commit {context.commit[:7]}; {len(there)} are there already")
+        _run_all(sweep, _workers(context, count))
+    ended = {outcome.chain.name for outcome in sweep.outcomes}
+    return sweep.outcomes + [Outcome(chain, "stopped") for chain in chains if chain.name not in ended]
 
 
 @contextmanager
 def _only_sweep(clone: Path) -> Iterator[None]:
-    """One sweep a clone: two would share worktrees. The lock's file names this process, for `sweep cancel`."""
+    """Allow one sweep a clone: two would share worktrees. The lock's file names this process, for `sweep cancel`."""
     file = clone / _LOCK
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+") as lock:
@@ -83,7 +83,7 @@ def _only_sweep(clone: Path) -> Iterator[None]:
 
 
 def running_process(clone: Path) -> int | None:
-    """The process that runs a sweep in this clone, on this machine; None when none does."""
+    """Return the process that runs a sweep in this clone, on this machine; None when none does."""
     with suppress(FileNotFoundError, ValueError), (clone / _LOCK).open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -92,8 +92,8 @@ def running_process(clone: Path) -> int | None:
     return None
 
 
-def is_alive(owner: Owner) -> bool | None:
-    """Whether a process of this machine runs; None for one of another machine."""
+def is_alive(owner: LockOwner) -> bool | None:
+    """Return whether a process of this machine runs; None for one of another machine."""
     if owner.host != socket.gethostname() or owner.job:
         return None
     try:
@@ -105,21 +105,21 @@ def is_alive(owner: Owner) -> bool | None:
     return True
 
 
-def _workers(site: Site, count: int) -> list[Worker]:
-    """Each with its share of the cores, and with GPUs of its own where there are several."""
+def _workers(context: SweepContext, count: int) -> list[Worker]:
+    """Return workers, each with its share of the cores, and with GPUs of its own where there are several."""
     available, gpus = machine.cores(), machine.gpus()
     of_one = max(1, len(available) // max(count, 1))
     threads = machine.thread_count(of_one)
     cores = machine.assign_round_robin(available, count, of_one)
     own_gpus = machine.assign_round_robin(gpus if len(gpus) > 1 else [], count, machine.gpus_per_chain())
-    folders = [site.clone.resolve() / worktree.FOLDER / str(i) for i in range(count)]
+    folders = [context.clone.resolve() / worktree.FOLDER / str(i) for i in range(count)]
     places = zip(folders, cores, own_gpus, strict=True)
-    server = site.fork_server
+    server = context.fork_server
     return [Worker(folder, own_cores, threads, server, gpus=",".join(own)) for folder, own_cores, own in places]
 
 
-def _run_all(this: Run, workers: list[Worker]) -> None:
-    threads = [threading.Thread(target=_work, args=(this, worker)) for worker in workers]
+def _run_all(sweep: LocalSweep, workers: list[Worker]) -> None:
+    threads = [threading.Thread(target=_run_chains_of_worker, args=(sweep, worker)) for worker in workers]
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for thread in threads:
@@ -128,9 +128,9 @@ def _run_all(this: Run, workers: list[Worker]) -> None:
             while thread.is_alive():
                 thread.join(0.5)
     except KeyboardInterrupt:
-        this.say("stopping: what is finished stays in the cache, and the same command goes on from there")
-        this.stopping.set()
-        this.turns.stop()
+        sweep.say("stopping: what is finished stays in the cache, and the same command goes on from there")
+        sweep.stopping.set()
+        sweep.scheduler.stop()
         _stop(workers)
     finally:
         for thread in threads:
@@ -147,33 +147,40 @@ def _stop(workers: list[Worker]) -> None:
         stop.join()
 
 
-def _work(this: Run, worker: Worker) -> None:
-    """Take chains until there are none."""
+def _run_chains_of_worker(sweep: LocalSweep, worker: Worker) -> None:
+    """Run chains until the scheduler has none left."""
     try:
-        while (chain := this.turns.take()) is not None:
-            this.outcomes.append(_run_chain(this, worker, chain))
+        while (chain := sweep.scheduler.next_chain()) is not None:
+            sweep.outcomes.append(_run_chain(sweep, worker, chain))
     finally:
         worker.close()
 
 
-def _run_chain(this: Run, worker: Worker, chain: Chain) -> Outcome:
+def _run_chain(sweep: LocalSweep, worker: Worker, chain: Chain) -> Outcome:
     started = time.monotonic()
-    this.say(f"{chain.name}: started on core {', '.join(map(str, worker.cores))}, log {log_file(chain)}")
+    sweep.say(f"{chain.name}: started on core {', '.join(map(str, worker.cores))}, log {log_file(chain)}")
     current = ChainRun(
-        this.site, worker, chain, Owner.here(chain.name), is_alive, computed=lambda piece: this.turns.release(chain, piece)
+        sweep.context,
+        worker,
+        chain,
+        LockOwner.here(chain.name),
+        is_alive,
+        on_computed=lambda segment: sweep.scheduler.release(chain, segment),
     )
     try:
         write_text(current.log, "")
-        notes.write(this.site.clone, chain, Note("running", chain.digest, current.owner, worktree=str(worker.folder)))
+        progress_files.write(
+            sweep.context.clone, chain, ChainProgress("running", chain.digest, current.owner, worktree=str(worker.folder))
+        )
         problem = current.run()
     except UserError as error:
         problem = str(error)
     except Exception:  # whatever ends one chain, the others go on
         problem = traceback.format_exc()
     finally:
-        this.turns.release(chain)
-    state = "stopped" if this.stopping.is_set() and problem else "failed" if problem else "done"
+        sweep.scheduler.release(chain)
+    state = "stopped" if sweep.stopping.is_set() and problem else "failed" if problem else "done"
     with suppress(UserError):  # a disk that is full now is no reason to leave the chains that wait
-        current.note(state, problem)
-    this.say(f"{chain.name}: {state} after {time.monotonic() - started:.0f} s")
+        current.record_progress(state, problem)
+    sweep.say(f"{chain.name}: {state} after {time.monotonic() - started:.0f} s")
     return Outcome(chain, state, time.monotonic() - started, problem)

@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
 
-BEAT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 30.0
 """A holder whose file was touched in this time is alive, whatever else is known: its node may have lost the cluster."""
 LOST_SECONDS = 180.0
@@ -31,7 +31,7 @@ _RELEASED = "released"
 
 
 @dataclass(frozen=True)
-class Owner:
+class LockOwner:
     """Who holds a lock: a chain, in a job of Slurm (or ""), in a process of a host."""
 
     chain: str
@@ -40,19 +40,19 @@ class Owner:
     pid: int = 0
 
     @classmethod
-    def here(cls, chain: str, job: str = "") -> Owner:
+    def here(cls, chain: str, job: str = "") -> LockOwner:
         return cls(chain, job, socket.gethostname(), os.getpid())
 
-    def words(self) -> str:
+    def describe(self) -> str:
         return f"{self.chain} ({f'job {self.job}' if self.job else f'process {self.pid}'} on {self.host})"
 
 
-Alive = Callable[[Owner], bool | None]
+IsAlive = Callable[[LockOwner], bool | None]
 """Whether a holder still runs, from someone who should know; None: nobody knows."""
 
 
 def is_dead(silent: float, alive: bool | None) -> bool:
-    """Whether a holder that has not touched its file for `silent` seconds holds it no more."""
+    """Return whether a holder that has not touched its file for `silent` seconds holds it no more."""
     if silent < SILENT_SECONDS or alive:
         return False
     return alive is False or silent >= LOST_SECONDS
@@ -63,18 +63,18 @@ class Locks:
     """The locks of a folder, as `owner` takes them. `say` hears whom it waits for; `stopping` ends the waiting."""
 
     folder: Path
-    owner: Owner
-    alive: Alive
+    owner: LockOwner
+    alive: IsAlive
     say: Callable[[str], None]
     stopping: Callable[[], bool] = lambda: False
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:
-        """Hold the lock `key` for the block. Raises UserError when told to stop while it waits."""
+        """Hold the lock `key` for the block. Raises UserError when `stopping` says so while it waits."""
         self.folder.mkdir(parents=True, exist_ok=True)
         mine = self._acquire(sha256_bytes(key.encode())[:24])
         ended = threading.Event()
-        heart = threading.Thread(target=_beat, args=(mine, ended), daemon=True)
+        heart = threading.Thread(target=_heartbeat, args=(mine, ended), daemon=True)
         heart.start()
         try:
             yield
@@ -84,7 +84,7 @@ class Locks:
             _release(mine)
 
     def _acquire(self, name: str) -> Path:
-        told = False
+        announced = False
         while not self.stopping():
             number = _latest(self.folder, name)
             holder = _holder(self.folder / f"{name}.{number}", self.alive) if number else None
@@ -93,15 +93,15 @@ class Locks:
                 if _is_mine(mine, self.owner):
                     return mine
                 continue
-            if not told:
-                self.say(f"waiting for {holder.words()}")
-                told = True
+            if not announced:
+                self.say(f"waiting for {holder.describe()}")
+                announced = True
             time.sleep(_POLL_SECONDS)
         raise UserError("stopped")
 
 
 def _latest(folder: Path, name: str) -> int:
-    """The highest number of a lock; 0 where nobody ever held it."""
+    """Return the highest number of a lock; 0 where nobody ever held it."""
     return max((int(path.suffix[1:]) for path in _files(folder, name)), default=0)
 
 
@@ -109,8 +109,8 @@ def _files(folder: Path, name: str) -> list[Path]:
     return [path for path in folder.glob(f"{name}.*") if path.suffix[1:].isdecimal()]
 
 
-def _holder(path: Path, alive: Alive) -> Owner | None:
-    """Who holds the lock by this file; None when nobody does any more."""
+def _holder(path: Path, alive: IsAlive) -> LockOwner | None:
+    """Return who holds the lock by this file; None when nobody does any more."""
     try:
         with path.open() as file:  # opening makes a network file system ask for the file's true time
             text = file.read()
@@ -120,22 +120,25 @@ def _holder(path: Path, alive: Alive) -> Owner | None:
     if text == _RELEASED:
         return None
     try:
-        owner = Owner(**json.loads(text))
+        owner = LockOwner(**json.loads(text))
     except (ValueError, TypeError):
-        owner = Owner("another chain")  # made, and not yet written
+        owner = LockOwner("another chain")  # made, and not yet written
     silent = _server_time(path.parent) - touched
     known = alive(owner) if silent >= SILENT_SECONDS else None
     return None if is_dead(silent, known) else owner
 
 
 def _server_time(folder: Path) -> float:
-    """Now, by the clock that sets the times of files here."""
+    """Return the time by the clock that sets the times of files here."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".now-") as file:
         return os.fstat(file.fileno()).st_mtime
 
 
-def _is_mine(path: Path, owner: Owner) -> bool:
-    """Make the file, unless somebody has, or went on past it. The latest is all that anyone looks at: older ones go."""
+def _is_mine(path: Path, owner: LockOwner) -> bool:
+    """Make the file, unless somebody has, or went on past it; return whether it was made.
+
+    The latest is all that anyone looks at: older ones are removed.
+    """
     try:
         with path.open("x") as file:
             json.dump(asdict(owner), file)
@@ -151,8 +154,8 @@ def _is_mine(path: Path, owner: Owner) -> bool:
     return True
 
 
-def _beat(path: Path, ended: threading.Event) -> None:
-    while not ended.wait(BEAT_SECONDS):
+def _heartbeat(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT_SECONDS):
         with suppress(OSError):
             os.utime(path)
 

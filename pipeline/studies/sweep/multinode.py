@@ -33,7 +33,7 @@ dvc repro
 
 
 def script(folder: Path, params: Params, resources: Resources, nodes: int, python: Path) -> str:
-    """The text of the script; `resources` are those of each node, and `python` is the environment's.
+    """Return the text of the script; `resources` are those of each node, and `python` is the environment's.
 
     Raises UserError for a chain that could not be trained so.
     """

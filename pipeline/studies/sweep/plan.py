@@ -61,7 +61,7 @@ class Chain:
     seed: int
     changed: tuple[str, ...]
     params: Params
-    usual: int
+    default_last: int
     """K of params.yaml."""
     file: Path = Path()
     """The sweep file."""
@@ -70,38 +70,38 @@ class Chain:
 
     @property
     def name(self) -> str:
-        """The name of the experiment: sweep, arm, seed."""
+        """Return the name of the experiment: sweep, arm, seed."""
         return f"{self.sweep}-{self.arm}-{self.seed}"
 
     @property
     def values(self) -> dict[str, Any]:
-        """The parameters that params.yaml gets: what the sweep sets; all of them, where it names a preset."""
+        """Return the parameters that params.yaml gets: what the sweep sets; all of them, where it names a preset."""
         plain = self.params.model_dump()
         return plain if self.preset else {key: plain[key] for key in self.changed}
 
     @property
     def digest(self) -> str:
-        """Stands for all of the parameters."""
+        """Return a hash of all parameters."""
         return sha256_bytes(self.params.model_dump_json().encode())[:16]
 
     def settings(self) -> list[str]:
-        """What the sweep sets, as KEY=VALUE."""
+        """Return what the sweep sets, as KEY=VALUE."""
         plain = self.params.model_dump() | {"iterations": self.params.last}
         own = [_assignment(key, plain[key]) for key in self.changed]
         return [f"{PRESET}={'+'.join(self.preset)}", *own] if self.preset else own
 
     def command(self) -> str:
-        """What one could type to get this chain alone, as an experiment of that name.
+        """Return what one could type to get this chain alone, as an experiment of that name.
 
         `redifine exp` sets values, not the mapping `iterations`, and knows no preset: such a chain is left to the sweep.
         """
-        if self.preset or self.params.last != self.usual:
+        if self.preset or self.params.last != self.default_last:
             return self.rerun()
         settings = [_assignment(key, value) for key, value in self.values.items() if key != "iterations"]
         return " ".join(["redifine exp run", "-n", self.name, *(f"-S {shlex.quote(text)}" for text in settings)])
 
     def rerun(self) -> str:
-        """What one types to run this chain of the sweep again."""
+        """Return what one types to run this chain of the sweep again."""
         file = shlex.quote(self.file.as_posix())
         return f"redifine sweep run {file} --only {shlex.quote(self.arm)} --seeds {self.seed}"
 
@@ -160,7 +160,7 @@ def _check(sweep: Sweep, file: Path) -> None:
 
 
 def chains(file: Path, only: Iterable[str] = (), seeds: Iterable[int] = (), params: Path = parameters.FILE) -> list[Chain]:
-    """Chains of the sweep `file` over params.yaml, seed by seed, so that every arm gets its first seed first.
+    """Return the chains of the sweep `file` over params.yaml, seed by seed, so that every arm gets its first seed first.
 
     `only` and `seeds` keep those arms and seeds. Raises UserError that names the file, the arm and the parameter.
     """
@@ -184,7 +184,7 @@ def _check_known(file: Path, kind: str, asked: set[Any], known: list[Any]) -> No
 
 
 def arms(sweep: Sweep) -> dict[str, dict[str, Any]]:
-    """Name -> what the arm sets: each of `arms` with each point of `grid`. Raises UserError for two of one name."""
+    """Return {name: what the arm sets}: each of `arms` with each point of `grid`. Raises UserError for two of one name."""
     base = sweep.base | ({"iterations": sweep.iterations} if sweep.iterations else {})
     named: dict[str, dict[str, Any]] = sweep.arms or {"": {}}
     points = [dict(zip(sweep.grid, point, strict=True)) for point in itertools.product(*sweep.grid.values())]
@@ -206,7 +206,7 @@ def _arm_name(name: str, point: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value as part of a name: 2.5, off, a+b."""
+    """Return a value as part of a name: 2.5, off, a+b."""
     text = "+".join(map(str, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
     return re.sub(r"[^A-Za-z0-9_.+-]", "_", text)
 

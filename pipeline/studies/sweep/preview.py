@@ -13,7 +13,7 @@ from pipeline.studies.sweep.resources import Resources
 
 
 def lines(project: Path, chains: Sequence[Chain], resources: Resources, on_slurm: bool) -> list[str]:
-    """Every line of the dry run of `chains`."""
+    """Return the lines of the dry run of `chains`."""
     if not chains:
         return ["every chain is there already"]
     printed = _arrays(project, chains, resources) if on_slurm else _group(project, f"{_chains(chains)} on this machine", chains)
@@ -25,15 +25,15 @@ def _chains(chains: Sequence[Chain]) -> str:
 
 
 def _arrays(project: Path, chains: Sequence[Chain], resources: Resources) -> list[str]:
-    """What would be submitted, array by array."""
+    """Return what would be submitted, array by array."""
     leaders, followers = slurm.shared(chains)
     others = [chain for chain in chains if chain not in followers]
     limit = f", at most {resources.at_once} at a time" if resources.at_once else ""
-    each = f"one a job{limit}; each {resources.words()}"
+    each = f"one a job{limit}; each {resources.describe()}"
     printed = []
     if leaders:
         names = ", ".join(chain.name for chain in leaders)
-        printed.append(f"{_array(leaders)}: the M_1 that chains have in common, once for {names}; each {resources.words()}")
+        printed.append(f"{_array(leaders)}: the M_1 that chains have in common, once for {names}; each {resources.describe()}")
         printed += _group(project, f"{_array(followers)}: {_chains(followers)} that wait for it, {each}", followers)
     return printed + (_group(project, f"{_array(others)}: {_chains(others)}, {each}", others) if others else [])
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Resources(BaseModel):
-    """Of one job, which runs one chain. What is null is left to the cluster."""
+    """What one job asks for, which runs one chain; what is null is left to the cluster."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -16,7 +16,7 @@ class Resources(BaseModel):
     gpus: int = Field(default=1, ge=0)
     cpus: int | None = Field(default=None, ge=1)
     hours: float = Field(default=24.0, gt=0.0, allow_inf_nan=False)
-    """A chain that needs longer goes on in a new turn of the queue."""
+    """A chain that needs longer goes on when its job is requeued."""
     memory: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     """GB."""
     at_once: int | None = Field(default=None, ge=1)
@@ -33,8 +33,8 @@ class Resources(BaseModel):
     def minutes(self) -> int:
         return math.ceil(self.hours * 60)
 
-    def words(self) -> str:
-        """One line for people: "1 GPU, 24 h, partition gpu"."""
+    def describe(self) -> str:
+        """Return one line for people: "1 GPU, 24 h, partition gpu"."""
         parts = [
             _counted(self.gpus, "GPU"),
             _counted(self.cpus, "CPU") if self.cpus else "",

@@ -13,13 +13,13 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
-from pipeline.studies.sweep import notes, worktree
-from pipeline.studies.sweep.notes import LOGS, Note
+from pipeline.studies.sweep import progress_files, worktree
+from pipeline.studies.sweep.chain_run import SweepContext
 from pipeline.studies.sweep.plan import Chain
+from pipeline.studies.sweep.progress_files import LOGS, ChainProgress
 from pipeline.studies.sweep.resources import Resources
-from pipeline.studies.sweep.running import Site
-from pipeline.studies.sweep.slurm_state import REQUEUE_STATUS, ask, job_states
-from pipeline.studies.sweep.turns import parts
+from pipeline.studies.sweep.segments import segments_of
+from pipeline.studies.sweep.slurm_queue import REQUEUE_STATUS, ask, job_states
 
 _SUBMITIT = "slurm"
 _KILLED_STATUS = 137
@@ -41,74 +41,80 @@ def check(resources: Resources) -> None:
         raise UserError(f"Slurm does not answer ({reason}); try 'sinfo', or use --executor local")
     known = sorted(set(done.stdout.split()))
     if resources.partition and not set(resources.partition.split(",")) <= set(known):
-        raise UserError(f"Slurm has no partition {resources.partition!r} (it has {', '.join(known)}); mend resources.partition")
+        raise UserError(
+            f"Slurm has no partition {resources.partition!r} (it has {', '.join(known)}); correct resources.partition"
+        )
 
 
 def output_file(sweep: str, job: str) -> Path:
-    """What a job wrote itself, before and beside the chain's log."""
+    """Return the file that a job writes itself, before and beside the chain's log."""
     return LOGS / sweep / _SUBMITIT / f"{job}_0_log.out"
 
 
-def submit(site: Site, resources: Resources, chains: Sequence[Chain]) -> dict[str, str]:
-    """Submit one job a chain; returns {chain: job}. Chains that share M_1 with others wait for one job that computes it.
+def submit(context: SweepContext, resources: Resources, chains: Sequence[Chain]) -> dict[str, str]:
+    """Submit one job a chain; return {chain: job}. Chains that share M_1 with others wait for one job that computes it.
 
     Raises UserError with Slurm's own words when it refuses.
     """
-    from pipeline.studies.sweep.job import ChainJob
+    from pipeline.studies.sweep.slurm_job import ChainJob
 
-    code = _code(site)
+    code = _code(context)
     for chain in chains:
-        write_text(site.clone / notes.log_file(chain), "")
+        write_text(context.clone / progress_files.log_file(chain), "")
     leaders, followers = shared(chains)
     jobs: dict[str, str] = {}
     shared_job = ""
     if leaders:
-        first = _array(site, resources, code, f"{chains[0].sweep}-shared", [ChainJob(site, chain, True) for chain in leaders])
+        first = _array(
+            context, resources, code, f"{chains[0].sweep}-shared", [ChainJob(context, chain, True) for chain in leaders]
+        )
         shared_job = first[0].partition("_")[0]
     for group, after in ((followers, shared_job), ([chain for chain in chains if chain not in followers], "")):
-        ids = _array(site, resources, code, chains[0].sweep, [ChainJob(site, chain) for chain in group], after)
+        ids = _array(context, resources, code, chains[0].sweep, [ChainJob(context, chain) for chain in group], after)
         for chain, job in zip(group, ids, strict=True):
             jobs[chain.name] = job
-            _note_queued(site.clone, chain, job, after)
+            _note_queued(context.clone, chain, job, after)
     return jobs
 
 
 def _note_queued(clone: Path, chain: Chain, job: str, shared_job: str) -> None:
-    before = notes.read(clone, chain)
+    before = progress_files.read(clone, chain)
     if before is None or before.owner is None or before.owner.job != job:  # else it runs already
-        notes.write(clone, chain, Note("queued", chain.digest, job=job, shared_job=shared_job))
+        progress_files.write(clone, chain, ChainProgress("queued", chain.digest, job=job, shared_job=shared_job))
 
 
 def shared(chains: Sequence[Chain]) -> tuple[list[Chain], list[Chain]]:
-    """One chain of every group with one M_1 that computes it first, and all chains of such groups, which wait for it.
+    """Return a chain of every group with one M_1, which computes it first, and all chains of such groups, which wait for it.
 
     Without that they would wait for each other on GPUs of their own.
     """
     groups: dict[str, list[Chain]] = defaultdict(list)
     for chain in chains:
-        groups[parts(chain.params)[1].key].append(chain)
+        groups[segments_of(chain.params)[1].lock_key].append(chain)
     several = [group for group in groups.values() if len(group) > 1]
     followers = {chain.name for group in several for chain in group}
     return [group[0] for group in several], [chain for chain in chains if chain.name in followers]
 
 
-def _code(site: Site) -> Path:
-    """A worktree of the commit that jobs run from: the clone may change while they queue. The clone, where it has no code."""
-    folder = site.clone / worktree.FOLDER / f"code-{site.commit[:12]}"
-    worktree.check_out(site.clone, folder, site.commit)
-    return folder if (folder / "pipeline/studies/sweep").is_dir() else site.clone
+def _code(context: SweepContext) -> Path:
+    """Return a worktree of the commit for jobs to run from: the clone may change while they queue. Without code: the clone."""
+    folder = context.clone / worktree.FOLDER / f"code-{context.commit[:12]}"
+    worktree.check_out(context.clone, folder, context.commit)
+    return folder if (folder / "pipeline/studies/sweep").is_dir() else context.clone
 
 
-def _array(site: Site, resources: Resources, code: Path, name: str, calls: Sequence[Any], after: str = "") -> list[str]:
-    """Submit an array of jobs that each make one of the calls; returns their ids."""
+def _array(
+    context: SweepContext, resources: Resources, code: Path, name: str, calls: Sequence[Any], after: str = ""
+) -> list[str]:
+    """Submit an array of jobs that each make one of the calls; return their ids."""
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     if not calls:
         return []
     executor = SlurmExecutor(
-        folder=site.clone / LOGS / calls[0].chain.sweep / _SUBMITIT, max_num_timeout=_MOST_TIMEOUTS,
-        python=_python(site.clone, resources),
+        folder=context.clone / LOGS / calls[0].chain.sweep / _SUBMITIT, max_num_timeout=_MOST_TIMEOUTS,
+        python=_python(context.clone, resources),
     )  # fmt: skip
     executor.update_parameters(**parameters(resources, code, name, after))
     try:
@@ -116,12 +122,12 @@ def _array(site: Site, resources: Resources, code: Path, name: str, calls: Seque
             jobs = [executor.submit(call) for call in calls]
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
         last = (str(getattr(error, "stderr", "") or error).strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"Slurm refused the jobs: {last}; mend 'resources' in the sweep file") from error
+        raise UserError(f"Slurm refused the jobs: {last}; correct 'resources' in the sweep file") from error
     return [str(job.job_id) for job in jobs]
 
 
 def _python(clone: Path, resources: Resources) -> str | None:
-    """The command that a job starts Python with; None: this interpreter."""
+    """Return the command that a job starts Python with; None: this interpreter."""
     if resources.container is None:
         return None
     words = ["apptainer", "exec", *(["--nv"] if resources.gpus else []), "--bind", str(clone), resources.container, "python"]
@@ -129,7 +135,7 @@ def _python(clone: Path, resources: Resources) -> str | None:
 
 
 def parameters(resources: Resources, code: Path, name: str, after: str = "") -> dict[str, Any]:
-    """What submitit hands to sbatch."""
+    """Return what submitit hands to sbatch."""
     given = {
         "job_name": name, "time": resources.minutes, "partition": resources.partition, "cpus_per_task": resources.cpus,
         "gpus_per_node": resources.gpus or None, "mem": f"{resources.memory * 1024:.0f}M" if resources.memory else None,
@@ -137,20 +143,20 @@ def parameters(resources: Resources, code: Path, name: str, after: str = "") -> 
         "array_parallelism": resources.at_once, "dependency": f"afterany:{after}" if after else None,
     }  # fmt: skip
     return {key: value for key, value in given.items() if value is not None} | {
-        "setup": [*_turns(), *_processes(resources), *resources.setup], "signal_delay_s": _WARNING_SECONDS,
+        "setup": [*_requeue_when_killed(), *_processes(resources), *resources.setup], "signal_delay_s": _WARNING_SECONDS,
         "stderr_to_stdout": True, "additional_parameters": {"requeue": True, "chdir": str(code)},
     }  # fmt: skip
 
 
 def _processes(resources: Resources) -> list[str]:
-    """Share one chain's training and sampling among its GPUs."""
+    """Return shell lines that share one chain's training and sampling among its GPUs."""
     return [f"export REDIFINE_PROCESSES={resources.gpus}"] if resources.gpus > 1 else []
 
 
-def _turns() -> list[str]:
-    """Shell lines that queue a job again when its processes were killed (no memory, a mistake), or when it asks for that.
+def _requeue_when_killed() -> list[str]:
+    """Return shell lines that requeue a job when its processes were killed (no memory, a mistake), or when it asks for that.
 
-    Not when it was cancelled: its state says so. Slurm itself queues those of lost nodes and of preemption again.
+    Not when it was cancelled: its state says so. Slurm itself requeues those of lost nodes and of preemption.
     """
     few = f'[ "${{SLURM_RESTART_COUNT:-0}}" -lt {_MOST_RESTARTS} ]'
     return [
@@ -162,14 +168,16 @@ def _turns() -> list[str]:
 
 
 def cancel(clone: Path, chains: Iterable[Chain]) -> list[str]:
-    """Cancel the jobs of the chains that queue or run; returns the chains' names. Raises UserError when Slurm refuses."""
-    noted = [(chain, note) for chain in chains if (note := notes.read(clone, chain)) and note.job]
-    states = job_states(job for _, note in noted for job in (note.job, note.shared_job) if job) or {}
+    """Cancel the jobs of the chains that queue or run; return the chains' names. Raises UserError when Slurm refuses."""
+    noted = [(chain, progress) for chain in chains if (progress := progress_files.read(clone, chain)) and progress.job]
+    states = job_states(job for _, progress in noted for job in (progress.job, progress.shared_job) if job) or {}
     if states:
         done = ask("scancel", *sorted(states))
         if done is None or done.returncode:
             raise UserError(f"scancel failed ({done.stderr.strip() if done else 'no answer'}); try again")
-    live = [(chain, note) for chain, note in noted if note.job in states]
-    for chain, note in live:
-        notes.write(clone, chain, Note("cancelled", chain.digest, job=note.job, k=note.k, fid=note.fid))
+    live = [(chain, progress) for chain, progress in noted if progress.job in states]
+    for chain, progress in live:
+        progress_files.write(
+            clone, chain, ChainProgress("cancelled", chain.digest, job=progress.job, k=progress.k, fid=progress.fid)
+        )
     return [chain.name for chain, _ in live]

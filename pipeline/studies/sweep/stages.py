@@ -13,14 +13,15 @@ from ruamel.yaml import YAML
 from pipeline.chain.params import Params
 from pipeline.run.status import times
 from pipeline.studies.sweep.plan import Chain
-from pipeline.studies.sweep.turns import DRAWN, FIRST_MODEL, key_of, read_by
+from pipeline.studies.sweep.segments import FIRST_IMAGES, FIRST_MODEL, parameters_read_by, values_as_key
 
 START = "=== "
 """Begins the line that a chain's log opens with, at each of its starts."""
 
 _READS = {
     "prepare": ("prepare",), "reference": ("prepare", "measure"), "reference_analysis": ("prepare", "analyse"),
-    "curate": DRAWN, "train": DRAWN, "sample": DRAWN, "measure": (*DRAWN, "measure"), "analyse": (*DRAWN, "analyse"),
+    "curate": FIRST_IMAGES, "train": FIRST_IMAGES, "sample": FIRST_IMAGES, "measure": (*FIRST_IMAGES, "measure"),
+    "analyse": (*FIRST_IMAGES, "analyse"),
 }  # fmt: skip
 """Kind of stage -> the stages whose parameters its result depends on; of any other, all parameters."""
 
@@ -29,24 +30,24 @@ _RUNNING = re.compile(r"^Running stage '([^']+)'", re.MULTILINE)
 
 
 def names(project: Path, params: Params) -> list[str]:
-    """DVC's names of the chain's stages, as dvc.yaml in `project` has them, in the order of the file."""
+    """Return DVC's names of the chain's stages, as dvc.yaml in `project` has them, in the order of the file."""
     stages: dict[str, Any] = YAML(typ="safe").load(project / "dvc.yaml")["stages"]
     ks = range(1, params.last + 1)
     return [one for name, stage in stages.items() for one in ([f"{name}@{k}" for k in ks] if "foreach" in stage else [name])]
 
 
 def distinct(project: Path, chains: Iterable[Chain]) -> list[str]:
-    """The stages that all the chains need, one that several share once."""
+    """Return the stages that all the chains need, one that several share once."""
     found = {(name, _key(name, chain)): name for chain in chains for name in names(project, chain.params)}
     return list(found.values())
 
 
 def _key(stage: str, chain: Chain) -> str:
-    """What the stage's result depends on: chains with equal keys compute it once."""
+    """Return what the stage's result depends on: chains with equal keys compute it once."""
     kind, _, k = stage.partition("@")
     first = kind in ("curate", "train") and k == "1"
     reads = FIRST_MODEL if first else _READS.get(kind)
-    return key_of(chain.params, read_by(reads) if reads else set(Params.model_fields))
+    return values_as_key(chain.params, parameters_read_by(reads) if reads else set(Params.model_fields))
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Estimate:
 
 
 def estimate(project: Path, chains: Sequence[Chain], gpus: int) -> Estimate:
-    """What the chains take, from the times that stages have taken in this project (logs/times.jsonl)."""
+    """Return what the chains take, from the times that stages have taken in this project (logs/times.jsonl)."""
     wanted = distinct(project, chains)
     rest = times.remaining(wanted, times.read_times(project))
     return Estimate(rest.seconds / 3600 * max(gpus, 1), len(wanted), rest.unknown)
@@ -74,7 +75,7 @@ class Position:
 
 
 def position(log: str, stages: Iterable[str]) -> Position:
-    """Read from what DVC has printed since the chain's last start; no stage runs while DVC looks or a chain waits."""
+    """Return the position by what DVC has printed since the last start; no stage runs while DVC looks or a chain waits."""
     recent = log[max(log.rfind(f"\n{START}"), 0) :]
     named = _NAMED.findall(recent)
     running = _RUNNING.findall(recent)
@@ -83,12 +84,12 @@ def position(log: str, stages: Iterable[str]) -> Position:
 
 
 def first_after(k: int, last: int) -> str:
-    """The stage that follows the end of iteration k, for those who see a chain only once an iteration."""
+    """Return the stage that follows the end of iteration k, for those who see a chain only once an iteration."""
     return "prepare" if not k else f"curate@{k + 1}" if k < last else "report"
 
 
 def seconds_left(project: Path, left: Sequence[str]) -> float | None:
-    """How long the stages take, by the times measured here; None when a kind of them was never timed.
+    """Return how long the stages take, by the times measured here; None when a kind of them was never timed.
 
     But for the report: it ends a chain once, so the first chain would never tell what is left, and takes little.
     """
@@ -96,7 +97,7 @@ def seconds_left(project: Path, left: Sequence[str]) -> float | None:
     return None if set(rest.unknown) - {"report"} else rest.seconds
 
 
-def harvest(project: Path, folder: Path) -> None:
+def move_times(project: Path, folder: Path) -> None:
     """Move the times that stages took in the worktree `folder` to the project's."""
     source, target = folder / times.FILE, project / times.FILE
     if source.is_file():

@@ -1,4 +1,4 @@
-"""What runs a chain's processes: a worktree, cores of its own, and a warm server that spares each stage its imports."""
+"""What runs a chain's processes: a worktree, cores of its own, and a fork server that spares each stage its imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.core import machine
 from pipeline.run import fork_client
-from pipeline.studies.sweep import child
+from pipeline.studies.sweep import pinned_process
 
 _GRACE_SECONDS = 10.0
 
@@ -21,14 +21,14 @@ _GRACE_SECONDS = 10.0
 @dataclass
 class Worker:
     """Runs one process at a time in `folder`, on `cores` and `gpus` (none: any), with the fork server of that module, if any;
-    a `deaf` one ends by SIGKILL alone.
+    one that `ignores_signals` ends by SIGKILL alone.
     """
 
     folder: Path
     cores: list[int]
     threads: int
     server: str = ""
-    deaf: bool = False
+    ignores_signals: bool = False
     gpus: str = ""
     stopped: bool = False
     _current: subprocess.Popen[bytes] | None = None
@@ -40,7 +40,7 @@ class Worker:
         return Path(self._sockets.name) / "warm"
 
     def environment(self) -> dict[str, str]:
-        """This interpreter's `python` first, the shares of threads and GPUs, and where the warm server listens."""
+        """Return the variables: this `python` first, the share of threads and GPUs, and where the fork server listens."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         own = {
             "PATH": path,
@@ -52,7 +52,7 @@ class Worker:
         return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")} | own
 
     def run(self, log: Path, module: str, *arguments: str, folder: Path | None = None) -> bool:
-        """Run a module to its end, in `folder` (else the worktree), with its output in `log`; whether it succeeded.
+        """Run a module to its end, in `folder` (else the worktree), with its output in `log`; return whether it succeeded.
 
         The code is the worktree's in either case.
         """
@@ -70,14 +70,15 @@ class Worker:
         if folder is not None:
             search = os.pathsep.join(filter(None, (str(self.folder), environment.get("PYTHONPATH"))))
             environment |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": search}
+        command = pinned_process.command(self.cores, self.ignores_signals, module, *arguments)
         with log.open("ab") as output:
             return subprocess.Popen(
-                child.command(self.cores, self.deaf, module, *arguments), cwd=folder or self.folder, env=environment,
+                command, cwd=folder or self.folder, env=environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
-    def warm_up(self, log: Path) -> None:
-        """Start the warm server where none runs; without one, as where there is a GPU, stages import for themselves."""
+    def start_fork_server(self, log: Path) -> None:
+        """Start the fork server where none runs; without one, as where there is a GPU, stages import for themselves."""
         if not self.server or machine.gpus() or not (self.folder / f"{self.server.replace('.', '/')}.py").is_file():
             return
         if self._server is None or self._server.poll() is not None:
@@ -89,14 +90,14 @@ class Worker:
         self.stopped = True
         if (process := self._current) is None:
             return
-        if not self.deaf:
+        if not self.ignores_signals:
             _signal(process, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_SECONDS)
         _signal(process, signal.SIGKILL)
 
     def close(self) -> None:
-        """End the warm server."""
+        """End the fork server."""
         if self._server is not None:
             _signal(self._server, signal.SIGKILL)
             self._server.wait()

@@ -29,7 +29,7 @@ FOLDER = Path(".dvc/tmp/sweeps")
 
 
 def check_committed(clone: Path) -> str:
-    """The commit that a sweep would run. Raises UserError when tracked files differ from it."""
+    """Return the commit that a sweep would run. Raises UserError when tracked files differ from it."""
     changed = git(clone, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").splitlines()
     if changed:
         first, others = changed[0].split(maxsplit=1)[-1], len(changed) - 1
@@ -41,16 +41,16 @@ def check_committed(clone: Path) -> str:
 
 
 def cache_folder(clone: Path) -> Path:
-    """Where the clone keeps its DVC cache."""
+    """Return where the clone keeps its DVC cache."""
     done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], cwd=clone, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[0].removeprefix("ERROR: ")
-        raise UserError(f"DVC does not work in {clone.resolve()} ({reason}); mend that first")
+        raise UserError(f"DVC does not work in {clone.resolve()} ({reason}); fix that first")
     return (clone / done.stdout.strip().splitlines()[-1]).resolve()
 
 
-def make_ready(clone: Path, folder: Path, commit: str, cache: Path, chain: Chain) -> None:
-    """`folder` becomes a checkout of `commit` with the chain's params.yaml; unfinished work in scratch/ is kept."""
+def set_up(clone: Path, folder: Path, commit: str, cache: Path, chain: Chain) -> None:
+    """Make `folder` a checkout of `commit` with the chain's params.yaml; unfinished work in scratch/ is kept."""
     check_out(clone, folder, commit)
     git(folder, "checkout", "--quiet", "--force", "--detach", commit)
     git(folder, "clean", "--quiet", "-ffdx", "--exclude=/scratch/")
@@ -81,7 +81,7 @@ def _is_worktree(folder: Path) -> bool:
 
 
 def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
-    """Models and raw images that are in the clone but not in Git: hard links, or copies across file systems."""
+    """Bring models and raw images that are in the clone but not in Git: hard links, or copies across file systems."""
     for name in PATH_PARAMETERS:
         given = getattr(params, name)
         source = clone / given if given else None
@@ -94,7 +94,7 @@ def _link_inputs(clone: Path, folder: Path, params: Params) -> None:
                 link_or_copy(file, target)
 
 
-def _but_inputs(folder: Path) -> list[str]:
+def _pathspecs_without_inputs(folder: Path) -> list[str]:
     """Git's words for leaving out what `_link_inputs` has put there: it was not in Git, and is not to get there."""
     params = parameters.load(folder / parameters.FILE)
     given = {name for key in PATH_PARAMETERS if (name := getattr(params, key)) and not Path(name).is_absolute()}
@@ -103,7 +103,7 @@ def _but_inputs(folder: Path) -> list[str]:
 
 
 def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
-    """Make the worktree's result (dvc.lock, params.yaml, summary) the experiment `name`; returns its commit.
+    """Make the worktree's result (dvc.lock, params.yaml, summary) the experiment `name`; return its commit.
 
     `k`: the chain has come to iteration k and goes on; the next save takes this one's place. An experiment of that name on
     another commit gives way to a whole one, so that the name stays unambiguous; its stages stay in the cache.
@@ -112,7 +112,7 @@ def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
     index.parent.mkdir(parents=True, exist_ok=True)
     index.unlink(missing_ok=True)
     git(folder, "read-tree", commit, index=index.resolve())
-    git(folder, "add", "--all", "--", ".", *_but_inputs(folder), index=index.resolve())
+    git(folder, "add", "--all", "--", ".", *_pathspecs_without_inputs(folder), index=index.resolve())
     tree = git(folder, "write-tree", index=index.resolve())
     subject = f"dvc: commit experiment {name}" + (f"{UNFINISHED}{k}" if k is not None else "")
     made = git(folder, "commit-tree", "-p", commit, "-m", subject, tree)
@@ -125,7 +125,7 @@ def save(folder: Path, commit: str, name: str, k: int | None = None) -> str:
 
 
 def find(clone: Path, chain: Chain, baseline: str | None = None) -> Experiment | None:
-    """The chain's whole experiment with exactly its parameters (of the commit `baseline`, if given)."""
+    """Return the chain's complete experiment with exactly its parameters (of the commit `baseline`, if given)."""
     for experiment in experiments(clone, chain.name):
         if experiment.complete and baseline in (None, experiment.baseline) and _params(clone, experiment) == chain.params:
             return experiment
@@ -133,7 +133,7 @@ def find(clone: Path, chain: Chain, baseline: str | None = None) -> Experiment |
 
 
 def _params(clone: Path, experiment: Experiment) -> Params | None:
-    """An experiment's parameters; None where this version of the project does not know them."""
+    """Return an experiment's parameters; None where this version of the project does not know them."""
     content: Any = YAML(typ="safe").load(git(clone, "show", f"{experiment.commit}:{parameters.FILE}"))
     with suppress(UserError):
         return parameters.check(content)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.run import fork_client
-from pipeline.studies.sweep import notes, standing
+from pipeline.studies.sweep import chain_status, progress_files
 from pipeline.studies.sweep.plan import Chain
 from project import ROOT
 
@@ -123,18 +123,18 @@ def add_dvc_remote(project: Path, url: str) -> None:
 
 def states(chains: list[Chain]) -> dict[str, str]:
     """{chain: its state}, in the current folder."""
-    return {one.name: one.state for one in standing.standings(Path(), chains)}
+    return {one.name: one.state for one in chain_status.statuses_of(Path(), chains)}
 
 
 def job_of(chain: Chain) -> str:
     """Slurm's job of a chain that was submitted from the current folder."""
-    note = notes.read(Path(), chain)
-    assert note is not None
-    return note.job
+    progress = progress_files.read(Path(), chain)
+    assert progress is not None
+    return progress.job
 
 
 @contextmanager
-def warm_stages(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def imported_stages(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Import what the pipeline's own stages need once."""
     if not (project / "pipeline").is_dir():
         yield

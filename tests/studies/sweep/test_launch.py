@@ -15,9 +15,9 @@ from studies.sweep.sweep_project import add_dvc_remote, add_remotes, git, new_pr
 
 from pipeline.cli.application import main
 from pipeline.run.status.times import FILE as TIMES
-from pipeline.studies.sweep import launch, notes, plan, preview, show, slurm, stages, standing
-from pipeline.studies.sweep.locks import Owner
-from pipeline.studies.sweep.notes import Note
+from pipeline.studies.sweep import chain_status, launch, plan, preview, progress_files, slurm, stages, status_table
+from pipeline.studies.sweep.locks import LockOwner
+from pipeline.studies.sweep.progress_files import ChainProgress
 from pipeline.studies.sweep.resources import Resources
 from project import ROOT
 
@@ -72,7 +72,7 @@ def test_wrong_use_ends_in_one_sentence_and_starts_nothing(
 
 def test_without_a_remote_it_is_said_that_everything_stays_here(project: Path) -> None:
     said: list[str] = []
-    assert launch.ready(Path(), "origin", said.append).remote == ""
+    assert launch.prepare(Path(), "origin", said.append).remote == ""
     assert said == ["no DVC remote is set ('make remote URL=...' sets one): experiments and their data stay in this clone"]
 
 
@@ -88,10 +88,10 @@ def test_without_a_remote_nothing_is_submitted_to_a_cluster(project: Path, monke
 def test_without_a_git_remote_nothing_is_sent_either(project: Path) -> None:
     add_remotes(project)
     said: list[str] = []
-    assert launch.ready(Path(), "upstream", said.append).remote == ""
+    assert launch.prepare(Path(), "upstream", said.append).remote == ""
     assert said[0].startswith("there is no Git remote 'upstream' to send experiments to ('git remote add' adds one): ")
     git(project, "remote", "set-url", "origin", str(project.parent / "gone.git"))
-    assert launch.ready(Path(), "origin", said.append).remote == ""
+    assert launch.prepare(Path(), "origin", said.append).remote == ""
     assert said[1].startswith("the Git remote origin takes no experiments (git push failed")
 
 
@@ -179,9 +179,9 @@ def test_what_is_left_is_known_when_every_kind_of_stage_but_the_report_was_timed
     assert stages.seconds_left(tmp_path, ["train@2", "measure@2", "measure@3", "report"]) == left
 
 
-def chain_and_note(state: str, **values: object) -> tuple[plan.Chain, Note]:
+def chain_and_progress(state: str, **values: object) -> tuple[plan.Chain, ChainProgress]:
     chain = plan.chains(FILE, only=["one"])[0]
-    return chain, replace(Note(state, chain.digest), **values)  # type: ignore[arg-type]
+    return chain, replace(ChainProgress(state, chain.digest), **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def chain_and_note(state: str, **values: object) -> tuple[plan.Chain, Note]:
 def test_slurm_has_the_last_word_on_a_chain_under_way(
     project: Path, state: str, jobs: dict[str, str] | None, shown: str
 ) -> None:
-    chain, note = chain_and_note(state, job="3_0", worktree=str(project))
-    notes.write(Path(), chain, note)
-    found = standing.standing(Path(), chain, jobs)
+    chain, progress = chain_and_progress(state, job="3_0", worktree=str(project))
+    progress_files.write(Path(), chain, progress)
+    found = chain_status.status_of(Path(), chain, jobs)
     assert found.state == shown
     assert bool(found.rerun) == (shown in ("stopped", "failed"))
 
@@ -208,25 +208,27 @@ def test_slurm_has_the_last_word_on_a_chain_under_way(
 def test_a_chain_of_a_dead_process_counts_as_stopped(project: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    chain, note = chain_and_note("running", owner=replace(Owner.here("s-one-0"), pid=process.pid))
-    notes.write(Path(), chain, note)
-    assert standing.standing(Path(), chain, {}).state == "stopped"
+    chain, progress = chain_and_progress("running", owner=replace(LockOwner.here("s-one-0"), pid=process.pid))
+    progress_files.write(Path(), chain, progress)
+    assert chain_status.status_of(Path(), chain, {}).state == "stopped"
 
 
-def test_a_note_of_other_parameters_or_of_another_kind_does_not_count(project: Path) -> None:
-    chain, note = chain_and_note("running")
-    notes.write(Path(), chain, replace(note, params="other"))
-    assert notes.read(Path(), chain) is None
+def test_progress_of_other_parameters_or_of_another_kind_does_not_count(project: Path) -> None:
+    chain, progress = chain_and_progress("running")
+    progress_files.write(Path(), chain, replace(progress, params="other"))
+    assert progress_files.read(Path(), chain) is None
     for text in ("[]", "{", '{"state": 1, "more": 2}', "null"):
-        notes.note_file(chain).write_text(text)
-        assert notes.read(Path(), chain) is None
+        progress_files.progress_file(chain).write_text(text)
+        assert progress_files.read(Path(), chain) is None
 
 
-def test_names_from_a_note_cannot_colour_the_table(project: Path) -> None:
-    chain, _ = chain_and_note("running")
-    one = standing.Standing(chain.name, chain.arm, 0, "running", 1, stage="[bold]x", detail="[red]y[/red]", rerun="again")
+def test_names_from_progress_cannot_colour_the_table(project: Path) -> None:
+    chain, _ = chain_and_progress("running")
+    one = chain_status.ChainStatus(
+        chain.name, chain.arm, 0, "running", 1, stage="[bold]x", detail="[red]y[/red]", rerun="again"
+    )
     from rich.console import Console
 
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(show.picture([one], "t"))
+    console.print(status_table.picture([one], "t"))
     assert "[bold]x" in (text := console.export_text()) and "[red]y[/red]" in text

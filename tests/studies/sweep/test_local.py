@@ -17,8 +17,8 @@ from studies.sweep.sweep_project import git, new_project
 from pipeline.chain import presets
 from pipeline.core.errors import UserError
 from pipeline.studies.sweep import launch, local, worktree
+from pipeline.studies.sweep.chain_status import status_of
 from pipeline.studies.sweep.plan import Chain, chains
-from pipeline.studies.sweep.standing import standing
 from project import ROOT
 
 FILE = Path("sweeps/s.yaml")
@@ -26,7 +26,7 @@ FILE = Path("sweeps/s.yaml")
 
 def run(wanted: list[Chain]) -> list[local.Outcome]:
     """Two at a time, in the current folder; nothing is sent anywhere."""
-    return local.run(launch.ready(Path(), None, lambda text: None), wanted, 2, lambda text: None)
+    return local.run_chains(launch.prepare(Path(), None, lambda text: None), wanted, 2, lambda text: None)
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +113,12 @@ def test_status_tells_done_failed_and_changed(
     swept: tuple[Path, list[local.Outcome]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(swept[0])
-    found = {one.arm: one for one in (standing(Path(), chain, {}) for chain in chains(FILE))}
+    found = {one.arm: one for one in (status_of(Path(), chain, {}) for chain in chains(FILE))}
     assert (found["long"].state, found["long"].k, dict(found["long"].fid)) == ("done", 2, {"1": 1.0, "2": 1.0})
     assert found["broken"].state == "failed"
     changed = tmp_path / "s.yaml"
     changed.write_text(FILE.read_text().replace("two: {cfg: 2.0}", "two: {cfg: 3.0}"))
-    assert {one.arm: one.state for one in (standing(Path(), chain, {}) for chain in chains(changed))}["two"] == "waiting"
+    assert {one.arm: one.state for one in (status_of(Path(), chain, {}) for chain in chains(changed))}["two"] == "waiting"
 
 
 def test_experiments_of_a_later_commit_take_the_name(swept: tuple[Path, list[local.Outcome]], tmp_path: Path) -> None:
@@ -180,10 +180,10 @@ def test_models_outside_git_are_there_in_the_worktree(tmp_path: Path, monkeypatc
     folder = project / ".dvc/tmp/sweeps/0"
     head = git(project, "rev-parse", "HEAD")
     for _ in range(2):
-        worktree.make_ready(project, folder, head, project / "cache", chain)
+        worktree.set_up(project, folder, head, project / "cache", chain)
         (folder / "models/M_1").mkdir(parents=True)
         (folder / "scratch").mkdir(exist_ok=True)
-    worktree.make_ready(project, folder, head, project / "cache", chain)
+    worktree.set_up(project, folder, head, project / "cache", chain)
     assert (folder / "models/big/unet.bin").read_bytes() == b"weights"
     assert not (folder / "models/M_1").exists()
     assert (folder / "scratch").is_dir()
@@ -209,8 +209,8 @@ def test_an_interrupt_and_cancel_end_every_child(tmp_path: Path, how: str, monke
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from pipeline.studies.sweep import launch, local\n"
         "from pipeline.studies.sweep.plan import chains\n"
-        "quiet = lambda text: None; site = launch.ready(Path(), None, quiet)\n"
-        f"print([o.state for o in local.run(site, chains(Path({str(FILE)!r})), 1, quiet)])"
+        "quiet = lambda text: None; context = launch.prepare(Path(), None, quiet)\n"
+        f"print([o.state for o in local.run_chains(context, chains(Path({str(FILE)!r})), 1, quiet)])"
     )
     running = subprocess.Popen(
         [sys.executable, "-c", code], cwd=project, stdout=subprocess.PIPE, text=True,

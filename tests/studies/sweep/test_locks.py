@@ -13,28 +13,28 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.studies.sweep import locks
-from pipeline.studies.sweep.locks import Locks, Owner, is_dead
+from pipeline.studies.sweep.locks import LockOwner, Locks, is_dead
 from project import ROOT
 
 
 def lock_of(folder: Path, alive: bool | None = None, name: str = "a", said: list[str] | None = None) -> Locks:
     """As a chain `name` takes it, of whom `alive` is said."""
     heard = [] if said is None else said
-    return Locks(folder, Owner.here(name), lambda owner: alive, heard.append)
+    return Locks(folder, LockOwner.here(name), lambda owner: alive, heard.append)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deaths are noticed in tenths of a second."""
-    for name, seconds in (("BEAT_SECONDS", 0.05), ("SILENT_SECONDS", 1.0), ("LOST_SECONDS", 2.0), ("_POLL_SECONDS", 0.02)):
+    for name, seconds in (("HEARTBEAT_SECONDS", 0.05), ("SILENT_SECONDS", 1.0), ("LOST_SECONDS", 2.0), ("_POLL_SECONDS", 0.02)):
         monkeypatch.setattr(locks, name, seconds)
 
 
 def abandon(folder: Path, key: str) -> None:
     """Hold a lock in a process that dies without a word."""
     code = (
-        "import os, pathlib; from pipeline.studies.sweep.locks import Locks, Owner\n"
-        f"held = Locks(pathlib.Path({str(folder)!r}), Owner('dead', '7_1', 'elsewhere', 1), lambda owner: None, print)\n"
+        "import os, pathlib; from pipeline.studies.sweep.locks import Locks, LockOwner\n"
+        f"held = Locks(pathlib.Path({str(folder)!r}), LockOwner('dead', '7_1', 'elsewhere', 1), lambda owner: None, print)\n"
         f"with held.held({key!r}): os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
@@ -134,7 +134,7 @@ def test_of_many_who_wait_for_a_dead_one_each_gets_a_turn_of_its_own(tmp_path: P
 
 def test_waiting_ends_when_told_to_stop(tmp_path: Path) -> None:
     with lock_of(tmp_path).held("key"):
-        told = Locks(tmp_path, Owner.here("b"), lambda owner: True, lambda text: None, stopping=lambda: True)
+        told = Locks(tmp_path, LockOwner.here("b"), lambda owner: True, lambda text: None, stopping=lambda: True)
         with pytest.raises(UserError, match="stopped"), told.held("key"):
             pass
 

@@ -28,7 +28,7 @@ def test_twenty_chains_that_differ_in_guidance_train_the_first_model_once(
         git(project, *words)
     git(project, "commit", "--quiet", "-m", "a sweep")
     monkeypatch.chdir(project)
-    assert launch.here(Path(), plan.chains(Path("sweeps/s.yaml")), 2, None, print)
+    assert launch.run_here(Path(), plan.chains(Path("sweeps/s.yaml")), 2, None, print)
     ended = Counter(json.loads(line)["stage"] for line in (project / "logs/times.jsonl").read_text().splitlines())
     shared = ("prepare", "reference", "reference_analysis", "curate@1", "train@1")
     assert ended == {

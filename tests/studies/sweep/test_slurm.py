@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from studies.sweep.slurm_cluster import NODES, Cluster, wait
-from studies.sweep.sweep_project import git, job_of, new_project, states, warm_stages
+from studies.sweep.sweep_project import git, imported_stages, job_of, new_project, states
 
 from pipeline.chain import params
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors
-from pipeline.studies.sweep import launch, multinode, notes, plan, stages, standing
+from pipeline.studies.sweep import chain_status, launch, multinode, plan, progress_files, stages
 from pipeline.studies.sweep.resources import Resources
 from test_chain import dvc, set_params
 from test_chain import new_project as tiny_project
@@ -41,7 +41,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def submit(chains: list[plan.Chain]) -> list[str]:
     """Without remotes; returns what is said."""
     said: list[str] = []
-    launch.on_slurm(Path(), FILE, plan.load(FILE).resources, chains, None, said.append)
+    launch.submit_to_slurm(Path(), FILE, plan.load(FILE).resources, chains, None, said.append)
     return said
 
 
@@ -49,8 +49,8 @@ def submit(chains: list[plan.Chain]) -> list[str]:
 def test_a_failed_chain_touches_no_other_and_cancel_ends_the_rest(cluster: Cluster, small: Path) -> None:
     chains = plan.chains(FILE, only=["one", "broken"])
     submit(chains)
-    wait(lambda: set(states(chains).values()) <= set(standing.ENDED), 900, "the end of two chains")
-    found = {one.arm: one for one in standing.standings(Path(), chains)}
+    wait(lambda: set(states(chains).values()) <= set(chain_status.ENDED), 900, "the end of two chains")
+    found = {one.arm: one for one in chain_status.statuses_of(Path(), chains)}
     assert {arm: one.state for arm, one in found.items()} == {"one": "done", "broken": "failed"}
     assert "guidance is too strong" in found["broken"].detail
     assert found["broken"].rerun == "redifine sweep run sweeps/s.yaml --only broken --seeds 0 --executor slurm"
@@ -73,9 +73,9 @@ def test_a_preempted_job_goes_on_where_it_was(cluster: Cluster, small: Path, mon
     tally = small.parent / "tally"
     wait(lambda: tally.exists() and tally.read_text().endswith("start measure@1\n"), 900, "the chain's own stage")
     cluster.requeue(job_of(chain))
-    wait(lambda: states([chain])["s-one-0"] in standing.ENDED, 900, "the end of the chain")
+    wait(lambda: states([chain])["s-one-0"] in chain_status.ENDED, 900, "the end of the chain")
     assert states([chain]) == {"s-one-0": "done"}
-    assert notes.log_file(chain).read_text().count(stages.START) == 2
+    assert progress_files.log_file(chain).read_text().count(stages.START) == 2
     ended = [line for line in tally.read_text().splitlines() if line.startswith("end ")]
     assert ended == ["end prepare", "end train@1", "end measure@1", "end report"]
 
@@ -83,13 +83,13 @@ def test_a_preempted_job_goes_on_where_it_was(cluster: Cluster, small: Path, mon
 @pytest.mark.slow
 def test_a_partition_that_is_not_there_is_told_with_those_that_are(cluster: Cluster, small: Path) -> None:
     with pytest.raises(UserError, match="Slurm has no partition 'gpu' .it has main."):
-        launch.on_slurm(Path(), FILE, Resources(partition="gpu"), plan.chains(FILE), None, print)
+        launch.submit_to_slurm(Path(), FILE, Resources(partition="gpu"), plan.chains(FILE), None, print)
 
 
 def test_no_slurm_is_told_before_anything_is_submitted(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     with pytest.raises(UserError, match="there is no Slurm here .no sbatch.; run this on a cluster's login node"):
-        launch.on_slurm(Path(), FILE, Resources(), plan.chains(FILE), None, print)
+        launch.submit_to_slurm(Path(), FILE, Resources(), plan.chains(FILE), None, print)
     assert not (small / "logs").exists()
 
 
@@ -106,7 +106,7 @@ def test_a_generated_script_trains_one_model_on_two_nodes(
     resources = Resources(gpus=0, hours=1, partition="main")
     text = multinode.script(project, params.load(), resources, 2, Path(sys.executable))
     (project / "chain.sh").write_text(text)
-    with warm_stages(project, monkeypatch):  # sbatch hands the environment on; what each node starts imports for itself
+    with imported_stages(project, monkeypatch):  # sbatch hands the environment on; what each node starts imports for itself
         number = cluster.ask("sbatch", "chain.sh").split()[-1]
         wait(lambda: number not in cluster.jobs(), 3600, "the end of the script")
         said = (project / f"logs/chain-{number}.log").read_text()

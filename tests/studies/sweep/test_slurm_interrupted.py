@@ -12,10 +12,10 @@ import pytest
 from ruamel.yaml import YAML
 from studies.sweep import slurm_cluster
 from studies.sweep.slurm_cluster import Cluster, wait
-from studies.sweep.sweep_project import add_remotes, git, job_of, new_project, states, warm_stages
+from studies.sweep.sweep_project import add_remotes, git, imported_stages, job_of, new_project, states
 
 from pipeline.chain import presets
-from pipeline.studies.sweep import launch, notes, plan, stages, standing, worktree
+from pipeline.studies.sweep import chain_status, launch, plan, progress_files, stages, worktree
 from pipeline.studies.sweep.plan import Chain
 from test_chain import dvc, set_params
 from test_chain import new_project as tiny_project
@@ -69,20 +69,20 @@ def test_four_chains_on_two_nodes_survive_a_kill_a_drain_and_the_end_of_their_ti
     add_remotes(project)
     monkeypatch.chdir(project)
     chains = plan.chains(FILE)
-    launch.on_slurm(Path(), FILE, plan.load(FILE).resources, chains, "origin", print)
+    launch.submit_to_slurm(Path(), FILE, plan.load(FILE).resources, chains, "origin", print)
     disturbed = _disturb(cluster, chains, kind)
-    wait(lambda: set(states(chains).values()) <= set(standing.ENDED), 3600, "the end of all chains", every=5)
+    wait(lambda: set(states(chains).values()) <= set(chain_status.ENDED), 3600, "the end of all chains", every=5)
     wait(lambda: not cluster.jobs(), 300, "the end of all jobs")  # the last word to the remote comes after the experiment
 
     assert set(states(chains).values()) == {"done"}
     for chain in disturbed:  # the first of each pair also has the start of what the two share
-        assert notes.log_file(chain).read_text().count(stages.START) == (3 if chain.arm == "low" else 2)
+        assert progress_files.log_file(chain).read_text().count(stages.START) == (3 if chain.arm == "low" else 2)
     _nothing_ran_twice(project, kind)
     _watched_from_elsewhere(tmp_path, chains, kind, monkeypatch)
     other = kind.make(tmp_path / "other", request)
     monkeypatch.chdir(other)
     monkeypatch.setenv("STAGE_SECONDS", "0")
-    with warm_stages(other, monkeypatch):
+    with imported_stages(other, monkeypatch):
         _as_one_by_one(project, other, chains, kind)
 
 
@@ -111,7 +111,7 @@ def _nodes_at_work(cluster: Cluster) -> set[str]:
 
 def _two_at_work(chains: list[Chain], kind: Kind) -> list[Chain]:
     """The two chains that run now, the first in a stage that no other chain shares; none while it is not so."""
-    now = {one.name: one for one in standing.standings(Path(), chains) if one.state == "running"}
+    now = {one.name: one for one in chain_status.statuses_of(Path(), chains) if one.state == "running"}
     own = [name for name, one in now.items() if one.stage in kind.own]
     pair = sorted((chain for chain in chains if chain.name in now), key=lambda chain: chain.name not in own)
     return pair if own and len(pair) == 2 else []
@@ -131,7 +131,7 @@ def _watched_from_elsewhere(folder: Path, chains: list[Chain], kind: Kind, monke
     """A clone that has only the remotes: the notes that came with every iteration, and the experiments."""
     git(folder, "clone", "--quiet", str(folder / "origin.git"), str(folder / "elsewhere"))
     monkeypatch.chdir(folder / "elsewhere")
-    found = standing.standings(Path(), chains, "origin")
+    found = chain_status.statuses_of(Path(), chains, "origin")
     assert {(one.state, one.k) for one in found} == {("done", kind.iterations)}
     names = git(folder / "elsewhere", "ls-remote", "origin", "refs/exps/*").split("\n")
     assert sorted(line.rpartition("/")[2] for line in names) == sorted(chain.name for chain in chains)

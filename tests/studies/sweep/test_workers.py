@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core import machine
 from pipeline.studies.sweep import local
-from pipeline.studies.sweep.running import Site
+from pipeline.studies.sweep.chain_run import SweepContext
 from pipeline.studies.sweep.worker import Worker
 
 
@@ -25,7 +25,7 @@ def four_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def workers_of(clone: Path, count: int) -> list[Worker]:
-    return local._workers(Site(clone, commit="", cache=clone), count)
+    return local._workers(SweepContext(clone, commit="", cache=clone), count)
 
 
 def seen(folder: Path, workers: int) -> list[str | None]:

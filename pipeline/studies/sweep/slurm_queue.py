@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: which queue or run, and the job that this process is of."""
+"""What Slurm says of jobs: which queue or run, and which one this process belongs to."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import subprocess
 from collections.abc import Iterable
 
 from pipeline.studies.sweep import local
-from pipeline.studies.sweep.locks import Owner
+from pipeline.studies.sweep.locks import LockOwner
 
 REQUEUE_STATUS = 85
-"""Exit status of a job that asks for another turn."""
-
+"""Exit status of a job that asks to be requeued."""
 
 _ASK_SECONDS = 60.0
-
-
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 
 
 def ask(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """None where there is no such command, or no answer in time."""
+    """Return what a command of Slurm answers; None where there is no such command, or no answer in time."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ASK_SECONDS)
     except (FileNotFoundError, subprocess.TimeoutExpired):
@@ -28,7 +25,7 @@ def ask(*command: str) -> subprocess.CompletedProcess[str] | None:
 
 
 def job_states(jobs: Iterable[str]) -> dict[str, str] | None:
-    """{job: Slurm's state} of those that queue or run; None where Slurm cannot be asked."""
+    """Return {job: Slurm's state} of those that queue or run; None where Slurm cannot be asked."""
     wanted = sorted(set(jobs))
     if not wanted:
         return {}
@@ -41,13 +38,13 @@ def job_states(jobs: Iterable[str]) -> dict[str, str] | None:
 
 
 def own_job() -> str:
-    """The job that this process is of: 12_3 in an array."""
+    """Return the job that this process belongs to: 12_3 in an array."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
 
 
-def is_alive(owner: Owner, own: str) -> bool | None:
-    """Whether the job that holds a lock still runs. One of the name of `own` is an earlier turn of it."""
+def is_alive(owner: LockOwner, own: str) -> bool | None:
+    """Return whether the job that holds a lock still runs. One of the name of `own` is the same job before it was requeued."""
     if not owner.job:
         return local.is_alive(owner)
     if owner.job == own:

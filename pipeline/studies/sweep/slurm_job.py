@@ -9,10 +9,10 @@ import traceback
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import UserError
-from pipeline.studies.sweep import slurm_state, worktree
-from pipeline.studies.sweep.locks import Owner
+from pipeline.studies.sweep import slurm_queue, worktree
+from pipeline.studies.sweep.chain_run import ChainRun, SweepContext
+from pipeline.studies.sweep.locks import LockOwner
 from pipeline.studies.sweep.plan import Chain
-from pipeline.studies.sweep.running import ChainRun, Site
 from pipeline.studies.sweep.worker import Worker
 
 if TYPE_CHECKING:
@@ -22,25 +22,27 @@ FOLDER = worktree.FOLDER / "jobs"
 
 
 class ChainJob:
-    """Runs a chain, or only what it shares with others, in a worktree that a later turn of the same job finds again."""
+    """Runs a chain, or only what it shares with others, in a worktree that the same job finds again when it is requeued."""
 
-    def __init__(self, site: Site, chain: Chain, only_shared: bool = False) -> None:
-        self.site, self.chain, self.only_shared = site, chain, only_shared
+    def __init__(self, context: SweepContext, chain: Chain, only_shared: bool = False) -> None:
+        self.context, self.chain, self.only_shared = context, chain, only_shared
         self._worker: Worker | None = None
 
     def __call__(self) -> None:
         """Run to the end. A chain that fails ends the process with status 1, so that Slurm counts the job as failed."""
-        self._worker = Worker(self.site.clone / FOLDER / self.chain.name, [], _threads(), self.site.fork_server, deaf=True)
-        job = slurm_state.own_job()
+        self._worker = Worker(
+            self.context.clone / FOLDER / self.chain.name, [], _threads(), self.context.fork_server, ignores_signals=True
+        )
+        job = slurm_queue.own_job()
         current = ChainRun(
-            self.site,
+            self.context,
             self._worker,
             self.chain,
-            Owner.here(self.chain.name, job),
-            lambda owner: slurm_state.is_alive(owner, job),
+            LockOwner.here(self.chain.name, job),
+            lambda owner: slurm_queue.is_alive(owner, job),
         )
         if not self.only_shared:
-            current.note("running")
+            current.record_progress("running")
         try:
             problem = self._run(current)
         finally:
@@ -51,21 +53,21 @@ class ChainJob:
             current.clear()
 
     def _run(self, current: ChainRun) -> str:
-        """Run, and note how it ended; returns what went wrong."""
+        """Run, and record how it ended; return what went wrong."""
         try:
             problem = current.run(self.only_shared)
         except UserError as error:
             problem = str(error)
-        except Exception:  # the note tells it; Slurm's own log of the job would hide it
+        except Exception:  # the progress file tells it; Slurm's own log of the job would hide it
             problem = traceback.format_exc()
         if self.only_shared:
             current.say(f"what {self.chain.name} shares with others " + ("failed" if problem else "is in the cache"))
             return problem
-        current.note("failed" if problem else "done", problem)
+        current.record_progress("failed" if problem else "done", problem)
         return problem
 
     def checkpoint(self) -> DelayedSubmission:
-        """Called by submitit when Slurm says that the time is up: end what runs, and go on from the cache in a new turn.
+        """End what runs, and go on from the cache in a requeued job. submitit calls this when Slurm says that the time is up.
 
         Where there is no `scontrol` to ask for that (in a container), the exit status asks the job's script.
         """
@@ -75,12 +77,12 @@ class ChainJob:
             self._worker.stop()
             self._worker.close()
         if shutil.which("scontrol") is None:
-            sys.exit(slurm_state.REQUEUE_STATUS)
-        return DelayedSubmission(ChainJob(self.site, self.chain, self.only_shared))
+            sys.exit(slurm_queue.REQUEUE_STATUS)
+        return DelayedSubmission(ChainJob(self.context, self.chain, self.only_shared))
 
 
 def _threads() -> int:
-    """The CPUs of this job."""
+    """Return the number of CPUs of this job."""
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(given) if given.isdecimal() else available

@@ -1,4 +1,4 @@
-"""The standings of a sweep as a table, once or live, and what is to be said of the chains that ended badly."""
+"""The chains of a sweep as a table, printed once or live, and why chains failed."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.run.status.words import duration
-from pipeline.studies.sweep.standing import Standing, all_ended
+from pipeline.studies.sweep.chain_status import ChainStatus, all_ended
 
 _EVERY_SECONDS = 5.0
 
 
-def watch(read: Callable[[], list[Standing]], title: str, live: bool) -> None:
-    """Print the table; where `live`, keep it true until every chain has ended, or Ctrl-C."""
+def watch(read: Callable[[], list[ChainStatus]], title: str, live: bool) -> None:
+    """Print the table; where `live`, update it until every chain has ended, or Ctrl-C."""
     console = Console()
     if not live:
         console.print(picture(read(), title))
         return
-    with Live(picture(standings := read(), title), console=console, auto_refresh=False) as shown:
-        while not all_ended(standings):
+    with Live(picture(statuses := read(), title), console=console, auto_refresh=False) as shown:
+        while not all_ended(statuses):
             try:
                 time.sleep(_EVERY_SECONDS)
             except KeyboardInterrupt:
                 return
-            standings = read()
-            shown.update(picture(standings, title), refresh=True)
+            statuses = read()
+            shown.update(picture(statuses, title), refresh=True)
 
 
-def picture(standings: list[Standing], title: str) -> Group:
-    """A row for each chain, and below it the last words of those that failed."""
-    return Group(table(standings, title), *(Text(line) for line in complaints(standings)))
+def picture(statuses: list[ChainStatus], title: str) -> Group:
+    """Draw the table, and below it the last lines of the chains that failed."""
+    return Group(table(statuses, title), *(Text(line) for line in failures(statuses)))
 
 
-def table(standings: list[Standing], title: str) -> Table:
+def table(statuses: list[ChainStatus], title: str) -> Table:
     drawn = Table("chain", "state", "k", "stage", "left", "FID_1", "FID_k", title=escape(title))
-    for one in standings:
+    for one in statuses:
         k = f"{one.k}/{one.iterations}" if one.k or one.state in ("running", "done") else ""
         left = "" if one.seconds_left is None else duration(one.seconds_left)
         drawn.add_row(
@@ -49,10 +49,10 @@ def table(standings: list[Standing], title: str) -> Table:
     return drawn
 
 
-def complaints(standings: list[Standing]) -> list[str]:
-    """For each chain that failed or stopped: its last lines, and the command that runs it again."""
+def failures(statuses: list[ChainStatus]) -> list[str]:
+    """Return, for each chain that failed or stopped, its last lines, and the command that runs it again."""
     lines = []
-    for one in standings:
+    for one in statuses:
         if one.rerun:
             lines += ["", f"{one.name} {one.state}" + (":" if one.detail else "")]
             lines += [f"    {line}" for line in one.detail.splitlines()]

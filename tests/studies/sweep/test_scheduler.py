@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.chain.params import Params, check
 from pipeline.studies.sweep.plan import Chain
-from pipeline.studies.sweep.turns import Turns, parts
+from pipeline.studies.sweep.scheduler import ChainScheduler
+from pipeline.studies.sweep.segments import segments_of
 
 
 def params(**changes: object) -> Params:
@@ -20,7 +21,7 @@ def chain(arm: str, **changes: object) -> Chain:
 
 def shared(a: Params, b: Params) -> list[bool]:
     """Whether the two may share D_0, M_1, iteration 1, the report."""
-    return [one.key == other.key for one, other in zip(parts(a), parts(b), strict=True)]
+    return [one.lock_key == other.lock_key for one, other in zip(segments_of(a), segments_of(b), strict=True)]
 
 
 def test_arms_that_differ_in_sampling_share_the_first_model() -> None:
@@ -37,10 +38,10 @@ def test_arms_that_differ_in_a_measure_share_every_image() -> None:
 
 def test_what_measures_the_real_images_is_computed_again_for_other_measures() -> None:
     """The costly stages have a lock in common; only chains with all stages in common take each other's word for them."""
-    one, other, same = (parts(params(neighbours=n, cfg=cfg)) for n, cfg in ((3, 1.0), (5, 1.0), (3, 2.0)))
-    assert [piece.whole == again.whole for piece, again in zip(one, other, strict=True)][:2] == [False, False]
-    assert [piece.whole == again.whole for piece, again in zip(one, same, strict=True)][:2] == [True, True]
-    assert {piece.whole for piece in one[2:]} == {""}
+    one, other, same = (segments_of(params(neighbours=n, cfg=cfg)) for n, cfg in ((3, 1.0), (5, 1.0), (3, 2.0)))
+    assert [segment.result_key == again.result_key for segment, again in zip(one, other, strict=True)][:2] == [False, False]
+    assert [segment.result_key == again.result_key for segment, again in zip(one, same, strict=True)][:2] == [True, True]
+    assert {segment.result_key for segment in one[2:]} == {""}
 
 
 def test_seeds_share_nothing() -> None:
@@ -49,59 +50,61 @@ def test_seeds_share_nothing() -> None:
 
 def test_a_longer_chain_shares_every_iteration_of_a_shorter_one() -> None:
     longer = params(iterations={"1": {"prev": 0}, "2": {"prev": 1}}, title="longer")
-    assert [part.key for part in parts(longer)][:3] == [part.key for part in parts(params())][:3]
-    assert parts(longer)[-1].key != parts(params())[-1].key
+    assert [segment.lock_key for segment in segments_of(longer)][:3] == [segment.lock_key for segment in segments_of(params())][
+        :3
+    ]
+    assert segments_of(longer)[-1].lock_key != segments_of(params())[-1].lock_key
 
 
 def test_each_iteration_ends_with_a_piece_of_its_own() -> None:
     longer = params(iterations={str(k): {"prev": k - 1} for k in (1, 2, 3)})
-    assert [part.k for part in parts(longer)] == [None, None, 1, 2, 3, None]
-    assert len({part.key for part in parts(longer)}) == 6
+    assert [segment.k for segment in segments_of(longer)] == [None, None, 1, 2, 3, None]
+    assert len({segment.lock_key for segment in segments_of(longer)}) == 6
 
 
 def test_a_chain_waits_until_what_it_shares_is_computed() -> None:
     first, second = chain("a", cfg=1.0), chain("b", cfg=2.0)
-    turns = Turns([first, second])
-    assert turns.take() == first
+    scheduler = ChainScheduler([first, second])
+    assert scheduler.next_chain() == first
     taken: list[Chain | None] = []
-    waiting = threading.Thread(target=lambda: taken.append(turns.take()))
+    waiting = threading.Thread(target=lambda: taken.append(scheduler.next_chain()))
     waiting.start()
-    turns.release(first, parts(first.params)[0])
+    scheduler.release(first, segments_of(first.params)[0])
     waiting.join(0.2)
     assert taken == []
-    turns.release(first, parts(first.params)[1])
+    scheduler.release(first, segments_of(first.params)[1])
     waiting.join(10)
     assert taken == [second]
 
 
 def test_a_later_chain_that_shares_nothing_in_work_overtakes() -> None:
     first, same, other = chain("a", cfg=1.0), chain("b", cfg=2.0), chain("c", seed=1)
-    turns = Turns([first, same, other])
-    assert [turns.take(), turns.take()] == [first, other]
+    scheduler = ChainScheduler([first, same, other])
+    assert [scheduler.next_chain(), scheduler.next_chain()] == [first, other]
 
 
 def test_what_one_chain_releases_another_may_still_hold() -> None:
     first, second, third = (chain(name, cfg=cfg) for name, cfg in (("a", 1.0), ("b", 2.0), ("c", 3.0)))
-    turns = Turns([first, second, third])
-    turns.take()
-    for part in parts(first.params)[:2]:
-        turns.release(first, part)
-    assert turns.take() == second
-    turns.release(first)
+    scheduler = ChainScheduler([first, second, third])
+    scheduler.next_chain()
+    for segment in segments_of(first.params)[:2]:
+        scheduler.release(first, segment)
+    assert scheduler.next_chain() == second
+    scheduler.release(first)
     taken: list[Chain | None] = []
-    waiting = threading.Thread(target=lambda: taken.append(turns.take()))
+    waiting = threading.Thread(target=lambda: taken.append(scheduler.next_chain()))
     waiting.start()
     waiting.join(0.2)
     assert taken == []
-    turns.release(second)
+    scheduler.release(second)
     waiting.join(10)
     assert taken == [third]
 
 
 def test_after_a_stop_nothing_is_handed_out() -> None:
-    turns = Turns([chain("a")])
-    turns.stop()
-    assert turns.take() is None
+    scheduler = ChainScheduler([chain("a")])
+    scheduler.stop()
+    assert scheduler.next_chain() is None
 
 
 def test_pieces_name_stages_of_the_pipeline() -> None:
@@ -110,4 +113,4 @@ def test_pieces_name_stages_of_the_pipeline() -> None:
     from project import ROOT
 
     stages = YAML(typ="safe").load(Path(ROOT / "dvc.yaml"))["stages"]
-    assert {target.partition("@")[0] for part in parts(params()) for target in part.targets} <= set(stages)
+    assert {target.partition("@")[0] for segment in segments_of(params()) for target in segment.targets} <= set(stages)
