@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.charts.colours import PRINT_COLOURS
-from pipeline.charts.lines import Dots, Intervals, LineChart, Series, draw_lines
+from pipeline.charts.lines import Dots, Intervals, LineChart, Point, Series, draw_lines
 from pipeline.charts.standalone import panels
 from pipeline.studies.theory.measured_power import MeasuredSetting, mean_over_runs
 from pipeline.theory.fit import PowerFit
@@ -130,7 +130,9 @@ def _forecast(setting: MeasuredSetting, forecast: Forecast, known: int) -> Marku
     )  # fmt: skip
 
 
-def _forecast_lines(fit: Sequence, predicted: Sequence, known: Sequence, happened: Sequence) -> list[Series]:
+def _forecast_lines(
+    fit: Sequence[Point], predicted: Sequence[Point], known: Sequence[Point], happened: Sequence[Point]
+) -> list[Series]:
     return [
         Series("fitted", fit, _FIT),
         Series("forecast, with its 95 % prediction band", predicted, _FORECAST, dashed=True),
