@@ -20,7 +20,7 @@ Stage = command = folder. A folder imports only itself and folders below it here
     inputs       base models, raw data sets, captions, drawn creatures
     theory       section 4's mathematics
     chain        parameters, presets, paths, image sets
-    methods      guidance schedules, training-set policies, measures: one file each
+    methods      guidance schedules, training-set policies, measures: one file each (yours: extensions/)
     diffusion    the model: loading, prompts, LoRA, precision
     charts       drawings and statistics
     core         files, errors, guards, randomness, the machine

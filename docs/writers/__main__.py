@@ -1,4 +1,5 @@
-"""`python -m docs.writers`: write docs/paper.md from the sweep files, docs/results.md and its figures from docs/results/*.csv.
+"""`python -m docs.writers`: write docs/paper.md from the sweep files, docs/results.md and its figures from docs/results/*.csv,
+and the table of docs/measures.md from the measures.
 
 The same files give the same bytes. `make results` runs the study, collects it and ends with this.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from docs.writers import figures, paper, tables
+from docs.writers import figures, measures, paper, tables
 from docs.writers.page import page
 from pipeline.core.errors import UserError
 from pipeline.core.files import project_root, read_text, write_bytes, write_text
@@ -28,7 +29,8 @@ def write_results(root: Path) -> None:
 
 
 def write_pages(root: Path) -> None:
-    """Write both pages of the project at `root`."""
+    """Write these pages of the project at `root`."""
+    write_text(root / measures.PAGE, measures.page(read_text(root / measures.PAGE)))
     write_text(root / paper.PAGE, paper.page(paper.all_sweeps(root / plan.FOLDER)))
     write_results(root)
 

@@ -22,16 +22,18 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "docs/results").mkdir(parents=True)
     for source in [*(ROOT / "docs/results").glob("*.csv"), *(ROOT / "docs/results").glob("default-*.png")]:
         shutil.copy(source, tmp_path / "docs/results")
-    shutil.copy(ROOT / "docs/results_notes.md", tmp_path / "docs")
+    for name in ("results_notes.md", "measures.md"):
+        shutil.copy(ROOT / "docs" / name, tmp_path / "docs")
     shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
     (tmp_path / "dvc.yaml").touch()
     return tmp_path
 
 
-def test_the_page_in_docs_is_what_its_tables_say(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_in_docs_are_what_tables_and_measures_say(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project / "docs")
     write_pages(project)
-    assert (project / "docs/results.md").read_text() == (ROOT / "docs/results.md").read_text(), "run 'python -m docs.writers'"
+    for name in ("docs/results.md", "docs/measures.md"):
+        assert (project / name).read_text() == (ROOT / name).read_text(), "run 'python -m docs.writers'"
 
 
 def test_every_image_of_the_page_is_there_and_whole(project: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline.methods.measures import MeasuredSets, measure
     title="CLIP score",
     note="How well images show their prompts, at most 100",
     better="higher",
-    source="Hessel et al. 2021",
+    source="100 times the cosine of image and prompt in CLIP, 0 where it is negative; Hessel et al. 2021",
     sets="both",
     pages=("compare", "table", "summary", "plots"),
 )

@@ -13,7 +13,8 @@ _COPY_SHARE = 1e-3
 @measure(
     "copy_distance",
     title="Copy distance",
-    note="Below it two images count as the same, in the entropy: 1/1000 of the real images' median neighbour distance",
+    note="Below it two images count as the same, in the entropy",
+    source="1/1000 of the real images' median neighbour distance",
     sets="real",
     pages=(),
 )

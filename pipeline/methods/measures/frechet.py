@@ -52,7 +52,7 @@ def _fid_floor(sets: MeasuredSets) -> float:
     return real_floor(sets.real)[0] if sets.k == 0 else sets.of_real["fid_floor"]
 
 
-@measure("fid_floor_n", title="Images of the floor", note="Images in a half of D_0", sets="real", pages=())
+@measure("fid_floor_n", title="Images of the floor", note="Images in such a half of D_0", sets="real", pages=())
 def _fid_floor_n(sets: MeasuredSets) -> int:
     return len(sets.real) // 2
 

@@ -13,7 +13,7 @@ from pipeline.methods.measures import MeasuredSets, measure
     title="Precision",
     note="Share of images that could be real",
     better="higher",
-    source="Kynkaanniemi et al. 2019, eq. 1",
+    source="within the reach of `neighbours` real images; Kynkaanniemi et al. 2019",
     pages=("plots",),
 )
 def _precision(sets: MeasuredSets) -> float:
@@ -25,7 +25,7 @@ def _precision(sets: MeasuredSets) -> float:
     title="Recall",
     note="Share of the real variety that is still drawn",
     better="higher",
-    source="Kynkaanniemi et al. 2019, eq. 2",
+    source="within the reach of `neighbours` drawn images; Kynkaanniemi et al. 2019",
     pages=("compare", "table", "summary", "plots"),
     heading="recall_K",
     from_zero=True,

@@ -12,8 +12,8 @@ from pipeline.methods.measures import MeasuredSets, image_measure, measure
 
 @image_measure(
     "power",
-    title="Power S",
-    note="Mean power of an image at frequencies above the cut-off",
+    title="Power",
+    note="S, the mean power of an image at frequencies above the cut-off",
     source="eq. 13-14",
     sets="both",
     pages=(),
