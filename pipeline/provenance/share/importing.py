@@ -40,7 +40,7 @@ class CheckedExport:
     hashes: Mapping[str, str]
 
     def read(self, file: str) -> bytes:
-        """Raises UserError when the file is not listed, missing or another one."""
+        """Raise UserError when the file is not listed, missing or another one."""
         if file not in self.hashes:
             raise UserError(
                 f"{file} is not in {checksums.FILE} of {self.source.name}, so nothing can check it; get the set again"
@@ -77,7 +77,7 @@ def _parsed(text: str, file: str) -> dict[str, Any]:
 def import_set(source: str, out: Path, expected: str | None) -> int:
     """Write the images and captions of an exported D_k to `out`, beside it its lineage; returns how many images.
 
-    Everything is checked in a folder beside `out` first. Raises UserError when a hash is wrong, when SHA256SUMS is not the
+    Everything is checked in a folder beside `out` first. Raise UserError when a hash is wrong, when SHA256SUMS is not the
     `expected` one, or when `out` holds something.
     """
     export = open_source(source)
@@ -94,7 +94,7 @@ def import_set(source: str, out: Path, expected: str | None) -> int:
     staging = out.with_name(f".{out.name}.import")
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        count = _stage(checked, lineage, staging)
+        count = _write_checked(checked, lineage, staging)
         out.mkdir(parents=True, exist_ok=True)
         for path in sorted(staging.iterdir()):
             path.replace(out / path.name)
@@ -104,8 +104,8 @@ def import_set(source: str, out: Path, expected: str | None) -> int:
     return count
 
 
-def _stage(checked: CheckedExport, lineage: Mapping[str, Any], folder: Path) -> int:
-    """Write every sample to `folder`. Raises UserError for an unknown format, an unsafe or double name, and an empty set."""
+def _write_checked(checked: CheckedExport, lineage: Mapping[str, Any], folder: Path) -> int:
+    """Write every sample to `folder`. Raise UserError for an unknown format, an unsafe or double name, and an empty set."""
     reader = _READERS.get(str(lineage.get("format")))
     if reader is None:
         raise UserError(
@@ -149,7 +149,7 @@ def _read_webdataset(checked: CheckedExport) -> Iterator[ImportedImage]:
 
 
 def _read_shard(content: bytes, file: str) -> Iterator[ImportedImage]:
-    """Members of one tar, read in memory: nothing is unpacked by name."""
+    """Yield members of one tar, read in memory: nothing is unpacked by name."""
     parts: dict[str, dict[str, bytes]] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:

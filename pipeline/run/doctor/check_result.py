@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,12 +31,3 @@ def note(subject: str, found: str, remedy: str = "") -> CheckResult:
 
 def problem(subject: str, found: str, remedy: str) -> CheckResult:
     return CheckResult(subject, "problem", found, remedy)
-
-
-def output_of(command: Sequence[str]) -> str | None:
-    """What a command prints; None when it is not there, fails, or does not end within ten seconds."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

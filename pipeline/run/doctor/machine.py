@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.chain.params import Params
-from pipeline.run.doctor.check_result import CheckResult, note, ok, output_of, problem
+from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
 
 LITTLE_ROOM, NO_ROOM = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""
@@ -93,3 +95,12 @@ def disk(root: Path) -> CheckResult:
             "disk", found, "enough for the miniature; a real model's chain wants more: 'dvc cache dir PATH' moves the cache"
         )
     return ok("disk", found)
+
+
+def output_of(command: Sequence[str]) -> str | None:
+    """Return what a command prints; None when it is not there, fails, or does not end within ten seconds."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.versioning.dvc_lock import LOCK_FILE
 from pipeline.versioning.git import ask_git
 
 _RUN_FILE = Path(".dvc/tmp/exps/run/workspace/workspace.json")
@@ -18,7 +19,7 @@ _RUN_FILE = Path(".dvc/tmp/exps/run/workspace/workspace.json")
 _STARTED_WITH = "refs/exps/exec/EXEC_MERGE"
 """DVC's commit of the work tree as the experiment starts."""
 
-_FILES = ("params.yaml", "dvc.lock", "report/summary.json")
+_FILES = ("params.yaml", LOCK_FILE, "report/summary.json")
 
 
 class Leftovers(NamedTuple):
@@ -42,7 +43,7 @@ def leftovers(root: Path) -> Leftovers | None:
         left = "are as the experiment left them" if len(changed) > 1 else "is as the experiment left it"
         found.append(f"{' and '.join(changed)} {left}")
         remedy.append(f"'git restore --staged --worktree {' '.join(changed)}' (which drops your own edits there, too)")
-    if "dvc.lock" in changed:
+    if LOCK_FILE in changed:
         remedy.append("'dvc checkout'")
     return Leftovers(f"a 'dvc exp run' was killed: {', '.join(found)}", f"run {', '.join(remedy)}") if found else None
 

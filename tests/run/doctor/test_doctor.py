@@ -15,7 +15,8 @@ from pipeline.chain.params import Params, check
 from pipeline.cli import doctor as commands
 from pipeline.cli.application import main
 from pipeline.run.doctor import git_and_dvc, machine, project
-from pipeline.run.doctor.check_result import CheckResult, note, ok, output_of, problem
+from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
+from pipeline.run.doctor.machine import output_of
 
 
 def params(**changes: object) -> Params:
