@@ -27,7 +27,7 @@ Identity = tuple[int, int, int]
 
 
 def read_manifest(layout: Layout, k: int) -> list[dict[str, Any]]:
-    """D_k's rows: file, prompt_index, image_index, prompt, seed, sha256. Raises UserError when there are none."""
+    """Return D_k's rows: file, prompt_index, image_index, prompt, seed, sha256. Raise UserError when there are none."""
     rows = read_jsonl(layout.manifest(k), MANIFEST_KEYS)
     if not rows:
         raise UserError(f"{layout.manifest(k)} lists no images; make D_{k} again with 'dvc repro'")
@@ -37,7 +37,7 @@ def read_manifest(layout: Layout, k: int) -> list[dict[str, Any]]:
 def write_set(folder: Path, k: int, images: Sequence[ManifestRow], content: Callable[[int], bytes], sharding: Sharding) -> None:
     """Write D_k and its manifest into `folder`: `images`[i], a row without sha256, is the PNG `content(i)`.
 
-    One image is held at a time. Raises UserError when the disk is full, and as `content` does.
+    One image is held at a time. Raise UserError when the disk is full, and as `content` does.
     """
 
     def written(numbers: Iterable[int]) -> Iterator[tuple[ManifestRow, bytes]]:
@@ -56,7 +56,7 @@ def write_set(folder: Path, k: int, images: Sequence[ManifestRow], content: Call
 
 
 def image_bytes(folder: Path, row: ManifestRow) -> bytes:
-    """The PNG of one image of the set in `folder`. Raises UserError when it is missing or cannot be read."""
+    """Return the PNG of one image of the set in `folder`. Raise UserError when it is missing or cannot be read."""
     path = folder / row["file"]
     try:
         return read_stored(folder, row)
@@ -69,7 +69,7 @@ def image_bytes(folder: Path, row: ManifestRow) -> bytes:
 
 
 def checked_bytes(folder: Path, row: ManifestRow) -> bytes:
-    """As `image_bytes`. Raises UserError, too, when the bytes are not those of the manifest."""
+    """As `image_bytes`. Raise UserError, too, when the bytes are not those of the manifest."""
     content = image_bytes(folder, row)
     if sha256_bytes(content) != row["sha256"]:
         raise _not_recorded(folder, row)
@@ -77,7 +77,7 @@ def checked_bytes(folder: Path, row: ManifestRow) -> bytes:
 
 
 def load_checked(folder: Path, row: ManifestRow) -> np.ndarray:
-    """An image of the set in `folder` -> [H,W,3] uint8. Raises UserError when its bytes are not those of the manifest."""
+    """An image of the set in `folder` -> [H,W,3] uint8. Raise UserError when its bytes are not those of the manifest."""
     import cv2
     import numpy as np
 
@@ -111,13 +111,13 @@ class Images:
         return (self._root / path).is_file()
 
     def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError when there is no such image, OSError when it cannot be read."""
+        """Raise FileNotFoundError when there is no such image, OSError when it cannot be read."""
         folder, _, name = path.rpartition("/")
         row = None if self.is_file(path) else self._in_shards(folder).get(name)
         return read_stored(self._root / folder, row or {"file": name})
 
     def _in_shards(self, folder: str) -> dict[str, ManifestRow]:
-        """{file: row} of the images of a set that are in shards."""
+        """Return {file: row} of the images of a set that are in shards."""
         if folder not in self._sharded:
             path = self._root / folder / Layout().manifest(0).name
             rows = read_jsonl(path, MANIFEST_KEYS) if path.is_file() else []
@@ -126,15 +126,15 @@ class Images:
 
 
 def batches(layout: Layout, k: int, rows: Sequence[ManifestRow]) -> Iterator[list[np.ndarray]]:
-    """The images of `rows` in order, at most `BATCH` at a time, so that memory does not grow with D_k."""
+    """Yield the images of `rows` in order, at most `BATCH` at a time, so that memory does not grow with D_k."""
     for start in range(0, len(rows), BATCH):
         yield [load_checked(layout.images(k), row) for row in rows[start : start + BATCH]]
 
 
 def read_features(layout: Layout, k: int, count: int) -> np.ndarray:
-    """The features [count,d] float32 of D_k's `count` images, in the manifest's order.
+    """Return the features [count,d] float32 of D_k's `count` images, in the manifest's order.
 
-    Raises UserError when they are missing, damaged, of another number of images, or not finite.
+    Raise UserError when they are missing, damaged, of another number of images, or not finite.
     """
     path = layout.features(k)
     if not path.is_file():
@@ -143,7 +143,7 @@ def read_features(layout: Layout, k: int, count: int) -> np.ndarray:
 
 
 def check_features(features: np.ndarray, name: str, k: int, count: int | None = None) -> np.ndarray:
-    """Features as they were read -> [N,d] float32. Raises UserError, of `name`, unless they are a table of finite numbers with
+    """Features as they were read -> [N,d] float32. Raise UserError, of `name`, unless they are a table of finite numbers with
     `count` rows (None: any number)."""
     import numpy as np
 
@@ -160,7 +160,7 @@ def check_features(features: np.ndarray, name: str, k: int, count: int | None = 
 
 
 def identity(row: ManifestRow) -> Identity:
-    """Which image a row of a training set is."""
+    """Return which image a row of a training set is."""
     return row["k"], row["prompt_index"], row["image_index"]
 
 
@@ -168,7 +168,7 @@ def features_of(layout: Layout, rows: Sequence[ManifestRow]) -> np.ndarray:
     """The features [n,d] float32 of the n >= 1 rows of a training set, in their order, each from its own D_k's; one D_k's are
     held at a time.
 
-    Raises UserError as `read_features` does, for an image that its set does not have, and for sets of several d.
+    Raise UserError as `read_features` does, for an image that its set does not have, and for sets of several d.
     """
     import numpy as np
 
@@ -192,7 +192,7 @@ def features_of(layout: Layout, rows: Sequence[ManifestRow]) -> np.ndarray:
 
 
 def _positions(layout: Layout, k: int, manifest: Sequence[ManifestRow], rows: Iterable[ManifestRow]) -> list[int]:
-    """Where in D_k's manifest the images of `rows` are. Raises UserError for one that is not there."""
+    """Return where in D_k's manifest the images of `rows` are. Raise UserError for one that is not there."""
     places = {(row["prompt_index"], row["image_index"]): i for i, row in enumerate(manifest)}
     found = []
     for row in rows:

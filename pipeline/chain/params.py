@@ -216,7 +216,7 @@ class View:
 
 
 def load(path: Path = FILE) -> Params:
-    """Read and check params.yaml. Raises UserError that names the key, the value and the file."""
+    """Read and check params.yaml. Raise UserError that names the key, the value and the file."""
     try:
         values = YAML(typ="safe").load(path)
     except FileNotFoundError as error:
@@ -239,7 +239,7 @@ def load(path: Path = FILE) -> Params:
 
 
 def check(values: dict[str, Any], path: Path = FILE) -> Params:
-    """Build Params from a mapping. Raises UserError with every problem in one sentence."""
+    """Build Params from a mapping. Raise UserError with every problem in one sentence."""
     try:
         return Params.model_validate(values)
     except ValidationError as error:
@@ -248,7 +248,7 @@ def check(values: dict[str, Any], path: Path = FILE) -> Params:
 
 
 def _sentence(detail: Any) -> str:
-    """One pydantic problem as "key must be ..., got value"."""
+    """Return one pydantic problem as "key must be ..., got value"."""
     key = ".".join(str(part) for part in detail["loc"])
     kind, context, got = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "extra_forbidden":

@@ -32,15 +32,15 @@ class Layout:
         return self.root / f"data/T_{k}.jsonl"
 
     def model(self, k: int) -> Path:
-        """M_k's folder; M_0 holds the record of the base model."""
+        """Return M_k's folder; M_0 holds the record of the base model."""
         return self.root / f"models/M_{k}"
 
     def base_record(self) -> Path:
-        """Which base model M_0 is: its path, and the hash of each of its files."""
+        """Return which base model M_0 is: its path, and the hash of each of its files."""
         return self.model(0) / "base.json"
 
     def lineage(self, k: int) -> Path:
-        """What M_k was trained from and on: hashes of its LoRA, base model and training set, the machine."""
+        """Return what M_k was trained from and on: hashes of its LoRA, base model and training set, the machine."""
         return self.model(k) / "lineage.json"
 
     def lora(self, k: int) -> Path:
@@ -51,11 +51,11 @@ class Layout:
         return self.model(k) / "loss.csv"
 
     def traces(self, k: int) -> Path:
-        """What the sampler recorded: diff_norm [N,T] float32, latents [N,4,h,w] float32."""
+        """Return what the sampler recorded: diff_norm [N,T] float32, latents [N,4,h,w] float32."""
         return self.root / f"traces/{k}.safetensors"
 
     def features(self, k: int) -> Path:
-        """Features of D_k: image [N,d] float32, in the manifest's order."""
+        """Return features of D_k: image [N,d] float32, in the manifest's order."""
         return self.root / f"features/{k}.safetensors"
 
     def metrics(self, k: int) -> Path:
@@ -84,7 +84,7 @@ class Layout:
         return self.root / "plots"
 
     def log(self, stage: str, k: int) -> Path:
-        """A stage's full output; not versioned, because it holds times."""
+        """Return a stage's full output; not versioned, because it holds times."""
         return self.root / f"logs/{stage}_{k}.log"
 
     @property
@@ -94,12 +94,12 @@ class Layout:
 
 
 def image_name(prompt: int, image: int = 0) -> str:
-    """File name of one image of D_k: "00012.png", and "00012_3.png" for the fourth image of prompt 12."""
+    """Return the file name of one image of D_k: "00012.png", and "00012_3.png" for the fourth image of prompt 12."""
     return f"{prompt:05d}.png" if image == 0 else f"{prompt:05d}_{image}.png"
 
 
 def sd_scripts(root: Path) -> Path | None:
-    """The vendored sd-scripts: in `root`, or in a checkout around it (DVC's queue runs in copies without submodules)."""
+    """Return the vendored sd-scripts: in `root`, or in a checkout around it (DVC's queue runs in copies without submodules)."""
     for folder in (root, *root.resolve().parents):
         candidate = folder / "vendor/sd-scripts"
         if (candidate / "train_network.py").is_file():
@@ -111,5 +111,5 @@ _ITERATION = re.compile(r"(?:data/D_|data/T_|models/M_|traces/|features/|metrics
 
 
 def iterations(paths: Iterable[str]) -> list[int]:
-    """Every k of which there is, or should be, a file."""
+    """Return every k of which there is, or should be, a file."""
     return sorted({int(found[1]) for path in paths if (found := _ITERATION.match(path))})

@@ -34,16 +34,16 @@ def available(folder: Path = FOLDER) -> dict[str, str]:
 def apply(names: Sequence[str], file: Path = params.FILE, folder: Path = FOLDER) -> Changes:
     """Write into params.yaml the defaults with the presets `names` on top, where a later one wins.
 
-    So the same names give the same values whatever the file held before. Raises UserError as `compose` does; then nothing
+    So the same names give the same values whatever the file held before. Raise UserError as `compose` does; then nothing
     is written.
     """
     return assign(compose(names, folder), file)
 
 
 def compose(names: Sequence[str], folder: Path = FOLDER) -> dict[str, Any]:
-    """The defaults with the presets `names` on top, where a later one wins.
+    """Return the defaults with the presets `names` on top, where a later one wins.
 
-    Raises UserError for an unknown name, and for a preset that does not hold what params.yaml knows.
+    Raise UserError for an unknown name, and for a preset that does not hold what params.yaml knows.
     """
     values = defaults()
     for name in names:
@@ -53,12 +53,12 @@ def compose(names: Sequence[str], folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def defaults() -> dict[str, Any]:
-    """Every parameter as params.yaml is delivered."""
+    """Return every parameter as params.yaml is delivered."""
     return params.check({"iterations": {str(k): {"prev": k - 1} for k in range(1, ITERATIONS + 1)}}).model_dump()
 
 
 def _read(name: str, folder: Path) -> dict[str, Any]:
-    """What the preset sets."""
+    """Return what the preset sets."""
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise UserError(f"there is no preset {name!r} in {folder}; the presets are {', '.join(known) or 'none'}")
@@ -70,7 +70,7 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """["cfg=2.5", ...] -> {"cfg": 2.5, ...}, the values read as YAML. Raises UserError for what is not KEY=VALUE."""
+    """["cfg=2.5", ...] -> {"cfg": 2.5, ...}, the values read as YAML. Raise UserError for what is not KEY=VALUE."""
     values = {}
     for text in assignments:
         key, equals, value = text.partition("=")
@@ -115,7 +115,7 @@ _Representer.add_representer(type(None), _Representer.represent_null)
 
 
 def _counted(iterations: Mapping[str, Any]) -> CommentedMap:
-    """The mapping `iterations` as params.yaml writes it: quoted keys, an entry a line."""
+    """Return the mapping `iterations` as params.yaml writes it: quoted keys, an entry a line."""
     entries = CommentedMap()
     for key, step in iterations.items():
         entry = CommentedMap(step)
@@ -125,7 +125,7 @@ def _counted(iterations: Mapping[str, Any]) -> CommentedMap:
 
 
 def describe_changes(changes: Changes) -> list[str]:
-    """A line for each change: "cfg: 7.5 -> 2.5"; of `iterations` their number."""
+    """Return a line for each change: "cfg: 7.5 -> 2.5"; of `iterations` their number."""
     return [f"{key}: {_short(before)} -> {_short(after)}" for key, (before, after) in changes.items()]
 
 

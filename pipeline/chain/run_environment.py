@@ -28,7 +28,7 @@ def made_on(device: str) -> dict[str, str | int]:
 
 
 def code_hash(package: Path) -> str:
-    """One hash of every Python file in a folder, by name and content."""
+    """Return one hash of every Python file in a folder, by name and content."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")

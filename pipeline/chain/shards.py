@@ -35,7 +35,7 @@ class Sharding:
             raise ValueError(f"a shard must hold at least one image, got {self.size}")
 
     def parts(self, images: int) -> list[range]:
-        """The images of each shard; no part at all where the set is kept as loose files."""
+        """Return the images of each shard; no part at all where the set is kept as loose files."""
         if images <= self.above:
             return []
         return [range(start, min(start + self.size, images)) for start in range(0, images, self.size)]
@@ -46,14 +46,14 @@ LOOSE = Sharding(above=2**63, size=1)
 
 
 def shard_name(name: str, number: int) -> str:
-    """WebDataset's naming: "D_3-000000.tar"."""
+    """Return WebDataset's naming: "D_3-000000.tar"."""
     return f"{name}-{number:06d}.tar"
 
 
 def write_shard(path: Path, images: Iterable[tuple[ManifestRow, bytes]], k: int) -> list[dict[str, Any]]:
     """Write STEM.json, STEM.png and STEM.txt of each image (row, PNG) of D_k side by side -> the rows with their places.
 
-    Equal images give equal bytes. Raises UserError when the disk is full.
+    Equal images give equal bytes. Raise UserError when the disk is full.
     """
     rows = []
     with atomic_file(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -78,7 +78,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> int:
 
 
 def is_in_shard(row: ManifestRow) -> bool:
-    """Whether the image is in a shard. Raises UserError for a row that says so without saying where."""
+    """Return whether the image is in a shard. Raise UserError for a row that says so without saying where."""
     if "shard" not in row:
         return False
     if not all(is_valid_field(key, row.get(key)) for key in PLACE):
@@ -87,14 +87,14 @@ def is_in_shard(row: ManifestRow) -> bool:
 
 
 def file_of(row: ManifestRow) -> str:
-    """The file, in the set's folder, that holds the image: its own, or its shard."""
+    """Return the file, in the set's folder, that holds the image: its own, or its shard."""
     return str(row["shard"] if is_in_shard(row) else row["file"])
 
 
 def read_stored(folder: Path, row: ManifestRow) -> bytes:
-    """The PNG of one image of the set in `folder`, loose or in a shard; from a shard that ends too early, what is there.
+    """Return the PNG of one image of the set in `folder`, loose or in a shard; from a shard that ends too early, what is there.
 
-    Raises OSError when the file cannot be read, UserError as `is_in_shard` does.
+    Raise OSError when the file cannot be read, UserError as `is_in_shard` does.
     """
     if not is_in_shard(row):
         return (folder / row["file"]).read_bytes()
@@ -104,7 +104,7 @@ def read_stored(folder: Path, row: ManifestRow) -> bytes:
 
 
 def by_shard(rows: Iterable[ManifestRow]) -> Iterator[tuple[str, list[ManifestRow]]]:
-    """Rows that lie in one shard, in turn, with the shard's name; loose images are left out."""
+    """Yield rows that lie in one shard, in turn, with the shard's name; loose images are left out."""
     found: dict[str, list[ManifestRow]] = {}
     for row in rows:
         if is_in_shard(row):

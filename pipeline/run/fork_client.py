@@ -104,7 +104,7 @@ def fork_server(folder: Path, module: str) -> Iterator[None]:
 
 
 def listening(path: str) -> socket.socket:
-    """A socket on which a server of this machine listens."""
+    """Return a socket on which a server of this machine listens."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen(16)  # clients that come while the server imports wait

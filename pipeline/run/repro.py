@@ -60,7 +60,7 @@ def check_fetched(root: Path, last: int) -> None:
 
 
 def is_forced(arguments: Sequence[str]) -> bool:
-    """Whether `dvc repro ARGUMENTS` runs its stages, `prepare` among them, whatever has changed."""
+    """Return whether `dvc repro ARGUMENTS` runs its stages, `prepare` among them, whatever has changed."""
     return any(word == "--force" or (word[:1] == "-" and word[1:2] != "-" and "f" in word) for word in arguments)
 
 
@@ -118,7 +118,7 @@ def _repair_process_list(root: Path, repo: Repo) -> list[str]:
 
 
 def _remove_unfinished(root: Path, repo: Repo) -> list[str]:
-    """Files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
+    """Remove the files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
     found = [path for place in _OUTPUT_FOLDERS for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
     for path in found:
         path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from pipeline.versioning.hashes import digest_bytes, digest_file, files_below, f
 
 
 def changed_code(root: Path, stages: Mapping[str, StageEntry]) -> list[str]:
-    """Modules below `root` that are not those that the stages ran, by dvc.lock's record."""
+    """Return modules below `root` that are not those that the stages ran, by dvc.lock's record."""
     return _others(stages, lambda path: code_md5(root, path))
 
 
@@ -23,7 +23,7 @@ def changed_code_at(root: Path, commit: str, stages: Mapping[str, StageEntry]) -
 
 
 def code_md5(root: Path, path: str) -> str | None:
-    """DVC's hash of a module, or of a folder of modules; None where it is not there."""
+    """Return DVC's hash of a module, or of a folder of modules; None where it is not there."""
     digests = {name: digest_file(root / name) for name in files_below(root, path)}
     return _md5(path, {name: digest.md5 for name, digest in digests.items() if digest is not None})
 
@@ -38,6 +38,6 @@ def _modules(stages: Mapping[str, StageEntry]) -> set[tuple[str, str]]:
 
 
 def _md5(path: str, md5s: Mapping[str, str]) -> str | None:
-    """DVC's hash of a file, or of a folder, from those of files."""
+    """Return DVC's hash of a file, or of a folder, from those of files."""
     inside = {name.removeprefix(f"{path}/"): md5 for name, md5 in md5s.items() if name.startswith(f"{path}/")}
     return folder_md5(inside) if inside else md5s.get(path)

@@ -12,7 +12,7 @@ from pipeline.versioning.git import ask_git
 
 
 def changed_files(root: Path, folder: str) -> dict[str, bool]:
-    """{path: whether it is there} of the files of a folder that are not what HEAD holds; none where Git knows none.
+    """Return {path: whether it is there} of the files of a folder that are not what HEAD holds; none where Git knows none.
 
     Git's own status trusts time stamps; this reads the bytes.
     """
@@ -21,12 +21,12 @@ def changed_files(root: Path, folder: str) -> dict[str, bool]:
 
 
 def committed_paths(root: Path) -> frozenset[str]:
-    """Every file of HEAD, relative to `root`; none without Git."""
+    """Return every file of HEAD, relative to `root`; none without Git."""
     return frozenset((ask_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD") or "").split("\0")) - {""}
 
 
 def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
-    """{path: content} of the files that a commit holds at or below `paths`, all relative to `root`."""
+    """Return {path: content} of the files that a commit holds at or below `paths`, all relative to `root`."""
     if not (held := _object_ids(root, commit, paths) if paths else {}):
         return {}
     asked = "".join(f"{object_id}\n" for object_id in held.values()).encode()
@@ -43,13 +43,13 @@ def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, 
 
 
 def _object_ids(root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """{path: Git's name of its content} of a commit's files at or below `paths`."""
+    """Return {path: Git's name of its content} of a commit's files at or below `paths`."""
     listed = ask_git(root, "ls-tree", "-r", "-z", commit, "--", *paths) or ""
     return {path: about.split()[2] for about, _, path in (entry.partition("\t") for entry in listed.split("\0") if entry)}
 
 
 def _object_id(path: Path) -> str | None:
-    """Git's name of a file's content."""
+    """Return Git's name of a file's content."""
     if not path.is_file():
         return None
     content = path.read_bytes()

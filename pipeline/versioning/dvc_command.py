@@ -35,7 +35,7 @@ _LOOK_SECONDS = 0.2
 def run_dvc(arguments: Sequence[str]) -> int:
     """`dvc ARGUMENTS` -> its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255.
 
-    Raises KeyboardInterrupt after a Ctrl-C of which no stage has told.
+    Raise KeyboardInterrupt after a Ctrl-C that no stage has reported.
     """
     from dvc.cli import main
 

@@ -91,7 +91,7 @@ def source_dependencies(stages: Mapping[str, StageEntry]) -> list[PathEntry]:
 
 
 def _touches(path: str, written: Sequence[str]) -> bool:
-    """Whether a path is an output, lies in one, or holds one."""
+    """Return whether a path is an output, lies in one, or holds one."""
     return any(path == out or path.startswith(f"{out}/") or out.startswith(f"{path}/") for out in written)
 
 

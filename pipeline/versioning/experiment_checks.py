@@ -45,7 +45,7 @@ def check_git(root: Path) -> None:
 def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
     """Check every value that `dvc exp ARGUMENTS` would set in params.yaml, each run of a grid by itself.
 
-    Settings of other files (`-S file.yaml:key=value`) are DVC's business. Raises UserError that names key and value; also for
+    Settings of other files (`-S file.yaml:key=value`) are DVC's business. Raise UserError that names key and value; also for
     inputs that a copy of the project would lack, where DVC would run in one, and for a VAE whose files have changed.
     """
     words = [word for word in arguments if not word.startswith("-")]
@@ -109,13 +109,13 @@ def check_copy(name: str, given: str, root: Path) -> None:
 
 
 def _is_in_dvc(given: str, root: Path) -> bool:
-    """Whether a path, or a folder that it lies in, was added by `dvc add` and its .dvc file to Git."""
+    """Return whether a path, or a folder that it lies in, was added by `dvc add` and its .dvc file to Git."""
     places = (Path(given), *Path(given).parents)
     return any(ask_git(root, "ls-files", "--error-unmatch", f"{place}.dvc") is not None for place in places[:-1])
 
 
 def _of_params(given: str, file: Path) -> str | None:
-    """What `-S [FILE:]KEY=VALUE` sets in params.yaml; None when FILE is another one."""
+    """Return what `-S [FILE:]KEY=VALUE` sets in params.yaml; None when FILE is another one."""
     name, colon, rest = given.partition(":")
     if not colon or "=" in name:
         return given
@@ -123,7 +123,7 @@ def _of_params(given: str, file: Path) -> str | None:
 
 
 def _parsed(text: str) -> Override:
-    """`KEY=VALUE` as DVC reads it. Raises UserError for what can be written so, but is no value of params.yaml."""
+    """`KEY=VALUE` as DVC reads it. Raise UserError for what can be written so, but is no value of params.yaml."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -144,7 +144,7 @@ def _unreadable(text: str) -> UserError:
 
 
 def _values(override: Override, queue: bool) -> list[Any]:
-    """Every value that an override gives its key; several are a grid, which DVC runs from its queue alone."""
+    """Return every value that an override gives its key; several are a grid, which DVC runs from its queue alone."""
     from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
     from hydra.errors import HydraException
 

@@ -58,7 +58,7 @@ def digest_files(root: Path, paths: Sequence[str]) -> dict[str, Digest]:
 
 
 def files_below(root: Path, folder: str) -> list[str]:
-    """Paths relative to `root` of the files in a folder, or of the one file, sorted; without what .dvcignore lists."""
+    """Return paths relative to `root` of the files in a folder, or of the one file, sorted; without what .dvcignore lists."""
     start = root / folder
     files = [start] if start.is_file() else [path for path in start.rglob("*") if path.is_file()]
     inside = (path.relative_to(root) for path in files)
@@ -74,6 +74,6 @@ FOLDER_SUFFIX = ".dir"
 
 
 def folder_md5(files: Mapping[str, str]) -> str:
-    """{path below the folder: md5} -> the folder's hash, as DVC computes it."""
+    """Return {path below the folder: md5} -> the folder's hash, as DVC computes it."""
     entries = [{"md5": files[path], "relpath": path} for path in sorted(files)]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX

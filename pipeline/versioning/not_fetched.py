@@ -33,7 +33,7 @@ class NotFetched:
 
 
 def lies_in(path: str, places: Collection[str]) -> bool:
-    """Whether a path is one of `places`, or inside one."""
+    """Return whether a path is one of `places`, or inside one."""
     return path in places or any(parent.as_posix() in places for parent in PurePosixPath(path).parents)
 
 
@@ -76,7 +76,7 @@ def _missing_files(root: Path, output: PathEntry, cache: Path) -> Iterator[str]:
 
 
 def _is_here(path: Path) -> bool:
-    """Whether a file is there, or a folder with a file in it."""
+    """Return whether a file is there, or a folder with a file in it."""
     return path.is_file() or any(inner.is_file() for inner in path.rglob("*"))
 
 
@@ -98,7 +98,7 @@ def describe_not_fetched(outputs: Sequence[str], missing: NotFetched) -> str:
 
 
 def _outermost(paths: Collection[str]) -> list[str]:
-    """Paths that lie in no other one of them."""
+    """Return paths that lie in no other one of them."""
     return [path for path in sorted(paths) if not any(lies_in(path, {other}) for other in paths if other != path)]
 
 

@@ -17,15 +17,15 @@ class ChainFiles(Protocol):
     """Where the files of a run come from."""
 
     def read(self, path: Path) -> bytes:
-        """Content of a file. Raises UserError when it is recorded but cannot be had, or was never recorded."""
+        """Return content of a file. Raise UserError when it is recorded but cannot be had, or was never recorded."""
         ...
 
     def read_image(self, folder: Path, row: ManifestRow) -> bytes:
-        """The PNG of one image of the set in `folder`, loose or in a shard. Raises UserError as `read` does."""
+        """Return the PNG of one image of the set in `folder`, loose or in a shard. Raise UserError as `read` does."""
         ...
 
     def has(self, path: Path) -> bool:
-        """Whether the revision records the file, be it at hand or not."""
+        """Return whether the revision records the file, be it at hand or not."""
         ...
 
 
@@ -39,7 +39,7 @@ class Revision:
         self._files = DVCFileSystem(str(root), rev=commit)
 
     def __str__(self) -> str:
-        """How messages name it: "cfg2.5 (b844304)"."""
+        """Return how messages name it: "cfg2.5 (b844304)"."""
         if self.commit is None or self.commit.startswith(self.name):
             return self.name
         return f"{self.name} ({self.commit[:7]})"
@@ -53,7 +53,7 @@ class Revision:
         return self._read(folder / row["shard"], row["offset"], row["offset"] + row["size"])
 
     def _read(self, path: Path, start: int | None, end: int | None) -> bytes:
-        """Bytes start..end of a file."""
+        """Return bytes start..end of a file."""
         from dvc.exceptions import DvcException
         from dvc_data.index import DataIndexError
 
@@ -68,7 +68,7 @@ class Revision:
             ) from error
 
     def has(self, path: Path) -> bool:
-        """A file in Git or in the work tree, or an output with a hash in dvc.lock (or inside a folder that has one)."""
+        """Return a file in Git or in the work tree, or an output with a hash in dvc.lock (or inside a folder that has one)."""
         from dvc_data.index import DataIndexError
 
         try:
@@ -99,7 +99,7 @@ def _as_sentences(root: Path) -> Iterator[None]:
 def open_revisions(names: list[str], root: Path) -> list[Revision]:
     """Resolve commits, branches, tags, experiments' names and "workspace", each commit once.
 
-    Raises UserError for an unknown name and where there is no DVC project or no Git.
+    Raise UserError for an unknown name and where there is no DVC project or no Git.
     """
     from dvc.repo import Repo
 
@@ -121,7 +121,7 @@ def _resolve(repo: object, name: str) -> str:
 
 
 def experiments_of_head(root: Path) -> list[str]:
-    """Names of the experiments that started from HEAD, sorted. Raises UserError where there are none."""
+    """Return names of the experiments that started from HEAD, sorted. Raise UserError where there are none."""
     from dvc.repo import Repo
 
     with _as_sentences(root), Repo(str(root)) as repo:

@@ -11,7 +11,7 @@ from pipeline.versioning.dvc_lock import PathEntry, StageEntry, all_outputs
 
 
 def ancestors(stages: Mapping[str, StageEntry], target: str) -> list[StageEntry]:
-    """The stages that a path depends on, in an order in which they can run; none when no stage wrote it."""
+    """Return the stages that a path depends on, in an order in which they can run; none when no stage wrote it."""
     made_by = {item.path: stage for item, stage in all_outputs(stages)}
     first = _writer(made_by, target)
     graph: dict[str, list[str]] = {}
@@ -25,13 +25,13 @@ def ancestors(stages: Mapping[str, StageEntry], target: str) -> list[StageEntry]
 
 
 def _writer(made_by: Mapping[str, StageEntry], path: str) -> StageEntry | None:
-    """The stage that wrote a path, or the folder that it lies in."""
+    """Return the stage that wrote a path, or the folder that it lies in."""
     places = (path, *(parent.as_posix() for parent in Path(path).parents))
     return next((made_by[place] for place in places if place in made_by), None)
 
 
 def inputs(stage: StageEntry) -> list[PathEntry]:
-    """What a stage read, but for code and for what its parameters leave unread (stages depend on it all the same)."""
+    """Return what a stage read, but for code and for what its parameters leave unread (stages depend on it all the same)."""
     name, _, k = stage.name.partition("@")
     unread: set[str] = set()
     if name == "train" and stage.params.get("start_from", "base") == "base":

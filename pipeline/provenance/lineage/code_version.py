@@ -40,7 +40,7 @@ class CodeVersion:
 
 
 def first_recording_commit(root: Path, path: str, md5: str) -> RecordingCommit | None:
-    """The oldest commit of any branch, experiment or tag whose dvc.lock has the output `path` with this DVC hash.
+    """Return the oldest commit of any branch, experiment or tag whose dvc.lock has the output `path` with this DVC hash.
 
     None where no commit has it, and without Git.
     """
@@ -52,14 +52,14 @@ def first_recording_commit(root: Path, path: str, md5: str) -> RecordingCommit |
 
 
 def _stages_at(root: Path, commit: str) -> dict[str, StageEntry]:
-    """The stages of a commit's dvc.lock; none where it is damaged or not there."""
+    """Return the stages of a commit's dvc.lock; none where it is damaged or not there."""
     with suppress(UserError):
         return read_lock_at(root, commit) or {}
     return {}
 
 
 def code_version_of(root: Path, path: str, md5: str, stages: dict[str, StageEntry]) -> CodeVersion:
-    """What made the output `path`; `stages`, its ancestors as they are recorded here, count while no commit has it."""
+    """Return what made the output `path`; `stages`, its ancestors as they are recorded here, count while no commit has it."""
     if (found := first_recording_commit(root, path, md5)) is not None:
         ran = {stage.name: stage for stage in ancestors(found.stages, path)}
         return CodeVersion(found.commit, found.name, None, tuple(changed_code_at(root, found.commit, ran)))

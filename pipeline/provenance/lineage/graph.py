@@ -53,7 +53,7 @@ class Lineage:
 
 
 def trace(run: RecordedRun, target: str, root: Path) -> Lineage:
-    """Follow `target`, an output of the run, back to where the chain starts. Raises UserError when no stage wrote it."""
+    """Follow `target`, an output of the run, back to where the chain starts. Raise UserError when no stage wrote it."""
     stages = ancestors(run.stages, target)
     md5 = run.md5(target)
     if not stages or md5 is None:
@@ -86,7 +86,7 @@ def _records(run: RecordedRun, stages: Sequence[StageEntry]) -> dict[str, dict[s
 
 
 def _optional(run: RecordedRun, path: Path) -> dict[str, Any] | None:
-    """A JSON mapping of the run; None where it is not at hand: dvc.lock's hash of it is still there."""
+    """Return a JSON mapping of the run; None where it is not at hand: dvc.lock's hash of it is still there."""
     try:
         value = json.loads(run.files.read(path))
     except (UserError, ValueError):

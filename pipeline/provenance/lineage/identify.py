@@ -48,7 +48,7 @@ class Match:
 
 
 def read_unknown_file(path: Path) -> UnknownFile:
-    """Raises UserError for a file that is missing, damaged, or neither a PNG nor a safetensors file."""
+    """Raise UserError for a file that is missing, damaged, or neither a PNG nor a safetensors file."""
     if not path.is_file():
         shards = sorted(path.parent.glob("*.tar")) if path.suffix.lower() in _IMAGES else []
         where = f"unpack it with 'tar -xf' from one of the {len(shards)} tar shards beside it, or " if shards else ""
@@ -86,9 +86,9 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def find_matches(file: UnknownFile, root: Path) -> list[Match]:
-    """The work tree's place for it, else every run's of Git and DVC; by its bytes, else by what it says about itself.
+    """Return the work tree's place for it, else every run's of Git and DVC; by its bytes, else by what it says about itself.
 
-    Raises UserError when no run has it.
+    Raise UserError when no run has it.
     """
     guesses: list[Match] = []
     exact: list[Match] = []
@@ -106,7 +106,7 @@ def find_matches(file: UnknownFile, root: Path) -> list[Match]:
 
 
 def _in_run(file: UnknownFile, run: RecordedRun, seen: set[tuple[str, str | None]]) -> Iterator[Match]:
-    """Places in one run; folders with a hash that was `seen` in an earlier run are not read again."""
+    """Yield the places in one run; folders with a hash that was `seen` in an earlier run are not read again."""
     image = file.path.suffix.lower() in _IMAGES
     for k in _iterations(file, run):
         images, model = _LAYOUT.images(k).as_posix(), _LAYOUT.model(k).as_posix()
@@ -126,7 +126,7 @@ def _is_new(run: RecordedRun, path: str, seen: set[tuple[str, str | None]]) -> b
 
 
 def _iterations(file: UnknownFile, run: RecordedRun) -> list[int]:
-    """Iterations to look at: the one that the file says it is of, where it says so."""
+    """Return the iterations to look at: the one that the file says it is of, where it says so."""
     there = iterations(item.path + "/" for stage in run.stages.values() for item in stage.outs)
     said = file.says.get("Iteration") or file.says.get("ss_output_name", "").removeprefix("M_")
     return [k for k in there if str(k) == said] if said.isascii() and said.isdigit() else there
@@ -149,7 +149,7 @@ def _lora_sha256(run: RecordedRun, k: int) -> str | None:
 
 
 def _own_words(file: UnknownFile) -> str:
-    """What it says about itself, for a message."""
+    """Return what it says about itself, for a message."""
     wanted = ("Iteration", "Model", "Lora hashes", "Seed", "ss_output_name", "ss_sd_model_name")
     said = ", ".join(f"{name} {file.says[name]}" for name in wanted if name in file.says)
     return f" (it says: {printable(said)})" if said else ", and says nothing about itself"

@@ -48,7 +48,7 @@ def prov_document(lineage: Lineage, file: UnknownFile | None = None, match: Matc
 
 
 def to_json(document: ProvDocument) -> str:
-    """PROV-JSON, keys sorted."""
+    """Return PROV-JSON, keys sorted."""
     return json.dumps(json.loads(document.serialize(format="json") or "{}"), indent=2, sort_keys=True, ensure_ascii=False)
 
 
@@ -99,7 +99,7 @@ def _name(path: str) -> str:
 
 
 def _attributes(values: Mapping[str, Any], kind: str | None = None) -> list[tuple[str, Any]]:
-    """PROV's literals: text, numbers, truth values; a list is several values of one attribute; None is left out."""
+    """Return PROV's literals: text, numbers, truth values; a list is several values of one attribute; None is left out."""
     found: list[tuple[str, Any]] = [("prov:type", _qualified(kind))] if kind else []
     for key, value in values.items():
         found += [(f"{PREFIX}:{key}", _literal(each)) for each in _each(value) if each is not None]

@@ -57,17 +57,17 @@ class RecordedRun:
     stages: dict[str, StageEntry]
 
     def md5(self, path: str) -> str | None:
-        """The recorded hash of an output."""
+        """Return the recorded hash of an output."""
         return next((item.md5 for stage in self.stages.values() for item in stage.outs if item.path == path), None)
 
 
 def work_tree(root: Path) -> RecordedRun:
-    """Raises UserError when dvc.lock is damaged."""
+    """Raise UserError when dvc.lock is damaged."""
     return RecordedRun(WORKSPACE, WorkTreeFiles(root), read_lock(root))
 
 
 def other_runs(root: Path) -> Iterator[RecordedRun]:
-    """Every version of dvc.lock in the history of any branch, tag or experiment, newest first; none without Git."""
+    """Yield every version of dvc.lock in the history of any branch, tag or experiment, newest first; none without Git."""
     from pipeline.versioning.revisions import Revision
 
     names = names_of_commits(root)
@@ -84,7 +84,7 @@ def recording_commits(root: Path, *options: str) -> list[str]:
 
 
 def names_of_commits(root: Path) -> dict[str, str]:
-    """{commit: name of the branch, experiment or tag that points to it}"""
+    """Return {commit: name of the branch, experiment or tag that points to it}"""
     listed = ask_git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
     named: dict[str, list[tuple[int, str]]] = {}
     for *commits, reference in map(str.split, listed.splitlines()):

@@ -43,7 +43,7 @@ def text_tree(lineage: Lineage, file: UnknownFile | None = None, match: Match | 
 
 
 def _image(row: Mapping[str, Any]) -> str:
-    """A row of a manifest; real images have no seed."""
+    """Return a row of a manifest; real images have no seed."""
     seed = "" if row.get("seed") is None else f" (seed {row['seed']})"
     return f"image {row.get('image_index')} of prompt {row.get('prompt_index')}: {row.get('prompt')}{seed}"
 
@@ -58,7 +58,7 @@ def _title(lineage: Lineage, file: UnknownFile | None, match: Match | None) -> s
 
 
 def _by_iteration(lineage: Lineage) -> dict[int, list[StageEntry]]:
-    """{k: its stages}, k rising; stages without a k belong to 0."""
+    """Return {k: its stages}, k rising; stages without a k belong to 0."""
     found: dict[int, list[StageEntry]] = {}
     for stage in lineage.stages:
         k = stage.name.partition("@")[2]
@@ -71,9 +71,9 @@ def _add_stage(branch: Tree, stage: StageEntry, lineage: Lineage) -> None:
 
     kind = stage.name.partition("@")[0]
     names = dict.fromkeys([*_WORTH_SAYING.get(kind, ()), *read_by_methods(stage.params)])
-    told = ", ".join(f"{name} {stage.params[name]}" for name in names if stage.params.get(name) is not None)
+    settings = ", ".join(f"{name} {stage.params[name]}" for name in names if stage.params.get(name) is not None)
     read = ", ".join(item.path for item in inputs(stage))
-    node = branch.add(Text(f"{stage.name}: {told}" if told else stage.name))
+    node = branch.add(Text(f"{stage.name}: {settings}" if settings else stage.name))
     for item in stage.outs:
         node.add(Text(f"-> {item.path}  md5 {item.md5[:_SHORT]}{_record(lineage.records, item.path)}"))
     if read:
@@ -81,7 +81,7 @@ def _add_stage(branch: Tree, stage: StageEntry, lineage: Lineage) -> None:
 
 
 def _record(records: Mapping[str, Mapping[str, Any]], path: str) -> str:
-    """What M_k's own record adds."""
+    """Return what M_k's own record adds."""
     if (found := records.get(f"{path}/lineage.json")) is not None:
         return f"  LoRA sha256 {str(found.get('lora_sha256'))[:_SHORT]}, {found.get('steps')} steps"
     if (found := records.get(f"{path}/base.json")) is not None:
@@ -104,7 +104,7 @@ def _add_software(branch: Tree, lineage: Lineage) -> None:
 
 
 def _code(code: CodeVersion) -> list[str]:
-    """Which version of this project it was, and where that is in doubt."""
+    """Return which version of this project it was, and where that is in doubt."""
     if code.commit:
         lines = [f"code: commit {code.commit}{f' ({code.name})' if code.name else ''}, the first that records this"]
     elif code.head:

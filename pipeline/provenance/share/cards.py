@@ -23,7 +23,7 @@ _FILES = {"hf-dataset": "train/**", "webdataset": "train-*.tar"}
 
 
 def data_card(name: str, format_: str, images: int, licence: str, lineage: Mapping[str, Any]) -> str:
-    """Text of the README.md of a D_k with `images` images."""
+    """Return text of the README.md of a D_k with `images` images."""
     k = lineage["generation"]
     kind = "real images" if k == 0 else f"synthetic images of generation {k}"
     return f"""{_data_header(name, format_, images, licence, k)}
@@ -69,7 +69,7 @@ def _data_header(name: str, format_: str, images: int, licence: str, k: int) -> 
 
 
 def model_card(name: str, file: str, licence: str, triggers: list[str], lineage: Mapping[str, Any]) -> str:
-    """Text of the README.md of an M_k."""
+    """Return text of the README.md of an M_k."""
     k = lineage["generation"]
     base = lineage["base_model"]
     words = ", ".join(f"`{word}`" for word in triggers) or "none: its captions have no words in common"

@@ -23,7 +23,7 @@ def write_checksums(folder: Path) -> str:
 
 
 def parse_checksums(content: bytes, source: str) -> dict[str, str]:
-    """Hash of each file by name. Raises UserError for a line of another form, or a name that leads out of the folder."""
+    """Return hash of each file by name. Raise UserError for a line of another form, or a name that leads out of the folder."""
     try:
         lines = content.decode().splitlines()
     except UnicodeDecodeError as error:

@@ -32,7 +32,7 @@ _COLUMNS = {"file_name": "sc:Text", "text": "sc:Text", "prompt_index": "sc:Integ
 
 
 def describe(name: str, format_: str, licence: str, lineage: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON-LD of an exported D_k; `hashes` is the sha256 of each file."""
+    """Return the JSON-LD of an exported D_k; `hashes` is the sha256 of each file."""
     k = lineage["generation"]
     kind = "synthetic" if k else "real"
     return {

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
 def write_export(root: Path, k: int, format_: str, out: Path, name: str | None, licence: str) -> str:
     """Write the folder `out`, whole or not at all; returns the sha256 of its SHA256SUMS.
 
-    Raises UserError when `out` holds something, the iteration does not exist or a file of it is missing or damaged.
+    Raise UserError when `out` holds something, the iteration does not exist or a file of it is missing or damaged.
     """
     check_empty(out)
     if not _LICENCE.fullmatch(licence):
@@ -66,7 +66,7 @@ def check_empty(folder: Path) -> None:
 
 
 def slug(title: str) -> str:
-    """A file name from a title: "Chain of Diffusion" -> "chain-of-diffusion"."""
+    """Return a file name from a title: "Chain of Diffusion" -> "chain-of-diffusion"."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "chain"
 
 
@@ -77,7 +77,7 @@ _MOST_TRIGGERS = 8
 
 
 def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineage: Mapping[str, Any]) -> None:
-    """NAME.safetensors with the bytes of M_k, README.md, and NAME.json. Raises UserError when M_k is missing."""
+    """NAME.safetensors with the bytes of M_k, README.md, and NAME.json. Raise UserError when M_k is missing."""
     source = Layout(root).lora(k)
     if not source.is_file():
         raise UserError(f"{source} does not exist; fetch it with 'redifine get {k}', or make it with 'dvc repro'")
@@ -88,14 +88,14 @@ def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineag
 
 
 def _sd_version(lora: Path) -> str:
-    """A1111's name of the base model's architecture, after what the trainer wrote into the file."""
+    """Return A1111's name of the base model's architecture, after what the trainer wrote into the file."""
     _, metadata = load_tensors(lora)
     base = metadata.get("ss_base_model_version", "")
     return "SDXL" if base.startswith("sdxl") else "SD1" if base.startswith("sd_v1") else "Unknown"
 
 
 def a1111_settings(k: int, triggers: list[str], sd_version: str) -> dict[str, Any]:
-    """What A1111 shows on the LoRA's card: the keys are its own."""
+    """Return what A1111 shows on the LoRA's card: the keys are its own."""
     return {
         "activation text": ", ".join(triggers),
         "description": f"M_{k} of a Chain of Diffusion",
@@ -106,7 +106,7 @@ def a1111_settings(k: int, triggers: list[str], sd_version: str) -> dict[str, An
 
 
 def trigger_words(captions: Iterable[str]) -> list[str]:
-    """The comma-separated pieces that at least half of the captions share, the most frequent first; plain words only."""
+    """Return the comma-separated pieces that at least half of the captions share, the most frequent first; plain words only."""
     pieces = [{piece.strip() for piece in caption.split(",")} for caption in captions]
     counts = Counter(piece for caption in pieces for piece in caption if _PLAIN_WORDS.fullmatch(piece))
     shared = [piece for piece, count in counts.items() if 2 * count >= len(pieces) > 1]

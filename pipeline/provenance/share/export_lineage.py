@@ -14,9 +14,9 @@ from pipeline.provenance.share.iterations import ChainRecord
 
 
 def lineage_of(root: Path, record: ChainRecord, k: int) -> dict[str, Any]:
-    """Generation k, its ancestors D_j and M_j by their DVC hashes, base model, parameters, code commit and metrics.
+    """Return generation k, its ancestors D_j and M_j by their DVC hashes, base model, parameters, code commit and metrics.
 
-    Deterministic: no time, no host, no absolute path. Raises UserError when a file of the iteration is missing.
+    Deterministic: no time, no host, no absolute path. Raise UserError when a file of the iteration is missing.
     """
     layout = Layout(root)
     base = read_json(layout.base_record(), {"model": str, "sha256": str})
@@ -39,14 +39,14 @@ def _hash(record: ChainRecord, path: Path) -> str | None:
 
 
 def _code_commit(root: Path, record: ChainRecord, k: int) -> str | None:
-    """The commit that first recorded D_k; None before there is one."""
+    """Return the commit that first recorded D_k; None before there is one."""
     md5 = _hash(record, Layout().images(k))
     found = first_recording_commit(root, Layout().images(k).as_posix(), md5) if md5 else None
     return found.commit if found else None
 
 
 def ancestry(lineage: Mapping[str, Any]) -> str:
-    """One sentence on how this generation was made."""
+    """Return one sentence on how this generation was made."""
     k = lineage["generation"]
     if k == 0:
         return "D_0: the real images that the chain starts from."
@@ -56,7 +56,7 @@ def ancestry(lineage: Mapping[str, Any]) -> str:
 
 
 def training_images(lineage: Mapping[str, Any]) -> str:
-    """What M_k was finetuned on, in words."""
+    """Return what M_k was finetuned on, in words."""
     k, parameters = lineage["generation"], lineage["parameters"]
     policy = POLICIES.get(name := parameters.get("training_set", "replace"))
     if k == 1:

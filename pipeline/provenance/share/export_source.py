@@ -26,7 +26,7 @@ class ExportSource(Protocol):
         ...
 
     def read(self, file: str) -> bytes:
-        """Content of one file. Raises UserError when it cannot be had."""
+        """Return content of one file. Raise UserError when it cannot be had."""
         ...
 
 
@@ -70,7 +70,7 @@ class Web:
 
 
 def open_source(source: str) -> ExportSource:
-    """A folder or an http address. Raises UserError for another kind of address."""
+    """Return a folder or an http address. Raise UserError for another kind of address."""
     scheme = urlsplit(source).scheme if "://" in source else ""
     if scheme in ("http", "https"):
         return Web(source)

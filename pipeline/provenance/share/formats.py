@@ -36,7 +36,7 @@ class ExportedImage:
 
 
 def read_images(layout: Layout, k: int) -> Iterator[ExportedImage]:
-    """The images of D_k in the manifest's order, one at a time. Raises UserError for one that is missing or another."""
+    """Yield the images of D_k in the manifest's order, one at a time. Raise UserError for one that is missing or another."""
     for row in read_jsonl(layout.manifest(k), ("file", "prompt", "sha256", "prompt_index", "image_index")):
         path = layout.images(k) / row["file"]
         try:

@@ -55,7 +55,7 @@ class ChainRecord:
         return [k for k in found if layout.model(k).as_posix() in self.outputs]
 
     def have(self, paths: Iterable[Path]) -> list[str]:
-        """Those of `paths` that are recorded."""
+        """Return those of `paths` that are recorded."""
         return [path.as_posix() for path in paths if path.as_posix() in self.outputs]
 
     def check_iterations(self, wanted: Iterable[int]) -> None:
@@ -69,11 +69,11 @@ class ChainRecord:
                 )
 
     def size(self, k: int) -> int:
-        """Bytes of what the stages of iteration k wrote."""
+        """Return bytes of what the stages of iteration k wrote."""
         return sum(self.outputs[path].size for path in self.have(iteration_outputs(k)))
 
     def stage_parameters(self, *stages: str) -> dict[str, Any]:
-        """The parameters that the stages ran with, in one mapping; they share one params.yaml."""
+        """Return the parameters that the stages ran with, in one mapping; they share one params.yaml."""
         return {key: value for stage in stages for key, value in self.parameters.get(stage, {}).items()}
 
 

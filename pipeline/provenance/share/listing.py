@@ -40,7 +40,7 @@ class RemoteIteration:
 
 
 def list_remote(root: Path, remote: str | None, git_remote: str) -> list[RemoteIteration]:
-    """Every iteration of which the remote (a DVC remote's name, or an address) has something, by experiment and k."""
+    """Return every iteration of which the remote (a DVC remote's name, or an address) has something, by experiment and k."""
     records = all_records(root, git_remote)
     with open_repo(root) as repo:
         remote = name_of(repo, remote)
@@ -69,7 +69,7 @@ def _row(repo: Repo, remote: str | None, record: ChainRecord, k: int, present: s
 
 
 def _fid(content: bytes) -> float | None:
-    """FID of a metrics file, which came from elsewhere and may hold anything."""
+    """Return FID of a metrics file, which came from elsewhere and may hold anything."""
     try:
         found = json.loads(content)
     except ValueError:
@@ -94,7 +94,7 @@ def as_table(rows: Sequence[RemoteIteration]) -> str:
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The first cell to the left, the others to the right."""
+    """Return the first cell to the left, the others to the right."""
     rest = (text.rjust(width) for text, width in zip(cells[1:], widths[1:], strict=True))
     return "  ".join([cells[0].ljust(widths[0]), *rest]).rstrip()
 

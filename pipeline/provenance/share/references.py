@@ -29,7 +29,7 @@ def check_name(name: str) -> None:
 
 
 def local_experiment(root: Path, name: str) -> Experiment:
-    """The experiment `name` of this clone. Raises UserError when there is none, or one on each of several commits."""
+    """Return the experiment `name` of this clone. Raise UserError when there is none, or one on each of several commits."""
     found = experiments(root, name)
     if not found:
         raise UserError(f"there is no experiment {name!r} here; see 'dvc exp list --all-commits', or 'redifine ls'")
@@ -47,7 +47,7 @@ def _only(found: list[Experiment], name: str, head: str, where: str) -> Experime
 
 
 def push_experiment(root: Path, experiment: Experiment, remote: str, force: bool) -> None:
-    """Send the experiment's commit to the Git remote. Raises UserError when another one of that name is there."""
+    """Send the experiment's commit to the Git remote. Raise UserError when another one of that name is there."""
     there = {found.reference: found.commit for found in _remote_experiments(root, experiment.reference, remote)}
     if there.get(experiment.reference, experiment.commit) != experiment.commit and not force:
         name = experiment.reference.rpartition("/")[2]
@@ -61,7 +61,7 @@ def push_experiment(root: Path, experiment: Experiment, remote: str, force: bool
 def fetch_experiment(root: Path, name: str, remote: str, force: bool) -> Experiment:
     """Bring the experiment `name` from the Git remote; one that is here with the same commit stays.
 
-    Raises UserError when it is nowhere, or is another one here and there.
+    Raise UserError when it is nowhere, or is another one here and there.
     """
     found = _remote_experiments(root, f"refs/exps/*/*/{name}", remote) if has_remote(root, remote) else []
     if not found:
@@ -96,7 +96,7 @@ def _ask(root: Path, remote: str, *arguments: str) -> str:
 
 
 def all_records(root: Path, remote: str) -> list[ChainRecord]:
-    """Records of the Git remote's branches and experiments, of this clone's experiments and of HEAD; equal ones once."""
+    """Return the records of the Git remote's branches and experiments, this clone's experiments and HEAD; equal ones once."""
     if has_remote(root, remote):
         _ask(root, remote, "fetch", "--quiet", "--no-tags", "--prune", remote,
              f"+refs/heads/*:{_SEEN}/{remote}/heads/*", f"+refs/exps/*:{_SEEN}/{remote}/exps/*")  # fmt: skip

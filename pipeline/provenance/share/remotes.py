@@ -42,7 +42,7 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """Raises UserError for an address of an unknown kind; user names and passwords are taken out of it."""
+    """Raise UserError for an address of an unknown kind; user names and passwords are taken out of it."""
     if not url.strip():
         raise UserError(
             "make remote needs an address: URL=/mnt/share, s3://BUCKET/PATH, gs://..., ssh://HOST/PATH or https://..."
@@ -63,7 +63,7 @@ def parse_address(url: str) -> Address:
 
 
 def parse_options(assignments: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE words. Raises UserError for anything else."""
+    """KEY=VALUE words. Raise UserError for anything else."""
     pairs = [word.partition("=") for word in assignments]
     for key, equals, value in pairs:
         if not re.fullmatch(r"[a-z0-9_]+", key) or not equals or not value:
@@ -72,7 +72,7 @@ def parse_options(assignments: tuple[str, ...]) -> dict[str, str]:
 
 
 def set_up(root: Path, name: str, url: str, options: Mapping[str, str]) -> Address:
-    """Make `name` the project's default remote. Raises UserError when DVC refuses the address or an option."""
+    """Make `name` the project's default remote. Raise UserError when DVC refuses the address or an option."""
     address = parse_address(url)
     if address.library:
         install(root, address.library)
@@ -105,9 +105,9 @@ def _as_sentence(name: str) -> Iterator[None]:
 
 
 def name_of(repo: Repo, given: str | None) -> str | None:
-    """The remote that is called so; for an address, one that only this `repo` in memory knows, no config file.
+    """Return the remote that is called so; for an address, one that only this `repo` in memory knows, no config file.
 
-    Raises UserError for an address of an unknown kind, and for a folder that is not there.
+    Raise UserError for an address of an unknown kind, and for a folder that is not there.
     """
     known = repo.config["remote"]
     if given is None or given in known or not (re.search(r"[/\\]|^[.~]", given) or Path(given).is_dir()):
@@ -126,7 +126,7 @@ def name_of(repo: Repo, given: str | None) -> str | None:
 
 
 def install(root: Path, library: str) -> None:
-    """Install a remote's library at the project's pin, unless it is there. Raises UserError when that fails."""
+    """Install a remote's library at the project's pin, unless it is there. Raise UserError when that fails."""
     if importlib.util.find_spec(library.replace("-", "_")) is not None:
         return
     words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", pinned(root, library)]
@@ -135,6 +135,6 @@ def install(root: Path, library: str) -> None:
 
 
 def pinned(root: Path, library: str) -> str:
-    """The line of requirements-remotes.in for a library."""
+    """Return the line of requirements-remotes.in for a library."""
     lines = (root / REQUIREMENTS).read_text().splitlines() if (root / REQUIREMENTS).is_file() else []
     return next((line.strip() for line in lines if line.startswith(f"{library}=")), library)

@@ -23,7 +23,7 @@ def share(
 ) -> tuple[int, list[str]]:
     """Send iterations (all, when none is named) and what they were made from; the experiment's commit goes last.
 
-    Returns the number of files sent and what is left to do. Raises UserError, see `transfer` and `references`.
+    Returns the number of files sent and what is left to do. Raise UserError, see `transfer` and `references`.
     """
     if experiment is None:
         record = read_record(root)
@@ -42,7 +42,7 @@ def get(
 ) -> tuple[int, list[str]]:
     """Fetch iteration k, or all when k is None; an experiment's params.yaml and dvc.lock come into the work tree first.
 
-    Returns the number of files fetched and how to go on. Raises UserError, see `transfer`, `references` and `experiments`.
+    Returns the number of files fetched and how to go on. Raise UserError, see `transfer`, `references` and `experiments`.
     """
     wanted = [] if k is None else [k]
     if experiment is not None:
@@ -64,7 +64,7 @@ def get(
 def get_images(root: Path, k: int, images: slice, force: bool, remote: str | None) -> tuple[int, list[str]]:
     """Fetch D_k's manifest and those files or shards alone that hold `images`, counted in the manifest's order.
 
-    Returns the number of files fetched and what is not here. Raises UserError when there is no such image, see `transfer`.
+    Returns the number of files fetched and what is not here. Raise UserError when there is no such image, see `transfer`.
     """
     record = read_record(root)
     record.check_iterations([k])
@@ -90,7 +90,7 @@ def _record_of(root: Path, commit: str, experiment: str) -> ChainRecord:
 
 
 def _outputs(record: ChainRecord, iterations: Sequence[int]) -> dict[str, str]:
-    """{DVC hash: path} of the iterations and of what they were made from; of everything when none is named."""
+    """Return {DVC hash: path} of the iterations and of what they were made from; of everything when none is named."""
     if not record.outputs:
         raise UserError(f"there is nothing to share: {record.name} records no output; run 'dvc repro' first")
     record.check_iterations(iterations)
@@ -99,7 +99,7 @@ def _outputs(record: ChainRecord, iterations: Sequence[int]) -> dict[str, str]:
 
 
 def _what_git_lacks(root: Path) -> list[str]:
-    """What must still go through Git before others can name the iterations that were sent."""
+    """Return what must still go through Git before others can name the iterations that were sent."""
     if git(root, "status", "--porcelain", "--", LOCK_FILE, "params.yaml"):
         return ["dvc.lock or params.yaml is not committed: others see the iterations after 'git commit' and 'git push'"]
     if git(root, "remote") and not git(root, "branch", "--remotes", "--contains", "HEAD"):
@@ -108,7 +108,7 @@ def _what_git_lacks(root: Path) -> list[str]:
 
 
 def _how_to_go_on(root: Path, record: ChainRecord, k: int) -> list[str]:
-    """The command that continues the chain from what is here: DVC fetches the little that the next iteration reads."""
+    """Return the command that continues the chain from what is here: DVC fetches the little that the next iteration reads."""
     after = max([k, *record.iterations]) + 1
     add = "" if after <= _last_of_params(root) else f"add iteration {after} to params.yaml and "
     return [
@@ -118,7 +118,7 @@ def _how_to_go_on(root: Path, record: ChainRecord, k: int) -> list[str]:
 
 
 def _last_of_params(root: Path) -> int:
-    """The last iteration that params.yaml asks for; 0 where it cannot be read, which the next run tells."""
+    """Return the last iteration that params.yaml asks for; 0 where it cannot be read, which the next run tells."""
     try:
         return parameters.load(root / parameters.FILE).last
     except UserError:

@@ -26,7 +26,7 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
     """Send outputs {DVC hash: path} from the cache. Returns how many files went; what is there already does not.
 
     By hash and not by revision: given a revision, DVC takes a remote's relative path as one from the file system's root.
-    Raises UserError when a file is missing here or not what its hash says, or when the remote is read only or cannot be
+    Raise UserError when a file is missing here or not what its hash says, or when the remote is read only or cannot be
     reached.
     """
     from dvc.fs.callbacks import TqdmCallback
@@ -52,7 +52,7 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
             )
         if left := set(wanted) - existing(repo, wanted, remote):
             raise UserError(
-                f"{len(left)} output(s) are not whole in the cache here; see 'dvc status', repair them with 'dvc repro'"
+                f"{len(left)} output(s) are incomplete in the cache here; see 'dvc status', repair them with 'dvc repro'"
             )
         return len(done.transferred)
 
@@ -68,7 +68,7 @@ def _check_before(cache: Path, outputs: Mapping[str, str]) -> None:
 def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool, outputs: Mapping[str, str] | None = None) -> int:
     """Fetch `targets` (everything, when empty), as dvc.lock has them, into the work tree. Returns how many files came.
 
-    `outputs` {DVC hash: path} are held against their hashes before they reach the work tree. Raises UserError when one is
+    `outputs` {DVC hash: path} are held against their hashes before they reach the work tree. Raise UserError when one is
     another, when the remote lacks one or cannot be reached, or when a file here would be lost (unless `force`).
     """
     with open_repo(root) as repo, _as_sentences(remote_name(repo, remote)):
@@ -98,20 +98,20 @@ def _check_after(cache: Path, outputs: Mapping[str, str], remote: str) -> None:
 def check_out_what_is_here(root: Path, force: bool) -> None:
     """Make every output what dvc.lock says, from the cache; one whose content is not in the cache is removed.
 
-    Raises UserError when a file here is in no cache and would be lost (unless `force`).
+    Raise UserError when a file here is in no cache and would be lost (unless `force`).
     """
     with open_repo(root) as repo, _as_sentences("the cache"):
         repo.checkout(force=force, allow_missing=True)
 
 
 def existing(repo: Repo, hashes: Sequence[str], remote: str | None) -> set[str]:
-    """Those of the DVC hashes that the remote has. A folder's is sent last, so where it is, all of its files are."""
+    """Return those of the DVC hashes that the remote has. A folder's is sent last, so where it is, all of its files are."""
     with _as_sentences(remote_name(repo, remote)):
         return set(check_reachable(repo, remote).oids_exist(list(hashes))) if hashes else set()
 
 
 def read_object(repo: Repo, md5: str, remote: str | None) -> bytes:
-    """The content of one file by its hash: from the cache, else from the remote."""
+    """Return the content of one file by its hash: from the cache, else from the remote."""
     with _as_sentences(remote_name(repo, remote)):
         cache = repo.cache.local
         store = cache if cache.exists(md5) else repo.cloud.get_remote_odb(remote)
@@ -119,7 +119,7 @@ def read_object(repo: Repo, md5: str, remote: str | None) -> bytes:
 
 
 def remote_name(repo: Repo, remote: str | None) -> str:
-    """The remote's name and address, for messages. Raises UserError when there is no such remote, or no default one."""
+    """Return the remote's name and address, for messages. Raise UserError when there is no such remote, or no default one."""
     name = remote or repo.config["core"].get("remote")
     if not name:
         raise UserError("no DVC remote is set, so there is nowhere to share; run 'make remote URL=...'")
@@ -137,7 +137,7 @@ def check_writable(repo: Repo, remote: str | None) -> None:
 
 
 def check_reachable(repo: Repo, remote: str | None) -> HashFileDB:
-    """The remote's store of files. Raises UserError when a local folder's place is gone or a web server refuses.
+    """Return the remote's store of files. Raise UserError when a local folder's place is gone or a web server refuses.
 
     Raises what the library behind it raises when an SSH server is not the known one; other failures come as it is asked.
     """
@@ -163,7 +163,7 @@ def _check_host_key(store: HashFileDB) -> None:
 def _check_web_server(store: HashFileDB, name: str) -> None:
     """Ask for a file that is nowhere: DVC takes every failure of HTTP for a missing file, and until it does not, this stays.
 
-    Raises UserError when the server wants another login, and what the library behind it raised when there is no answer.
+    Raise UserError when the server wants another login, and what the library behind it raised when there is no answer.
     """
     try:
         store.fs.info(store.oid_to_path("0" * 32))

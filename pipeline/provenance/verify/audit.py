@@ -54,7 +54,7 @@ class Audit:
 
 
 def audit(root: Path) -> Audit:
-    """Hash every file of the chain below `root`. Raises UserError where there is no chain, or nothing of it was fetched."""
+    """Hash every file of the chain below `root`. Raise UserError where there is no chain, or nothing of it was fetched."""
     stages, damaged = _lock(root)
     outputs = _outputs(root)
     if not outputs and not stages:
@@ -97,13 +97,13 @@ def _lock(root: Path) -> tuple[dict[str, StageEntry], list[Finding]]:
 
 
 def _outputs(root: Path) -> list[str]:
-    """Every file in the places where stages write, but for DVC's own .gitignore beside its outputs."""
+    """Return every file in the places where stages write, but for DVC's own .gitignore beside its outputs."""
     tops = (path.relative_to(root).as_posix() for pattern in _OUTPUTS for path in sorted(root.glob(pattern)))
     return [path for top in tops for path in files_below(root, top) if not path.endswith("/.gitignore")]
 
 
 def _inputs(root: Path, expected: ExpectedFiles, records: Records) -> Iterator[str]:
-    """Files that the chain started from: recorded ones that are there, and M_0's."""
+    """Yield files that the chain started from: recorded ones that are there, and M_0's."""
     for path in (*expected.files, *(consistency.base_paths(records.base) if records.base else ())):
         if (root / path).exists():
             yield path
@@ -133,12 +133,12 @@ def own_findings(
 
 
 def _was_not_fetched(path: str, missing: NotFetched, shards: Mapping[str, str]) -> bool:
-    """Whether a file, or the shard that an image is in, was never fetched."""
+    """Return whether a file, or the shard that an image is in, was never fetched."""
     return missing.covers(path) or (path in shards and missing.covers(shards[path]))
 
 
 def _not_fetched(recorded: Sequence[str], missing: NotFetched) -> tuple[tuple[str, ...], str]:
-    """What was never fetched, path by path and in one line."""
+    """Return what was never fetched, path by path and in one line."""
     return tuple(sorted(missing.outputs | missing.inputs)), describe_not_fetched(recorded, missing)
 
 
@@ -153,7 +153,7 @@ def _uncommitted(root: Path, stages: Mapping[str, StageEntry]) -> tuple[str, ...
 
 
 def _recorded(records: Records) -> set[str]:
-    """Files whose sha256 one of the chain's own records holds."""
+    """Return files whose sha256 one of the chain's own records holds."""
     layout = records.layout
     images = {f"data/D_{k}/{row['file']}" for k, rows in records.manifests.items() for row in rows}
     trained = {records.name(path) for k in records.lineages for path in (layout.lora(k), layout.training_set(k))}
@@ -162,7 +162,7 @@ def _recorded(records: Records) -> set[str]:
 
 
 def _without_echoes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Each file's first finding, and of lists the further ones too; in the order of their paths."""
+    """Return each file's first finding, and of lists the further ones too; in the order of their paths."""
     kept: dict[str, list[Finding]] = {}
     for finding in dict.fromkeys(findings):
         others = kept.setdefault(finding.path, [])

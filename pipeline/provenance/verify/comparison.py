@@ -70,7 +70,7 @@ def compare_file(path: str, recorded: Path, recomputed: Path, tolerance: Toleran
 
 
 def compare_image(path: str, recorded: bytes, recomputed: bytes | None, tolerance: Tolerance) -> Comparison:
-    """Two PNGs byte for byte, else by their pixels; None where it was not made again."""
+    """Compare two PNGs byte for byte, else by their pixels; None where it was not made again."""
     if recomputed is None:
         return Comparison(path, False, False, NOT_MADE)
     if recorded == recomputed:
@@ -83,7 +83,7 @@ def compare_image(path: str, recorded: bytes, recomputed: bytes | None, toleranc
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 arrays of one shape, in dB; infinite when they are equal."""
+    """Return the peak signal-to-noise ratio of two uint8 arrays of one shape, in dB; infinite when they are equal."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return math.inf if error == 0.0 else 10.0 * math.log10(255.0**2 / error)
 
@@ -189,7 +189,7 @@ class Comparer:
     tolerance: Tolerance
 
     def files(self, path: str) -> list[Comparison]:
-        """One comparison of a file; of a shard that is not byte-equal, one of each image in it."""
+        """Return one comparison of a file; of a shard that is not byte-equal, one of each image in it."""
         if not path.endswith(".tar"):
             return [compare_file(path, self.recorded / path, self.recomputed / path, self.tolerance)]
         if not (self.recomputed / path).is_file():
@@ -201,7 +201,7 @@ class Comparer:
         return [Comparison(path, False, False, "it differs, and not in its images")] if same_images else found
 
     def images(self, paths: Iterable[str]) -> list[Comparison]:
-        """Images by their paths, each on its own."""
+        """Compare images by their paths, each on its own."""
         return [self._image(path) for path in paths]
 
     def _image(self, path: str) -> Comparison:

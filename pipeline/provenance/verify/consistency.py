@@ -17,7 +17,7 @@ Verified = Mapping[str, bool]
 
 
 def image_findings(records: Records, digests: Digests, verified: Verified, shards: Mapping[str, str]) -> Iterator[Finding]:
-    """Images that are missing, extra, swapped or changed, and rows of D_k and T_k with a wrong sha256.
+    """Yield findings about images that are missing, extra, swapped or changed, and rows of D_k and T_k with a wrong sha256.
 
     `shards` says in which shard an image is, where it is no file of its own.
     """
@@ -39,7 +39,7 @@ def image_findings(records: Records, digests: Digests, verified: Verified, shard
 
 
 def _recorded_hashes(records: Records) -> dict[str, list[RecordedValue]]:
-    """{image: what manifests and training sets say about its sha256}."""
+    """Return {image: what manifests and training sets say about its sha256}."""
     entries: dict[str, list[RecordedValue]] = defaultdict(list)
     for k, rows in records.manifests.items():
         manifest, folder = records.name(records.layout.manifest(k)), records.name(records.layout.images(k))
@@ -53,7 +53,7 @@ def _recorded_hashes(records: Records) -> dict[str, list[RecordedValue]]:
 
 
 def _unlisted(records: Records, k: int, paths: Collection[str], verified: Verified) -> Iterator[Finding]:
-    """Those of `paths` in D_k's folder that its manifest does not list; a manifest known to be wrong is no witness."""
+    """Yield those of `paths` in D_k's folder that its manifest does not list; a manifest known to be wrong is no witness."""
     manifest, folder = records.name(records.layout.manifest(k)), records.name(records.layout.images(k))
     listed = {f"{folder}/{row['file']}" for row in records.manifests[k]} | {manifest}
     for path in paths:
@@ -62,7 +62,7 @@ def _unlisted(records: Records, k: int, paths: Collection[str], verified: Verifi
 
 
 def prompt_findings(records: Records, verified: Verified) -> Iterator[Finding]:
-    """Prompts and captions that are not the same in P, the manifests and the training sets."""
+    """Yield findings about prompts and captions that are not the same in P, the manifests and the training sets."""
     entries: dict[int, list[RecordedValue]] = defaultdict(list)
     for line, row in enumerate(records.prompts, 1):
         entries[row["index"]].append(RecordedValue(records.name(records.layout.prompts), row["prompt"], line))
@@ -101,7 +101,7 @@ def row_findings(records: Records, seed: int | None) -> Iterator[Finding]:
 
 
 def model_findings(records: Records, digests: Digests, verified: Verified) -> Iterator[Finding]:
-    """M_k's LoRAs and training sets against lineage.json, and M_0's files against base.json."""
+    """Compare M_k's LoRAs and training sets with lineage.json, and M_0's files with base.json."""
     base = [RecordedValue(records.name(records.layout.base_record()), records.base["sha256"])] if records.base else []
     for k, lineage in records.lineages.items():
         path = records.name(records.layout.lineage(k))
@@ -129,7 +129,7 @@ def _base_findings(records: Records, digests: Digests, verified: Verified) -> It
 
 
 def _against(path: str, entry: RecordedValue, digests: Digests, verified: Verified) -> Iterator[Finding]:
-    """One file against the one record of its sha256."""
+    """Compare one file with the one record of its sha256."""
     if path not in digests:
         yield Finding(path, "missing", f"{entry} names it, and it is not there, or cannot be read")
     else:
@@ -137,7 +137,7 @@ def _against(path: str, entry: RecordedValue, digests: Digests, verified: Verifi
 
 
 def base_paths(base: Mapping[str, object]) -> dict[str, str]:
-    """{path from the project's root: sha256} of M_0's files."""
+    """Return {path from the project's root: sha256} of M_0's files."""
     model, vae, files = base["model"], base.get("vae"), base["files"]
     if not isinstance(files, Mapping):
         return {}

@@ -39,7 +39,7 @@ class ExpectedFiles:
         self.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
 
     def without(self, not_fetched: NotFetched) -> ExpectedFiles:
-        """What there must be where all that was never fetched is left out."""
+        """Return what there must be where all that was never fetched is left out."""
         if not not_fetched.outputs and not not_fetched.inputs:
             return self
         files = {path: md5 for path, md5 in self.files.items() if not not_fetched.covers(path)}
@@ -52,7 +52,7 @@ class ExpectedFiles:
 
 
 def expected_files(stages: Mapping[str, StageEntry], cache: Path | None) -> ExpectedFiles:
-    """All outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
+    """Return all outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
     expected = ExpectedFiles()
     for item in [*(item for item, _ in all_outputs(stages)), *source_dependencies(stages)]:
         if item.md5:
@@ -61,7 +61,7 @@ def expected_files(stages: Mapping[str, StageEntry], cache: Path | None) -> Expe
 
 
 def lock_findings(stages: Mapping[str, StageEntry], expected: ExpectedFiles) -> Iterator[Finding]:
-    """Where dvc.lock has no hash, or its stages do not fit together: one read another content than the other wrote."""
+    """Report where dvc.lock has no hash, or its stages do not fit together: one read another content than the other wrote."""
     outs = {item.path: (item, stage) for item, stage in all_outputs(stages)}
     for item, stage in outs.values():
         if not item.md5:
@@ -91,7 +91,7 @@ def file_findings(expected: ExpectedFiles, digests: Mapping[str, Digest], presen
 
 
 def folder_findings(expected: ExpectedFiles, digests: Mapping[str, Digest], root: Path) -> Iterator[Finding]:
-    """Folders without a list of their files: named by the files that Git holds otherwise, else as a whole."""
+    """Report on folders without a list of their files: named by the files that Git holds otherwise, else as a whole."""
     for folder, md5 in expected.folders.items():
         files = _inside(folder, digests)
         if folder_md5(files) == md5:
@@ -108,7 +108,7 @@ def folder_findings(expected: ExpectedFiles, digests: Mapping[str, Digest], root
 
 
 def verified_files(expected: ExpectedFiles, digests: Mapping[str, Digest]) -> dict[str, bool]:
-    """{path: whether it is what dvc.lock records}; files of a folder that is wrong as a whole are left out."""
+    """Return {path: whether it is what dvc.lock records}; files of a folder that is wrong as a whole are left out."""
     verified = {path: path in digests and digests[path].md5 == md5 for path, md5 in expected.files.items()}
     for folder, md5 in expected.folders.items():
         files = _inside(folder, digests)
@@ -118,7 +118,7 @@ def verified_files(expected: ExpectedFiles, digests: Mapping[str, Digest]) -> di
 
 
 def _inside(folder: str, digests: Mapping[str, Digest]) -> dict[str, str]:
-    """{path below a folder: md5}"""
+    """Return {path below a folder: md5}"""
     start = f"{folder}/"
     return {path.removeprefix(start): digest.md5 for path, digest in digests.items() if path.startswith(start)}
 
@@ -135,7 +135,7 @@ def _wrong(path: str, digest: Digest | None, present: bool, owner: Mapping[str, 
 
 
 def extra_findings(expected: ExpectedFiles, outputs: Iterable[str]) -> Iterator[Finding]:
-    """Files where the stages write that no stage of dvc.lock wrote."""
+    """Report files where the stages write that no stage of dvc.lock wrote."""
     for path in outputs:
         if not expected.covers(path):
             yield Finding(path, "extra", f"no stage in {LOCK_FILE} wrote it; move it away")

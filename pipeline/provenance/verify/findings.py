@@ -37,7 +37,7 @@ class RecordedValue:
 
 
 def disagreements(subject: str, entries: Sequence[RecordedValue], verified: Mapping[str, bool]) -> Iterable[Finding]:
-    """Findings about the files that are wrong about `subject` ("the sha256 of data/D_1/00003.png").
+    """Return findings about the files that are wrong about `subject` ("the sha256 of data/D_1/00003.png").
 
     Files that are what dvc.lock records are believed, else the majority, else the first entry.
     """

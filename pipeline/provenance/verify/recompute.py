@@ -39,7 +39,7 @@ class Verification:
 def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tolerance: Tolerance, runner: str) -> Verification:
     """Compute T_k, M_k and D_k again (for k = 0 what prepare makes), or only the images of `prompts` with the recorded M_k.
 
-    The work tree is only read; `runner` is as for `run_stages`. Raises UserError when the record is not all here, or a stage
+    The work tree is only read; `runner` is as for `run_stages`. Raise UserError when the record is not all here, or a stage
     fails.
     """
     lock = read_lock(root)
@@ -90,7 +90,7 @@ def _recorded_threads(root: Path, k: int) -> int | None:
 def _with_their_batches(root: Path, prompts: Collection[int], params: Params) -> Collection[int]:
     """`prompts` and those whose images were drawn in the same batches, so that theirs have the same size and places.
 
-    Raises UserError for a prompt that P has not.
+    Raise UserError for a prompt that P has not.
     """
     known = [row["index"] for row in read_jsonl(Layout(root).prompts, ("index",))]
     if missing := sorted(set(prompts) - set(known)):
@@ -102,7 +102,7 @@ def _with_their_batches(root: Path, prompts: Collection[int], params: Params) ->
 
 
 def outputs(k: int, images_only: bool) -> tuple[str, ...]:
-    """What is made again: files and folders, relative to the root."""
+    """Return what is made again: files and folders, relative to the root."""
     if k == 0:
         return "data/D_0", "data/prompts.jsonl", "data/T_0.jsonl", "models/M_0"
     if images_only:
@@ -150,7 +150,7 @@ def _require_model(root: Path, k: int) -> None:
 
 
 def _missing_set(root: Path, k: int) -> str | None:
-    """A set that T_k is made from and that is not here: 'redifine get K' brings none of them."""
+    """Return a set that T_k is made from and that is not here: 'redifine get K' brings none of them."""
     layout = Layout(root)
     rows = read_jsonl(layout.training_set(k), ("k",))
     sets = sorted({k - 1, *(row["k"] for row in rows)})
@@ -158,19 +158,19 @@ def _missing_set(root: Path, k: int) -> str | None:
 
 
 def _files(root: Path, scratch: Path, made: Sequence[str]) -> list[str]:
-    """All recorded or made files."""
+    """Return all recorded or made files."""
     both = [path for top in made for folder in (root, scratch) if (folder / top).exists() for path in files_below(folder, top)]
     return list(dict.fromkeys(both))
 
 
 def _images_of(root: Path, k: int, prompts: Collection[int]) -> list[str]:
-    """Paths of the images of D_k of `prompts`."""
+    """Return paths of the images of D_k of `prompts`."""
     rows = read_jsonl(Layout(root).manifest(k), ("file", "prompt_index"))
     return [f"data/D_{k}/{row['file']}" for row in rows if row["prompt_index"] in prompts]
 
 
 def _stages_of(stages: Mapping[str, StageEntry], k: int) -> dict[str, StageEntry]:
-    """The stages of dvc.lock that made iteration k."""
+    """Return the stages of dvc.lock that made iteration k."""
     names = ["prepare"] if k == 0 else [f"{stage}@{k}" for stage in ("curate", "train", "sample")]
     return {name: stages[name] for name in names if name in stages}
 
@@ -188,7 +188,7 @@ def recorded_params(root: Path, stages: Mapping[str, StageEntry]) -> tuple[Param
 
 
 def _feature_distances(root: Path, scratch: Path, found: Sequence[Comparison], params: Params) -> dict[str, float]:
-    """{path: relative distance of the features} of the images whose pixels differ; no model is loaded when none do."""
+    """Return {path: relative distance of the features} of the images whose pixels differ; no model is loaded when none do."""
     differing = [comparison.path for comparison in found if comparison.measured.get("max_level")]
     if not differing:
         return {}

@@ -34,7 +34,7 @@ class Records:
     base: dict[str, Any] | None = None
 
     def name(self, path: Path) -> str:
-        """A path as findings name it: relative to the project's root."""
+        """Return a path as findings name it: relative to the project's root."""
         return path.relative_to(self.layout.root).as_posix()
 
 
@@ -46,7 +46,7 @@ def _read_manifest(path: Path, required: Iterable[str]) -> Rows:
 
 
 def read_records(root: Path, ks: Iterable[int]) -> tuple[Records, list[Finding]]:
-    """The records of the iterations `ks`, and findings about those that cannot be read."""
+    """Return the records of the iterations `ks`, and findings about those that cannot be read."""
     layout, damaged = Layout(root), []
     records = Records(layout)
 

@@ -27,9 +27,9 @@ _DVC = ("DVC_STAGE", "DVC_ROOT")
 
 @contextmanager
 def scratch_project(root: Path, params: Params, made: Collection[str], prompts: Collection[int] = ()) -> Iterator[Path]:
-    """A temporary folder with `params` and links to all that the stages read, but not to what they will have `made`.
+    """Yield a temporary folder with `params` and links to all that the stages read, but not to what they will have `made`.
 
-    With `prompts`, P has only these, under their own numbers. Raises UserError for a prompt that P has not.
+    With `prompts`, P has only these, under their own numbers. Raise UserError for a prompt that P has not.
     """
     with tempfile.TemporaryDirectory(prefix="redifine-verify-") as name:
         scratch = Path(name)
@@ -69,7 +69,7 @@ def run_stages(runner: str, scratch: Path, commands: Sequence[Sequence[str]], th
 
     `runner` is the module that runs them in one process: the command line, which calls this, has it.
 
-    Raises UserError when one fails.
+    Raise UserError when one fails.
     """
     command = [sys.executable, "-m", runner, json.dumps(commands)]
     done = subprocess.run(dying_with_parent(command), cwd=scratch, env=_environment(os.environ, threads), check=False)
@@ -87,5 +87,5 @@ def _environment(present: Mapping[str, str], threads: int | None) -> dict[str, s
 
 
 def package_root() -> Path:
-    """The folder of the pipeline that runs here, and so in the scratch copy."""
+    """Return the folder of the pipeline that runs here, and so in the scratch copy."""
     return Path(pipeline.__file__).resolve().parents[1]

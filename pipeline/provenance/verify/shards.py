@@ -16,7 +16,7 @@ from pipeline.versioning.hashes import Digest, digest_bytes
 
 
 def digest_images(records: Records) -> dict[str, Digest]:
-    """{path: hashes} of the images in shards, under the paths that they would have as files; one is held at a time."""
+    """Return {path: hashes} of the images in shards, under the paths that they would have as files; one is held at a time."""
     found: dict[str, Digest] = {}
     sharded = [(k, list(by_shard(rows))) for k, rows in records.manifests.items()]
     if not any(shards for _, shards in sharded):
@@ -31,7 +31,7 @@ def digest_images(records: Records) -> dict[str, Digest]:
 
 
 def _digests(folder: Path, name: str, rows: Iterable[ManifestRow]) -> dict[str, Digest]:
-    """Of the images of one shard; none of what cannot be read."""
+    """Return the hashes of one shard's images, without those that cannot be read."""
     found = {}
     for row in rows:
         try:
@@ -44,7 +44,7 @@ def _digests(folder: Path, name: str, rows: Iterable[ManifestRow]) -> dict[str, 
 
 
 def shard_of(records: Records) -> dict[str, str]:
-    """{path of an image in a shard: path of its shard}."""
+    """Return {path of an image in a shard: path of its shard}."""
     return {
         f"{name}/{row['file']}": f"{name}/{shard}"
         for k, rows in records.manifests.items()
@@ -55,14 +55,14 @@ def shard_of(records: Records) -> dict[str, str]:
 
 
 def with_images(verified: Mapping[str, bool], shards: Mapping[str, str]) -> dict[str, bool]:
-    """Images are what dvc.lock records where their shard is; where it is not, nobody knows."""
+    """Add the images: each is what dvc.lock records where its shard is; where the shard is not, nobody knows."""
     return {**verified, **{image: True for image, shard in shards.items() if verified.get(shard)}}
 
 
 def shard_findings(
     records: Records, digests: Mapping[str, Digest], verified: Mapping[str, bool], doubted: Collection[str]
 ) -> Iterator[Finding]:
-    """Shards that end too early, and captions and facts in them that are not those of the manifest.
+    """Report shards that end too early, and captions and facts in them that are not those of the manifest.
 
     Only of shards that are not known to be `verified`, and by manifests that are not `doubted`.
     """
@@ -74,8 +74,8 @@ def shard_findings(
             if path not in digests or verified.get(path) or manifest in doubted:
                 continue
             yield from _cut(path, digests[path].size, inside)
-            whole = [row for row in inside if _is_whole(row, digests.get(f"{name}/{row['file']}"))]
-            for row, sentence in _others(folder / shard, whole, k):
+            unchanged = [row for row in inside if _is_unchanged(row, digests.get(f"{name}/{row['file']}"))]
+            for row, sentence in _others(folder / shard, unchanged, k):
                 yield Finding(path, "changed", sentence.format(_stem(row), manifest))
 
 
@@ -86,8 +86,8 @@ def _cut(path: str, size: int, rows: Sequence[ManifestRow]) -> Iterator[Finding]
         yield Finding(path, "damaged", f"it ends after {size} bytes: {count}")
 
 
-def _is_whole(row: ManifestRow, digest: Digest | None) -> bool:
-    """Whether the image is at its place: beside another one stand another one's caption and facts."""
+def _is_unchanged(row: ManifestRow, digest: Digest | None) -> bool:
+    """Return whether the image is at its place: beside another one stand another one's caption and facts."""
     return digest is not None and digest.sha256 == row["sha256"]
 
 
@@ -96,7 +96,7 @@ def _stem(row: ManifestRow) -> str:
 
 
 def _others(shard: Path, rows: Sequence[ManifestRow], k: int) -> Iterator[tuple[ManifestRow, str]]:
-    """Images of a shard whose caption or facts, beside them, are not those of their rows, with a sentence about that."""
+    """Yield images of a shard whose caption or facts, beside them, are not those of their rows, with a sentence about that."""
     with shard.open("rb") as file:
         for row, (facts, caption) in zip(rows, _expected(rows, k), strict=True):
             if _read(file, row["offset"] - tarfile.BLOCKSIZE - len(facts), len(facts)) != facts:
@@ -106,7 +106,7 @@ def _others(shard: Path, rows: Sequence[ManifestRow], k: int) -> Iterator[tuple[
 
 
 def _expected(rows: Sequence[ManifestRow], k: int) -> list[tuple[bytes, bytes]]:
-    """Facts and caption of each image as its shard holds them, in whole blocks."""
+    """Return facts and caption of each image as its shard holds them, in whole blocks."""
     with tempfile.TemporaryDirectory(prefix="redifine-verify-") as folder:
         path = Path(folder) / "shard.tar"
         try:
@@ -120,7 +120,7 @@ def _expected(rows: Sequence[ManifestRow], k: int) -> list[tuple[bytes, bytes]]:
 
 
 def _in_blocks(size: int) -> int:
-    """A file's size in an archive, which counts in blocks."""
+    """Return a file's size in an archive, which counts in blocks."""
     return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 

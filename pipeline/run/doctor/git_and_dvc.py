@@ -18,7 +18,7 @@ _SECRETS = ("password", "secret", "token", "access_key", "account_key", "connect
 
 
 def git(root: Path) -> CheckResult:
-    """Whether experiments can be committed; plain `dvc repro` needs none of that."""
+    """Check whether experiments can be committed; plain `dvc repro` needs none of that."""
     try:
         check_git(root)
     except UserError as error:
@@ -27,7 +27,7 @@ def git(root: Path) -> CheckResult:
 
 
 def dvc(root: Path) -> list[CheckResult]:
-    """Remotes and cache, or the one problem that hides them."""
+    """Check remotes and cache, or the one problem that hides them."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -39,7 +39,7 @@ def dvc(root: Path) -> list[CheckResult]:
 
 
 def remotes(repo: Repo) -> list[CheckResult]:
-    """Where D_k and M_k can be shared, without the credentials in a URL."""
+    """Report where D_k and M_k can be shared, without the credentials in a URL."""
     found = {name: without_credentials(str(entry.get("url", ""))) for name, entry in repo.config["remote"].items()}
     tracked = repo.config.read("repo").get("remote", {})
     leaks = sorted(name for name, entry in tracked.items() if _has_secret(entry))
@@ -66,7 +66,7 @@ def _has_secret(entry: dict[str, object]) -> bool:
 
 
 def cache(repo: Repo) -> CheckResult:
-    """How files go from the cache to the work tree: a copy takes the room and the time twice."""
+    """Report how files go from the cache to the work tree: a copy takes the space and the time twice."""
     from dvc.fs import generic
 
     wanted = repo.cache.local.cache_types
@@ -76,5 +76,5 @@ def cache(repo: Repo) -> CheckResult:
     used = next((kind for kind in wanted if kind in can or kind == "copy"), "copy")
     if used == "copy":
         remedy = f"'dvc config cache.type {','.join([*can, 'copy'])}'" if can else "put the cache on the same file system"
-        return note("cache", f"{repo.cache.local.path}, by copying: every file takes its room twice", remedy)
+        return note("cache", f"{repo.cache.local.path}, by copying: every file takes its space twice", remedy)
     return ok("cache", f"{repo.cache.local.path}, by {used}")

@@ -1,4 +1,4 @@
-"""What the machine has: GPU, driver, torch's build, optional libraries, a compiler, room on the disk."""
+"""What the machine has: GPU, driver, torch's build, optional libraries, a compiler, free disk space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.chain.params import Params
 from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
 
-LITTLE_ROOM, NO_ROOM = 5 * 2**30, 2**28
+LITTLE_SPACE, NO_SPACE = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""
 
 GPU_ONLY = (("precision", ("fp32", "bf16")), ("optimizer", ("AdamW", "FusedAdamW")), ("attention", ("sdpa",)))
@@ -20,7 +20,7 @@ GPU_ONLY = (("precision", ("fp32", "bf16")), ("optimizer", ("AdamW", "FusedAdamW
 
 
 def gpu(params: Params | None) -> CheckResult:
-    """The GPUs that torch can use; a problem when params.yaml asks for what only a GPU does."""
+    """Report the GPUs that torch can use; a problem when params.yaml asks for what only a GPU does."""
     import torch
 
     if torch.cuda.is_available():
@@ -38,7 +38,7 @@ def gpu(params: Params | None) -> CheckResult:
 
 
 def driver() -> CheckResult:
-    """NVIDIA's driver, whether torch can use it or not."""
+    """Report NVIDIA's driver, whether torch can use it or not."""
     found = output_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
     if found is None:
         return note("driver", "no NVIDIA driver (nvidia-smi does not answer)")
@@ -46,7 +46,7 @@ def driver() -> CheckResult:
 
 
 def torch_build() -> CheckResult:
-    """What torch was built for; beside a driver a CPU build is a waste."""
+    """Report what torch was built for; beside a driver a CPU build is a waste."""
     import torch
 
     version = str(torch.__version__)
@@ -77,7 +77,7 @@ def _optional(package: str, needed: bool, instead: str) -> CheckResult:
 
 
 def compiler() -> CheckResult:
-    """A C++ compiler, which torch.compile needs and nothing else does."""
+    """Look for a C++ compiler, which torch.compile needs and nothing else does."""
     found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
     if found is None:
         return note("compiler", "no C++ compiler", "install g++ to let torch compile for this CPU; all runs without it")
@@ -88,9 +88,9 @@ def compiler() -> CheckResult:
 def disk(root: Path) -> CheckResult:
     free = shutil.disk_usage(root).free
     found = f"{free / 2**30:.1f} GiB free"
-    if free < NO_ROOM:
+    if free < NO_SPACE:
         return problem("disk", found, "free some space, or move the cache with 'dvc cache dir PATH'")
-    if free < LITTLE_ROOM:
+    if free < LITTLE_SPACE:
         return note(
             "disk", found, "enough for the miniature; a real model's chain wants more: 'dvc cache dir PATH' moves the cache"
         )

@@ -31,7 +31,7 @@ def read_params(root: Path) -> tuple[Params | None, CheckResult]:
 
 
 def python() -> CheckResult:
-    """The stages say `python`, which is whatever the PATH finds first."""
+    """Check that the stages' `python`, whatever the PATH finds first, is this project's."""
     found, version = shutil.which("python"), sys.version.split()[0]
     remedy = f"put it first: 'export PATH={Path(sys.executable).parent}:$PATH', or run 'make repro'"
     if found is None:
@@ -42,7 +42,7 @@ def python() -> CheckResult:
 
 
 def packages(root: Path) -> CheckResult:
-    """Installed versions against requirements.lock."""
+    """Compare installed versions with requirements.lock."""
     lock = root / "requirements.lock"
     if not lock.is_file():
         return note(
@@ -67,12 +67,12 @@ def _version(name: str) -> str | None:
 
 
 def _same(found: str | None, pin: str) -> bool:
-    """A build's own suffix, as in 2.13.0+cu126, does not count."""
+    """Compare versions; a build's own suffix, as in 2.13.0+cu126, does not count."""
     return found is not None and found.partition("+")[0] == pin.partition("+")[0]
 
 
 def model(root: Path, params: Params) -> CheckResult:
-    """Whether the base model, its VAE and the feature models are where params.yaml says, by their folders alone."""
+    """Check that the base model, its VAE and the feature models are where params.yaml says, by their folders alone."""
     missing = [f"{params.model}/{part}" for part in PARTS if not (part == "vae" and params.vae)]
     missing = [name for name in missing if not (root / name).is_dir()]
     missing += [params.vae] if params.vae and not (root / params.vae).is_dir() else []
@@ -84,7 +84,7 @@ def model(root: Path, params: Params) -> CheckResult:
 
 
 def images(root: Path, params: Params) -> CheckResult:
-    """The user's own images, where params.yaml asks for them."""
+    """Check for the user's own images, where params.yaml asks for them."""
     if params.dataset != "folder":
         return ok("images", "drawn creatures")
     if not params.folder or not (root / params.folder).is_dir():
@@ -95,7 +95,7 @@ def images(root: Path, params: Params) -> CheckResult:
 
 
 def scripts(root: Path, params: Params | None) -> CheckResult:
-    """sd-scripts, and its commit against the one that this checkout pins."""
+    """Compare sd-scripts' commit with the one that this checkout pins."""
     needed = params is None or params.trainer == "kohya"
     found = sd_scripts(root)
     if found is None:
@@ -110,13 +110,13 @@ def scripts(root: Path, params: Params | None) -> CheckResult:
 
 
 def experiment(root: Path) -> CheckResult:
-    """What an experiment that was killed has left in the work tree."""
+    """Report what an experiment that was killed has left in the work tree."""
     if (left := leftovers(root)) is not None:
         return note("experiment", left.found, left.remedy)
     return ok("experiment", "none was killed in this work tree")
 
 
 def _pin(root: Path) -> str | None:
-    """The commit that the Git index has for the submodule: "160000 <commit> 0<tab>vendor/sd-scripts"."""
+    """Return the commit that the Git index has for the submodule: "160000 <commit> 0<tab>vendor/sd-scripts"."""
     fields = (ask_git(root, "ls-files", "--stage", _SUBMODULE) or "").split()
     return fields[1] if len(fields) > 1 and fields[0] == "160000" else None

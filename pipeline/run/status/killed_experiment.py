@@ -59,7 +59,7 @@ def _is_running(note: Path) -> bool:
 
 
 def _detached_from(root: Path) -> str | None:
-    """The branch that HEAD was on before DVC detached it; None where HEAD is on a branch, or none is at its commit."""
+    """Return the branch that HEAD was on before DVC detached it; None where HEAD is on a branch, or none is at its commit."""
     if ask_git(root, "symbolic-ref", "--quiet", "HEAD") is not None:
         return None
     here = (ask_git(root, "for-each-ref", "--points-at", "HEAD", "--format=%(refname)", "refs/heads") or "").split()
@@ -69,7 +69,7 @@ def _detached_from(root: Path) -> str | None:
 
 
 def _has_values(root: Path) -> bool:
-    """Whether params.yaml still is as the experiment started, and not as HEAD has it."""
+    """Return whether params.yaml still is as the experiment started, and not as HEAD has it."""
     name = _FILES[0]
     wanted, committed = (
         ask_git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{name}") for commit in (_STARTED_WITH, "HEAD")

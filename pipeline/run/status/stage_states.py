@@ -45,7 +45,7 @@ class StageState:
 
 
 def read_stages(root: Path) -> list[StageState]:
-    """Every stage in the order in which it would run. Raises UserError when DVC cannot read the project, or is busy."""
+    """Return every stage in the order in which it would run. Raise UserError when DVC cannot read the project, or is busy."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -59,7 +59,7 @@ def read_stages(root: Path) -> list[StageState]:
 
 @contextmanager
 def _locked(repo: Repo) -> Iterator[None]:
-    """DVC's lock, which a running stage leaves free, but not what comes between two stages."""
+    """Hold DVC's lock, which a running stage leaves free, but not what comes between two stages."""
     from dvc.lock import LockError
 
     try:
@@ -73,7 +73,7 @@ def _locked(repo: Repo) -> Iterator[None]:
 
 
 def _ordered(repo: Repo) -> list[Stage]:
-    """Stages of dvc.yaml, dependencies first, and else as the file defines them."""
+    """Return stages of dvc.yaml, dependencies first, and else as the file defines them."""
     import networkx
 
     place = {stage: i for i, stage in enumerate(repo.index.stages)}
@@ -81,7 +81,7 @@ def _ordered(repo: Repo) -> list[Stage]:
 
 
 def _upstream(repo: Repo) -> dict[str, set[str]]:
-    """{stage: the stages whose outputs it reads}"""
+    """Return {stage: the stages whose outputs it reads}"""
     graph = repo.index.graph
     return {_name(stage): {_name(other) for other in graph.successors(stage)} for stage in graph}
 
@@ -108,7 +108,7 @@ def _own_state(stage: Stage, absent: Set[str]) -> StageState:
 
 
 def _is_written(stage: Stage) -> bool:
-    """Whether a process writes the stage's outputs, as DVC's own note of locks has it."""
+    """Return whether a process writes the stage's outputs, as DVC's own note of locks has it."""
     with suppress(OSError, ValueError):
         written = json.loads(Path(stage.repo.tmp_dir, "rwlock").read_text(encoding="utf-8")).get("write", {})
         return any(out.fs_path in written for out in stage.outs)
@@ -116,7 +116,7 @@ def _is_written(stage: Stage) -> bool:
 
 
 def classify(name: str, status: list[str | dict[str, Any]], absent: Set[str] = frozenset()) -> StageState:
-    """DVC's list of changes of one stage -> state and reasons.
+    """Return state and reasons of one stage from DVC's list of its changes.
 
     A list such as [{"changed deps": {"data/D_0": "modified", "params.yaml": {"cfg": "modified"}}}, "changed command"]. An input
     has not changed when it only lacks what is `absent`, recorded outputs that are not here.
@@ -141,7 +141,7 @@ def classify(name: str, status: list[str | dict[str, Any]], absent: Set[str] = f
 
 
 def _lacks(path: str, change: Any, absent: Set[str]) -> bool:
-    """Whether an input is not here because it is, or lies in, an absent output; or differs because it holds one."""
+    """Return whether an input is not here because it is, or lies in, an absent output; or differs because it holds one."""
     if change not in ("deleted", "modified"):
         return False
     inside = change == "deleted" and any(path == out or path.startswith(f"{out}/") for out in absent)
@@ -149,7 +149,7 @@ def _lacks(path: str, change: Any, absent: Set[str]) -> bool:
 
 
 def _named(path: str, change: Any, prefix: str) -> dict[str, str]:
-    """{what: how it changed}; of a file of parameters, each parameter."""
+    """Return {what: how it changed}; of a file of parameters, each parameter."""
     if isinstance(change, dict):
         return {str(name): "changed" if how == "modified" else str(how) for name, how in change.items()}
     return {f"{prefix}{path}": "changed" if change == "modified" else str(change)}
@@ -166,7 +166,7 @@ def mark_waiting(own: Mapping[str, StageState], upstream: Mapping[str, set[str]]
 
 
 def read_fids(root: Path, stages: list[StageState]) -> dict[int, float]:
-    """{k: FID_k} of every iteration that was measured, whether it is stale or not."""
+    """Return {k: FID_k} of every iteration that was measured, whether it is stale or not."""
     from pipeline.core.json_files import read_json
 
     layout = Layout(root)

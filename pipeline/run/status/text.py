@@ -15,7 +15,7 @@ _ABSENT = ("they ran, their outputs are not here: 'dvc checkout' or 'redifine ge
 
 
 def table(stages: Sequence[StageState], fids: Mapping[int, float]) -> list[str]:
-    """One row for each k, one column for each kind of stage, and FID_k."""
+    """Return one row for each k, one column for each kind of stage, and FID_k."""
     cells = {(stage.kind, stage.k): stage.state for stage in stages}
     ks = sorted({stage.k for stage in stages if stage.k is not None})
     lines = ["".join(f"{head:{_WIDTH}}" for head in ("", *_COLUMNS, "FID"))]
@@ -28,7 +28,7 @@ def table(stages: Sequence[StageState], fids: Mapping[int, float]) -> list[str]:
 
 
 def reasons(stages: Sequence[StageState]) -> list[str]:
-    """What is not done and why; stages of one kind with the same reason share a line, and all that are absent."""
+    """Return what is not done and why; stages of one kind with the same reason share a line, and all that are absent."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = defaultdict(list)
     for stage in stages:
         if stage.state in ("stale", "missing", "running"):
@@ -61,7 +61,7 @@ def duration(seconds: float) -> str:
 
 
 def as_json(stages: Sequence[StageState], fids: Mapping[int, float], remaining: Remaining) -> dict[str, Any]:
-    """All of it as plain values; seconds_left is null when no stage that is left was ever timed."""
+    """Return all of it as plain values; seconds_left is null when no stage that is left was ever timed."""
     known = len(remaining.unknown) < len(remaining.counts) or not remaining.counts
     return {
         "stages": [{"name": s.name, "k": s.k, "state": s.state, "reasons": list(s.reasons)} for s in stages],

@@ -38,7 +38,7 @@ def kind_of(stage: str) -> str:
 
 
 def read_times(root: Path) -> dict[str, float]:
-    """{kind of stage: seconds}, each the median of the last few. Lines that cannot be read do not count."""
+    """Return {kind of stage: seconds}, each the median of the last few. Lines that cannot be read do not count."""
     from statistics import median
 
     found: dict[str, list[float]] = defaultdict(list)
