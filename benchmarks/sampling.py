@@ -25,7 +25,10 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, StableDiffusion, load_base
+from pipeline.diffusion.families.sd1 import StableDiffusion1
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Settings, draw
@@ -42,6 +45,7 @@ LOADED, FUSED = "diffusers, LoRA loaded", "diffusers, LoRA fused"
 def main(model: Path, batch: int, steps: int, repeats: int) -> None:
     """Interleave the samplers and print the ratios of their median times."""
     loaded = load_base(model) if model.is_dir() else random_miniature()
+    assert isinstance(loaded, StableDiffusion)
     prompts = [f"a creature with {n} eyes" for n in range(batch)]
     with TemporaryDirectory() as folder:
         weights = write_lora(loaded, Path(folder) / "lora.safetensors")
@@ -83,7 +87,7 @@ def pipeline_of(model: StableDiffusion) -> StableDiffusionPipeline:
     scheduler = EulerAncestralDiscreteScheduler(
         beta_start=BETA_START, beta_end=BETA_END, beta_schedule="scaled_linear", steps_offset=1
     )
-    model.vae.register_to_config(scaling_factor=LATENT_SCALE)
+    model.vae.register_to_config(scaling_factor=StableDiffusion1.latent_scale)
     pipe = StableDiffusionPipeline(
         model.vae, model.text_encoder, model.tokenizer, model.unet, scheduler, None, None, requires_safety_checker=False
     )

@@ -105,7 +105,7 @@ def write_project(layout: Layout, model: Path, steps: int) -> View:
 
 def rate_of_sd_scripts(layout: Layout, params: View) -> float:
     """Steps per second as its own progress bar gives them: without start-up."""
-    options = Options(0.0, str(layout.losses(1)))
+    options = Options(0.0, str(layout.losses(1)), "sd1")
     log = layout.log("train", 1)
     launch.run(layout.model(1) / "train.toml", layout.root, "cpu", options, params.epochs, log, local_model=True)
     number, unit = _RATE.findall(log.read_text())[-1]
@@ -116,8 +116,8 @@ def rate_of_builtin(layout: Layout) -> float:
     """Steps per second between the first and the last step: without loading and encoding."""
     settings = read_settings(layout.model(1) / "train.toml", layout.root)
     latent = RESOLUTION // 8
-    timed = Timed(SeededNoise(0, IMAGES, BATCH, (4, latent, latent), settings.flip, 0.0, 0.0))
-    train(settings, layout.root, "cpu", draws=timed)
+    timed = Timed(SeededNoise(0, IMAGES, BATCH, (4, latent, latent), settings.flip, 0.0, 0.0, train_steps=1000))
+    train(settings, layout.root, "cpu", noise_source=timed)
     return (len(timed.starts) - 1) / (timed.starts[-1] - timed.starts[0])
 
 

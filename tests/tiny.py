@@ -11,7 +11,9 @@ import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, XL_LATENT_SCALE
+from pipeline.diffusion.families.sd1 import StableDiffusion1
+from pipeline.diffusion.families.sdxl import StableDiffusionXLFamily
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.miniature import clip_towers, unet
 from pipeline.miniature.build import MODEL_INDEX
 from pipeline.miniature.tokenizer import train_tokenizer
@@ -58,7 +60,7 @@ def write_tiny_xl(folder: Path, seed: int = 0) -> Path:
     CLIPTextModel(one).save_pretrained(folder / "text_encoder")
     CLIPTextModelWithProjection(two).save_pretrained(folder / "text_encoder_2")
     _tiny_xl_unet(context=32 + 48, pooled=40).save_pretrained(folder / "unet")
-    _tiny_vae(XL_LATENT_SCALE).save_pretrained(folder / "vae")
+    _tiny_vae(StableDiffusionXLFamily.latent_scale).save_pretrained(folder / "vae")
     _write_scheduler(folder)
     (folder / "model_index.json").write_text(json.dumps(_XL_INDEX))
     return folder
@@ -107,7 +109,7 @@ def _tiny_clip(vocabulary: int) -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
 
 
-def _tiny_vae(scaling_factor: float = LATENT_SCALE) -> AutoencoderKL:
+def _tiny_vae(scaling_factor: float = StableDiffusion1.latent_scale) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,

@@ -26,7 +26,7 @@ from benchmarks.paper_scale.models import random_sd15, write_sd15
 from benchmarks.paper_scale.scale import Keep, Scale, scale_of
 from pipeline.core.files import project_root
 from pipeline.core.json_files import read_json, write_json
-from pipeline.sample.sampler import dtype_of
+from pipeline.diffusion.devices import dtype_of
 from pipeline.train.kohya.launch import find_sd_scripts
 
 PARTS = ("memory", "sampling", "training", "iteration", "numerics", "attention")
@@ -92,7 +92,7 @@ def describe(device: str) -> str:
 
 
 def run_sampling(scale: Scale, model: Path, found: dict[str, dict[str, float]]) -> dict[str, float]:
-    loaded = random_sd15().place(scale.device, dtype_of(scale.precision, scale.device))
+    loaded = random_sd15().move_to(scale.device, dtype_of(scale.precision, scale.device))
     return sampling.compare(loaded, scale)
 
 

@@ -14,7 +14,7 @@ from benchmarks.paper_scale.counting import LiveBytes, fused_attention, paramete
 from benchmarks.paper_scale.models import new_parts, new_tokenizer
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion
+from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.text import CHUNK, WINDOW
 from pipeline.sample.sampler import DECODE_PIXELS
 from pipeline.train.low_rank import attached, initial
@@ -42,7 +42,7 @@ def sampling_bytes(dtype: torch.dtype, batch: int, tokens: int = 227) -> int:
             unet.know((*model.unet.parameters(), *model.unet.buffers()))
             states = torch.empty(2 * batch, tokens, 768, dtype=dtype, device="meta")
             latents = torch.empty(2 * batch, 4, cell, cell, dtype=dtype, device="meta")
-            model.predict_noise(latents, torch.tensor(500.0, device="meta"), states)
+            model.predict(latents, torch.tensor(500.0, device="meta"), states)
         with LiveBytes() as decoder:
             decoder.know((*model.vae.parameters(), *model.vae.buffers()))
             rows = min(batch, max(1, DECODE_PIXELS // SIDE**2))
@@ -65,7 +65,7 @@ def training_bytes(dtype: torch.dtype, batch: int, checkpointing: bool, tokens: 
             ids = torch.zeros(batch, tokens // CHUNK, WINDOW, dtype=torch.int64, device="meta")
             latents = torch.empty(batch, 4, side // 8, side // 8, dtype=dtype, device="meta")
             times = torch.zeros(batch, dtype=torch.int64, device="meta")
-            noise = model.predict_noise(latents, times, model.encode(ids))
+            noise = model.predict(latents, times, model.encode(ids))
             (noise.float() - latents.float()).square().mean().backward()
         trained = sum(parameter.numel() for parameter in network.parameters())
     moments = 2 * 4 * trained

@@ -14,7 +14,8 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pipeline.core.randomness import generator
-from pipeline.diffusion.models import BETA_END, BETA_START, StableDiffusion
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.miniature.build import MODEL_INDEX
 from pipeline.miniature.tokenizer import train_tokenizer
 

@@ -34,7 +34,7 @@ TOLERANCE_DB = {"fp16": 40.0, "bf16": 35.0}
 def images(model: Path, precision: str, device: str, exponential: bool) -> np.ndarray:
     """Twelve images [12,H,W,3] uint8, at guidance 7.5, constant or falling as ReDiFine's."""
     loaded = load_merged(model, None, None, precision, device)
-    side = int(loaded.unet.config.sample_size) * loaded.pixels_per_latent
+    side = int(loaded.denoiser.config.sample_size) * loaded.pixels_per_latent
     settings = Settings(Exponential(7.5, 2.0) if exponential else Constant(7.5), 30, side, side)
     prompts = PROMPTS * 4
     conditions, empty = encode_prompts(loaded, prompts, settings), encode_prompts(loaded, [""], settings)

@@ -17,7 +17,8 @@ from benchmarks.paper_scale.models import CAPTION
 from benchmarks.paper_scale.scale import Scale, compiling, interleaved
 from pipeline.core.errors import UserError
 from pipeline.diffusion.compiled import is_compiled, release_memory, restore
-from pipeline.diffusion.models import BETA_END, BETA_START, StableDiffusion
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.batches import Plan, PlannedImage, generate
 from pipeline.sample.png import Lineage
@@ -78,7 +79,7 @@ def theirs(model: StableDiffusion, scale: Scale, batch: int, count: int, compile
     )
     # Shallow copies: the same weights in modules of their own, so that compiling them leaves ours alone.
     unet, vae = copy.copy(model.unet), copy.copy(model.vae)
-    vae.register_to_config(scaling_factor=model.latent_scale)
+    vae.register_to_config(scaling_factor=model.family.latent_scale)
     if compiled:
         unet = torch.compile(unet, mode="max-autotune", fullgraph=True)
         vae.decode = torch.compile(vae.decode, mode="max-autotune", fullgraph=True)

@@ -106,18 +106,18 @@ def write_project(layout: Layout, model: Path, scale: Scale, cached: bool) -> No
 def rate_of_builtin(layout: Layout, scale: Scale) -> float:
     settings = read_settings(layout.model(1) / "train.toml", layout.root)
     latent = scale.side // 8
-    draws = SeededNoise(0, len(settings.examples), BATCH, (4, latent, latent), settings.flip, 0.0, 0.0)
+    draws = SeededNoise(0, len(settings.examples), BATCH, (4, latent, latent), settings.flip, 0.0, 0.0, train_steps=1000)
     clock = Clock()
     # On a GPU compiled, as the 16,800 updates of a real run are.
     with compiling(scale.on_gpu):
         timed = TimedNoise(draws, clock, scale.device, (scale.skipped, scale.updates - 1))
-        train(settings, layout.root, scale.device, draws=timed)
+        train(settings, layout.root, scale.device, noise_source=timed)
     return clock.rate(scale.skipped)
 
 
 def rate_of_sd_scripts(layout: Layout, scale: Scale) -> float:
     """Timed by the growth of the loss file, since sd-scripts' own rate counts its slow first steps."""
-    options = Options(0.0, str(layout.losses(1)))
+    options = Options(0.0, str(layout.losses(1)), "sd1")
     clock, done = Clock(), threading.Event()
     watcher = threading.Thread(target=_watch, args=(layout.losses(1), clock, done))
     watcher.start()

@@ -42,7 +42,7 @@ def fetch(
     Example: redifine base fetch sd15 --use
     """
     from pipeline.chain.model_names import CATALOGUE
-    from pipeline.inputs.base_models.architecture import published
+    from pipeline.diffusion.families.layouts import LAYOUTS
     from pipeline.inputs.base_models.fetch import fetch as bring
 
     if vae and no_vae:
@@ -52,12 +52,12 @@ def fetch(
     _say(main, root)
     wanted = None if no_vae else vae or (CATALOGUE[model].vae if model in CATALOGUE else None)
     # A single-file VAE looks alike for both kinds of model, but their latents are scaled differently.
-    configs = published("sdxl") if main.record["kind"] == "sdxl" else None
+    configs = LAYOUTS[main.record["kind"]].published() if main.record["kind"] in LAYOUTS else None
     second = bring(wanted, root, configs=configs) if wanted else None
     if second:
         _require_kind(second, ("vae",), "--vae", root)
         _say(second, root)
-    if main.record["kind"] in ("sd1", "sdxl"):
+    if main.record["kind"] in LAYOUTS:
         _point(main, second, root, use)
     elif use:
         raise UserError(f"{_shown(main.folder, root)} is no base model, so --use cannot set it; set the parameter yourself")

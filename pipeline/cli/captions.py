@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.caption_options import captioning
-from pipeline.cli.options import pick_device
 from pipeline.core.errors import UserError
+from pipeline.diffusion.devices import pick_device
 
 if TYPE_CHECKING:
     from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult

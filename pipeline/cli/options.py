@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import click
 
 from pipeline.chain.params import PROMPT_LENGTHS, Params
-from pipeline.core.errors import UserError
 from pipeline.methods.schedules import SCHEDULES
 
 Decorator = Callable[[Any], Any]
@@ -87,20 +85,6 @@ CHAIN_DEFAULTS = ("model", "clip_skip", "max_token_length")
 def device_option(function: Any) -> Any:
     """--device, as `pick_device` takes it."""
     return click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")(function)
-
-
-def pick_device(name: str | None) -> str:
-    """The torch device called `name`; for None CUDA where there is one, else the CPU. Raises UserError when it is not here."""
-    import torch
-
-    if name is not None and not re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name):
-        raise UserError(f"--device must be cpu, cuda, cuda:N or mps, got {name!r}")
-    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device} cannot be used here: {str(error).splitlines()[0].partition('. ')[0]}") from error
-    return device
 
 
 def processes_option(function: Any) -> Any:

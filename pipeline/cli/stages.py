@@ -9,7 +9,8 @@ import click
 
 from pipeline.chain import params as parameters
 from pipeline.chain.paths import Layout
-from pipeline.cli.options import CHAIN_DEFAULTS, device_option, drawing, pick_device, processes_option, refuse_others
+from pipeline.cli.options import CHAIN_DEFAULTS, device_option, drawing, processes_option, refuse_others
+from pipeline.diffusion.devices import pick_device
 
 
 def _k(minimum: int) -> Callable[[Any], Any]:

@@ -9,8 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.core.errors import UserError
-
 _PR_SET_PDEATHSIG = 1
 
 
@@ -53,20 +51,6 @@ def lock_holder(root: Path) -> str | None:
         return None
     names = [Path(word).name if place < 2 else word for place, word in enumerate(words) if word]
     return f"PID {pid} ({' '.join(names[:8])})" if pid != os.getpid() else None
-
-
-def devices_of(device: str, processes: int) -> list[str]:
-    """A device for each process: device 0, 1, ... where they have numbers. Raise UserError when there are too few."""
-    if processes == 1 or device == "cpu":
-        return [device] * processes
-    if ":" in device:
-        raise UserError(f"--device {device} is one device, and --processes {processes} needs several; leave the number away")
-    import torch
-
-    found = torch.accelerator.device_count()
-    if processes > found:
-        raise UserError(f"--processes {processes} needs as many devices, and there are {found}; set it to at most {found}")
-    return [f"{device}:{number}" for number in range(processes)]
 
 
 if __name__ == "__main__":

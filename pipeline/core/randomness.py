@@ -25,12 +25,3 @@ def generator(seed: int) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(seed)
-
-
-def to_device(device: torch.device | str, tensor: torch.Tensor) -> torch.Tensor:
-    """Copy a CPU tensor to `device`; to a GPU through pinned memory, without waiting for the work in flight there."""
-    import torch
-
-    if torch.device(device).type in ("cpu", "mps"):
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -14,15 +13,12 @@ from torch import nn
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
 from pipeline.core.tensors import load_tensors, save_tensors
-from pipeline.diffusion.models import StableDiffusion, StableDiffusionXL
+from pipeline.diffusion.families import FAMILIES, DiffusionModel, TrainParts
 
-TrainParts = Literal["both", "unet", "text_encoder"]
+TEXT_ENCODER_PREFIX, DENOISER_PREFIX = "lora_te", "lora_unet"
+"""How layers' names begin in every family."""
 
-_UNET_PREFIX = "lora_unet"
-_UNET_BLOCKS = frozenset({"Transformer2DModel"})
 _TEXT_BLOCKS = frozenset({"CLIPAttention", "CLIPMLP"})
-_XL_NAME = re.compile(r"lora_te[12]_|lora_unet_(input_blocks|middle_block|output_blocks)_")
-_FIRST_NAME = re.compile(r"lora_te_|lora_unet_(down_blocks|mid_block|up_blocks)_")
 _SUFFIXES = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}
 
 
@@ -61,38 +57,20 @@ def identify(path: Path, name: str) -> LoraFile:
     return LoraFile(name, sha256_bytes(content), sha256_bytes(tensors))
 
 
-def target_modules(model: StableDiffusion, train_parts: TrainParts = "both") -> dict[str, nn.Module]:
-    """{kohya's name: layer} of every Linear and 1x1 Conv2d that a LoRA changes, text encoders first, as sd-scripts orders them.
+def target_modules(model: DiffusionModel, train_parts: TrainParts = "both") -> dict[str, nn.Module]:
+    """Return {kohya's name: layer} of every Linear and 1x1 Conv2d that a LoRA changes, text encoders first, as sd-scripts does.
 
-    In the U-Net those are all inside the transformer blocks, proj_in and proj_out included; in a text encoder q, k, v, out,
-    fc1 and fc2 of each layer. The names equal those of sd-scripts' networks/lora.py.
+    In the denoiser those are all inside the family's blocks, proj_in and proj_out included; in a text encoder q, k, v, out,
+    fc1 and fc2 of each layer. The names equal those of sd-scripts.
     """
     found: dict[str, nn.Module] = {}
     if train_parts != "unet":
-        for prefix, text_encoder in _text_encoders(model).items():
+        for prefix, text_encoder in model.text_encoders().items():
             found.update(_layers(text_encoder, prefix, _TEXT_BLOCKS))
     if train_parts != "text_encoder":
-        layers = _layers(model.unet, _UNET_PREFIX, _UNET_BLOCKS)
-        found.update(((_xl_name(name), layer) for name, layer in layers) if isinstance(model, StableDiffusionXL) else layers)
+        layers = _layers(model.denoiser, DENOISER_PREFIX, model.lora_blocks())
+        found.update((model.lora_name(name), layer) for name, layer in layers)
     return found
-
-
-def _text_encoders(model: StableDiffusion) -> dict[str, nn.Module]:
-    if isinstance(model, StableDiffusionXL):
-        return {"lora_te1": model.text_encoder, "lora_te2": model.text_encoder_2}
-    return {"lora_te": model.text_encoder}
-
-
-def _xl_name(name: str) -> str:
-    """A layer of diffusers' U-Net in the words of the original SDXL code, which kohya's files use: its blocks are numbered
-    through, a level has 2 on the way down and 3 on the way up, and the down-sampling between two levels counts as one."""
-    found = re.fullmatch(r"lora_unet_(down_blocks|mid_block|up_blocks)(?:_(\d+))?_attentions_(\d+)_(.+)", name)
-    if found is None:
-        raise ValueError(f"{name} is no layer of a transformer block of SDXL's U-Net")
-    side, level, number, rest = found.groups()
-    index = 3 * int(level or 0) + int(number)
-    blocks = {"down_blocks": f"input_blocks_{index + 1}", "mid_block": "middle_block", "up_blocks": f"output_blocks_{index}"}
-    return f"lora_unet_{blocks[side]}_1_{rest}"
 
 
 def _layers(root: nn.Module, prefix: str, blocks: frozenset[str]) -> Iterator[tuple[str, nn.Module]]:
@@ -164,7 +142,7 @@ def save(path: Path, weights: Mapping[str, LowRank], metadata: Mapping[str, str]
 
 
 @torch.no_grad()
-def merge(model: StableDiffusion, lora_path: Path, multiplier: float = 1.0, dtype: torch.dtype | None = None) -> None:
+def merge(model: DiffusionModel, lora_path: Path, multiplier: float = 1.0, dtype: torch.dtype | None = None) -> None:
     """Add a LoRA to the model's weights in place: weight + multiplier * alpha / rank * up @ down.
 
     The sum is taken in float32 and rounded once, to `dtype`, or to the weight's own for None. Raises UserError, before
@@ -196,10 +174,10 @@ def check_fits(weights: Mapping[str, LowRank], modules: Mapping[str, nn.Module],
 
 
 def _of_another_model(name: str, modules: Mapping[str, nn.Module], path: Path) -> str:
-    """What to tell of a layer that the model does not have."""
-    families = {StableDiffusion.family: _FIRST_NAME, StableDiffusionXL.family: _XL_NAME}
-    for family, names in families.items():
-        if names.match(name) and not any(map(names.match, modules)):
-            other = next(other for other in families if other != family)
-            return f"{path} is a LoRA of {family}, and the model is {other}; use a LoRA that was made for it"
+    """Return what to tell of a layer that the model does not have."""
+    own = next((family for family in FAMILIES.values() if any(map(family.lora_key.match, modules))), None)
+    for other in FAMILIES.values():
+        if own and other is not own and other.lora_key.match(name):
+            what = f"a LoRA of {other.layout.name}, and the model is {own.layout.name}"
+            return f"{path} is {what}; use a LoRA that was made for it"
     return f"{path} changes {name!r}, which the model does not have; it belongs to another kind of model"

@@ -12,15 +12,13 @@ import pipeline.core.compat  # noqa: F401  (before transformers)
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.core.errors import UserError
 
 WINDOW = 77
 CHUNK = WINDOW - 2
-XL_CLIP_SKIP = 2
-"""SDXL was trained on the last layer but one of both text encoders, and sd-scripts has no other for it."""
+"""Tokens of a window between its begin and end marks."""
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], max_token_length: int = CHUNK) -> torch.Tensor:
@@ -57,46 +55,17 @@ def encode(text_encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 2) -
     layers = text_encoder.config.num_hidden_layers
     if not 1 <= clip_skip <= layers:
         raise UserError(f"clip_skip must be 1 to {layers}, the text encoder's layers, got {clip_skip} (params.yaml)")
-    output = text_encoder(_windows(text_encoder, ids), output_hidden_states=True)
+    output = text_encoder(windows(text_encoder, ids), output_hidden_states=True)
     states = text_encoder.text_model.final_layer_norm(output.hidden_states[-clip_skip])
-    return _join(states, ids.shape[1])
+    return join(states, ids.shape[1])
 
 
-def encode_xl(first: CLIPTextModel, second: CLIPTextModelWithProjection, ids: torch.Tensor) -> torch.Tensor:
-    """Token ids of both tokenizers [N,2,C,77] -> SDXL's condition [N, 75 C + 3, d1 + d2], to be taken apart by `split_xl`.
-
-    The states are those of both encoders' last layer but one, without a final layer norm, side by side. The last row is the
-    second encoder's projected state at the first chunk's EOS, filled up with zeros.
-    """
-    one = first(_windows(first, ids[:, 0]), output_hidden_states=True)
-    two = second(_windows(second, ids[:, 1]), output_hidden_states=True)
-    chunks = ids.shape[2]
-    states = torch.cat([_join(output.hidden_states[-XL_CLIP_SKIP], chunks) for output in (one, two)], dim=-1)
-    pooled = two.text_embeds[::chunks]
-    row = functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1]))
-    return torch.cat([states, row[:, None].to(states.dtype)], dim=1)
-
-
-def split_xl(condition: torch.Tensor, pooled_width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """SDXL's condition [N,S+1,d] -> states [N,S,d] and pooled embedding [N,pooled_width]."""
-    return condition[:, :-1], condition[:, -1, :pooled_width]
-
-
-def check_clip_skip_xl(clip_skip: int) -> None:
-    """Raise UserError for what SDXL does not have."""
-    if clip_skip != XL_CLIP_SKIP:
-        raise UserError(
-            f"clip_skip must be {XL_CLIP_SKIP} for an SDXL model, which always uses the last layer but one of both its "
-            f"text encoders, got {clip_skip} (params.yaml)"
-        )
-
-
-def _windows(text_encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
+def windows(text_encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
     """[N,C,77] -> [N C, 77] where the text encoder is."""
     return ids.reshape(-1, WINDOW).to(text_encoder.device)
 
 
-def _join(states: torch.Tensor, chunks: int) -> torch.Tensor:
+def join(states: torch.Tensor, chunks: int) -> torch.Tensor:
     """States of each window [N C, 77, d] -> [N, 75 C + 2, d]: the first BOS, what lies between BOS and EOS, the last EOS."""
     states = states.unflatten(0, (-1, chunks))
     return torch.cat([states[:, 0, :1], states[:, :, 1:-1].flatten(1, 2), states[:, -1, -1:]], dim=1)

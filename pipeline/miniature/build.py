@@ -15,7 +15,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import save_tensors
-from pipeline.diffusion.models import BETA_END, BETA_START
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.inputs.creatures import CAPTION_FORMS, NARROW_STYLE, caption, distinct_creatures
 from pipeline.miniature import clip_towers
 from pipeline.miniature.classifier import Classifier, train_classifier

@@ -17,7 +17,8 @@ from pipeline.core.files import write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json
 from pipeline.core.randomness import image_seed
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.families import DiffusionModel
+from pipeline.diffusion.models import load_base
 from pipeline.inputs.creatures import ATTRIBUTES
 from pipeline.methods.measures.frechet import frechet_distance
 from pipeline.methods.schedules.constant import Constant
@@ -51,7 +52,7 @@ def evaluate(model: Path, count: int, sheet: Path) -> str:
     return as_text(result)
 
 
-def generate(base: StableDiffusion, captions: list[str], scale: float, batch: int = 64) -> torch.Tensor:
+def generate(base: DiffusionModel, captions: list[str], scale: float, batch: int = 64) -> torch.Tensor:
     """Draw one image per caption with constant guidance, 30 steps -> [N,3,64,64] uint8."""
     settings = Settings(Constant(scale), steps=30, height=64, width=64)
     conditions = encode_prompts(base, captions, settings)

@@ -9,7 +9,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.diffusion import text
-from pipeline.diffusion.models import BETA_END, BETA_START, LATENT_SCALE, TRAIN_STEPS
+from pipeline.diffusion.families.sd1 import StableDiffusion1
+from pipeline.diffusion.noise_schedule import TRAIN_STEPS, alphas_cumprod
 from pipeline.miniature.drawings import Drawings, to_unit_range
 from pipeline.miniature.training_loop import fit
 
@@ -35,12 +36,6 @@ def new_unet(widths: tuple[int, ...] = WIDTHS, context: int = 128, groups: int =
     )
 
 
-def alphas_cumprod() -> torch.Tensor:
-    """Return the share of the signal's variance left at each of the 1000 timesteps, [1000] float64 ("scaled_linear")."""
-    betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
-    return torch.cumprod(1.0 - betas, dim=0)
-
-
 @torch.no_grad()
 def encode_posterior(vae: AutoencoderKL, images: torch.Tensor, batch: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
     """Encode uint8 images -> scaled latents' mean and standard deviation, each [N,4,8,8] float32."""
@@ -48,8 +43,8 @@ def encode_posterior(vae: AutoencoderKL, images: torch.Tensor, batch: int = 128)
     for chunk in images.split(batch):
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(to_unit_range(chunk)).latent_dist
-        means.append(posterior.mean.float() * LATENT_SCALE)
-        stds.append(posterior.std.float() * LATENT_SCALE)
+        means.append(posterior.mean.float() * StableDiffusion1.latent_scale)
+        stds.append(posterior.std.float() * StableDiffusion1.latent_scale)
     return torch.cat(means), torch.cat(stds)
 
 
@@ -88,7 +83,7 @@ def train_unet(
     generator = torch.Generator().manual_seed(seed)
     mean, std = encode_posterior(vae, drawings.images)
     states = encode_captions(tokenizer, text_encoder, [*drawings.captions, ""])
-    signal = alphas_cumprod().float()
+    signal = alphas_cumprod(torch, torch.float64).float()
     weight = torch.clamp(MIN_SNR_GAMMA * (1 - signal) / signal, max=1.0)
     unet = start or new_unet(widths, states.shape[-1])
     unet = unet.train().requires_grad_(True).to(memory_format=torch.channels_last)

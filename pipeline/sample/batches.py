@@ -16,7 +16,7 @@ from pipeline.core.progress import Progress
 from pipeline.core.tensors import save_tensors
 from pipeline.diffusion.compiled import compile_checked, should_compile
 from pipeline.diffusion.deterministic import exact
-from pipeline.diffusion.models import StableDiffusion
+from pipeline.diffusion.families import DiffusionModel
 from pipeline.sample.memory import ShrinkingBatches, images_at_a_time
 from pipeline.sample.outputs import TRACE, pack
 from pipeline.sample.plan import Plan, PlannedImage
@@ -33,7 +33,7 @@ _GPU_OPTIONS = {"triton.cudagraphs": True, "deterministic": True}
 """Deterministic: kernels are not chosen by timing them, which could choose others the next time, with another rounding."""
 
 
-def generate(model: StableDiffusion, plan: Plan) -> None:
+def generate(model: DiffusionModel, plan: Plan) -> None:
     """Draw every batch that is not finished yet into `plan.scratch`, and show progress. Raises as `draw_batches` does.
 
     Shards are packed as soon as all of their images are there.
@@ -45,7 +45,7 @@ def generate(model: StableDiffusion, plan: Plan) -> None:
 
 
 def draw_batches(
-    model: StableDiffusion,
+    model: DiffusionModel,
     plan: Plan,
     todo: Sequence[int],
     advance: Callable[[int], None],
@@ -78,7 +78,7 @@ def draw_batches(
 
 
 def _draw(
-    model: StableDiffusion,
+    model: DiffusionModel,
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
     plan: Plan,
@@ -128,7 +128,7 @@ def _require_space(plan: Plan, images: int) -> None:
         )
 
 
-def compile_if_worth_it(model: StableDiffusion, settings: Settings, condition: torch.Tensor, rows: int, images: int) -> None:
+def compile_if_worth_it(model: DiffusionModel, settings: Settings, condition: torch.Tensor, rows: int, images: int) -> None:
     """Compile the model's U-Net for batches of `rows` images when there are enough of them to draw, and it works."""
     if not should_compile(model.device, images * settings.height * settings.width >= _WORTH_PIXELS):
         return
@@ -136,14 +136,14 @@ def compile_if_worth_it(model: StableDiffusion, settings: Settings, condition: t
     # The example too: tensors made outside are of another kind, for which the next call would compile again.
     with torch.inference_mode():
         inputs = _example(model, settings, condition, rows)
-        compile_checked(model.unet, lambda: model.predict_noise(*inputs), options, "sample")
+        compile_checked(model.denoiser, lambda: model.predict(*inputs), options, "sample")
 
 
-def _example(model: StableDiffusion, settings: Settings, condition: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
+def _example(model: DiffusionModel, settings: Settings, condition: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
     """Inputs of the shapes that sampling has: both branches of `rows` images."""
     cell = model.pixels_per_latent
     shape = (2 * rows, model.latent_channels, settings.height // cell, settings.width // cell)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    latents = noise.to(model.device, model.unet.dtype).to(memory_format=model.layout)
+    latents = noise.to(model.device, model.dtype).to(memory_format=model.memory_format)
     both = condition.expand(2 * rows, *condition.shape[1:]).contiguous()
     return latents, torch.tensor(500.0, device=model.device), both

@@ -11,29 +11,21 @@ import torch
 
 from pipeline.core.errors import UserError, is_out_of_memory
 from pipeline.diffusion.compiled import release_memory
-from pipeline.diffusion.models import StableDiffusion
+from pipeline.diffusion.families import DiffusionModel
 from pipeline.sample.sampler import DECODE_PIXELS, Settings
-
-_UNET_WIDTHS = 32
-"""Peak of a U-Net's forward pass in tensors of its first block's size: counted 26.1 for SD 1.5, 15.9 for SDXL."""
-
-_DECODER_WIDTHS = 8
-"""The same for the VAE's decoder, in tensors of the image's size and the VAE's first width: counted 6.0."""
 
 _RESERVE = 512 * 2**20
 """For what is not counted: the libraries' workspaces, fragments."""
 
 
-def bytes_of_decoding(model: StableDiffusion, settings: Settings) -> int:
-    """An upper estimate of what decoding one part of a batch needs."""
-    pixels = max(DECODE_PIXELS, settings.height * settings.width)
-    return _DECODER_WIDTHS * int(model.vae.config.block_out_channels[0]) * pixels * model.vae.dtype.itemsize
+def bytes_of_decoding(model: DiffusionModel, settings: Settings) -> int:
+    """Return an upper estimate of what decoding one part of a batch needs."""
+    return model.decoding_bytes(max(DECODE_PIXELS, settings.height * settings.width))
 
 
-def bytes_per_image(model: StableDiffusion, settings: Settings) -> int:
-    """An upper estimate of what each image of a batch needs in the U-Net, both branches together."""
-    latents = settings.height * settings.width // model.pixels_per_latent**2
-    return 2 * _UNET_WIDTHS * int(model.unet.config.block_out_channels[0]) * latents * model.unet.dtype.itemsize
+def bytes_per_image(model: DiffusionModel, settings: Settings) -> int:
+    """Return an upper estimate of what each image of a batch needs in the denoiser, both branches together."""
+    return model.prediction_bytes(settings.height * settings.width // model.pixels_per_latent**2)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -57,7 +49,7 @@ def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     return None
 
 
-def images_at_a_time(model: StableDiffusion, settings: Settings, wanted: int) -> int:
+def images_at_a_time(model: DiffusionModel, settings: Settings, wanted: int) -> int:
     """`wanted`, or the largest of its halves that fits; at least 1, since only trying tells whether that fails.
 
     Halves, so that a little more or less free memory seldom changes the number, and with it a GPU's rounding.

@@ -36,7 +36,7 @@ class Lineage:
         """{name: value} in the order in which they are written; hashes short, as tools show them, and in full."""
         fields = {
             "Steps": str(self.settings.steps),
-            "Sampler": "Euler a",
+            "Sampler": self.settings.noise.sampler_name,
             "CFG scale": f"{self.cfg:g}",
             "Seed": str(seed),
             "Size": f"{self.settings.width}x{self.settings.height}",

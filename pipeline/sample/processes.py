@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from pipeline.core.errors import UserError
-from pipeline.core.process import devices_of, die_with_parent
+from pipeline.core.process import die_with_parent
 from pipeline.core.progress import Progress
+from pipeline.diffusion.devices import devices_of
 from pipeline.sample.batches import draw_batches, generate
 from pipeline.sample.outputs import pack
 from pipeline.sample.plan import Plan

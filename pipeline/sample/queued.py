@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.diffusion.compiled import is_compiled
-from pipeline.diffusion.models import StableDiffusion
+from pipeline.diffusion.families import DiffusionModel
 from pipeline.sample.memory import ShrinkingBatches
 from pipeline.sample.sampler import Drawn, Settings, decode, draw_latents
 
@@ -35,7 +35,7 @@ class QueuedBatch:
 
 
 def queue_batch(
-    model: StableDiffusion,
+    model: DiffusionModel,
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
     seeds: Sequence[int],
@@ -49,7 +49,7 @@ def queue_batch(
     to decode even one image of `name`.
     """
     count = len(seeds)
-    if is_compiled(model.unet) and count < rows:
+    if is_compiled(model.denoiser) and count < rows:
         conditions = torch.cat([conditions, conditions[-1:].expand(rows - count, *conditions.shape[1:])])
         seeds = [*seeds, *[seeds[-1]] * (rows - count)]
     latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)

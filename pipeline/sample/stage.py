@@ -15,6 +15,7 @@ from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.randomness import image_seed
 from pipeline.diffusion import lora
+from pipeline.diffusion.families import family_of
 from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.methods.schedules import make_schedule
 from pipeline.sample.outputs import collect, collect_traces, discard
@@ -98,6 +99,7 @@ def _settings(params: View) -> Settings:
         width=params.resolution,
         clip_skip=params.clip_skip,
         max_token_length=params.max_token_length,
+        family=family_of(params.model).layout.key,
     )
 
 

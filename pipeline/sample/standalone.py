@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.chain.params import Params
+from pipeline.chain.params import PROMPT_LENGTHS, Params
 from pipeline.chain.paths import image_name
 from pipeline.chain.run_environment import run_environment
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, sha256_bytes
 from pipeline.core.json_files import write_jsonl
 from pipeline.core.randomness import image_seed
+from pipeline.diffusion.families import family_of
 from pipeline.diffusion.lora import identify
 from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
@@ -68,7 +69,7 @@ def sample_prompts(
     known = outline(model)
     _check_lengths(known, prompts, max_token_length)
     side = _checked_size(known, size)
-    settings = Settings(guidance, steps, side, side, clip_skip, max_token_length)
+    settings = Settings(guidance, steps, side, side, clip_skip, max_token_length, family_of(model).layout.key)
     weights = identify(lora, lora.stem) if lora is not None else None
     lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
     jobs = [
@@ -92,7 +93,7 @@ def _check_lengths(model: Outline, prompts: Sequence[str], max_token_length: int
         if length > max_token_length:
             raise UserError(
                 f"prompt {number} has {length} tokens, and only {max_token_length} would be read; "
-                "shorten it, or raise max_token_length (at most 225)"
+                f"shorten it, or raise max_token_length (at most {PROMPT_LENGTHS[-1]})"
             )
 
 

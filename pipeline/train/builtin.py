@@ -13,16 +13,17 @@ from torch import nn
 
 from pipeline.core.errors import UserError
 from pipeline.core.progress import Progress
-from pipeline.core.randomness import derive_seed, generator, to_device
+from pipeline.core.randomness import derive_seed, generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.deterministic import deterministic
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.devices import dtype_of, to_device
+from pipeline.diffusion.families import DiffusionModel
+from pipeline.diffusion.models import load_base
 from pipeline.train.checkpoint import CheckpointManager, State
 from pipeline.train.compiled import compile_if_worth_it
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.distributed import ProcessGroup
 from pipeline.train.low_rank import Network, attached, initial
-from pipeline.train.objective import add_noise, alphas_cumprod, noise_loss
 from pipeline.train.out_of_memory import explain_out_of_memory
 from pipeline.train.posterior_latents import PosteriorLatents, encode_images
 from pipeline.train.settings import Settings
@@ -30,8 +31,6 @@ from pipeline.train.step_noise import NoiseSource, SeededNoise, StepNoise
 
 _READ_EVERY = 20
 """Steps between two looks at the losses: on a GPU each look waits for all work in flight."""
-
-_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -57,37 +56,37 @@ def train(
     root: Path,
     device: str,
     condition_drop: float = 0.0,
-    draws: NoiseSource | None = None,
+    noise_source: NoiseSource | None = None,
     start: Mapping[str, lora.LowRank] | None = None,
     checkpoints: CheckpointManager | None = None,
     group: ProcessGroup | None = None,
 ) -> Result:
     """Finetune the base model below `root` on the settings' examples; from the last checkpoint on, where `checkpoints` has one.
 
-    `draws` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
+    `noise_source` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
     UserError when the loss is not finite, or the LoRA to start from does not fit.
     """
     with explain_out_of_memory(settings.batch_size, settings.precision), deterministic(device):
         model = _load_model(settings, root, device)
         data = load_data(settings, model, root)
         modules = lora.target_modules(model, settings.train_parts)
-        draws = draws or _random_draws(settings, data)
+        noise_source = noise_source or _seeded_noise(settings, data, model.noise.train_steps)
         with attached(modules, start or _start(settings, modules, root)) as network:
             group = group or ProcessGroup()
             mine = group.share(settings.batch_size)
             shape = (mine.stop - mine.start, *data.moments.mean.shape[-3:])
             compile_if_worth_it(model, network, shape, data.ids, settings.steps)
-            losses = _optimize(settings, model, data, network, condition_drop, draws, checkpoints, group)
+            losses = _optimize(settings, model, data, network, condition_drop, noise_source, checkpoints, group)
             return Result({name: network.layers[name].state() for name in modules}, losses)
 
 
-def _load_model(settings: Settings, root: Path, device: str) -> StableDiffusion:
+def _load_model(settings: Settings, root: Path, device: str) -> DiffusionModel:
     """M_0 in the precision that it trains in."""
-    dtype = _HALF.get(settings.precision, torch.float32)
+    dtype = dtype_of(settings.precision, device)
     model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None, dtype)
-    model.place(device, dtype)
+    model.move_to(device, dtype)
     if settings.gradient_checkpointing:
-        model.unet.enable_gradient_checkpointing()
+        model.denoiser.enable_gradient_checkpointing()
     return model
 
 
@@ -96,12 +95,12 @@ def _local(root: Path, name: str) -> str:
     return str(root / name) if (root / name).exists() else name
 
 
-def load_data(settings: Settings, model: StableDiffusion, root: Path) -> Data:
+def load_data(settings: Settings, model: DiffusionModel, root: Path) -> Data:
     """Encode each image and tokenize each caption once; both stay on the model's device."""
     examples = settings.examples
     paths = list(dict.fromkeys(example.path for example in examples))
     row = {path: index for index, path in enumerate(paths)}
-    moments = encode_images(model.vae, [root / path for path in paths], settings.flip, model.latent_scale)
+    moments = encode_images(model.vae, [root / path for path in paths], settings.flip, model.scale_latents)
     if settings.cache_latents:
         moments = moments.frozen(generator(derive_seed("cache_latents", settings.seed)))
     captions = [*(example.caption for example in examples), ""]
@@ -122,7 +121,7 @@ def _start(settings: Settings, modules: Mapping[str, nn.Module], root: Path) -> 
     return weights
 
 
-def _random_draws(settings: Settings, data: Data) -> SeededNoise:
+def _seeded_noise(settings: Settings, data: Data, train_steps: int) -> SeededNoise:
     channels, height, width = data.moments.mean.shape[-3:]
     return SeededNoise(
         seed=settings.seed,
@@ -132,16 +131,17 @@ def _random_draws(settings: Settings, data: Data) -> SeededNoise:
         flip=settings.flip,
         caption_dropout=settings.caption_dropout,
         noise_offset=settings.noise_offset,
+        train_steps=train_steps,
     )
 
 
 def _optimize(
     settings: Settings,
-    model: StableDiffusion,
+    model: DiffusionModel,
     data: Data,
     network: Network,
     condition_drop: float,
-    draws: NoiseSource,
+    noise_source: NoiseSource,
     checkpoints: CheckpointManager | None,
     group: ProcessGroup,
 ) -> list[float]:
@@ -149,7 +149,6 @@ def _optimize(
     optimizer = torch.optim.AdamW(_groups(settings, network), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(settings.lr_scheduler, settings.steps))
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
-    kept = alphas_cumprod().to(model.device)
     losses = torch.zeros(settings.steps, device=model.device)
     state = State(network.parameters(), optimizer, schedule, scaler, losses)
     done = checkpoints.resume(state) if checkpoints else 0
@@ -157,7 +156,7 @@ def _optimize(
         progress.advance(done)
         for step in range(done, settings.steps):
             network.merge()
-            loss = _loss(settings, model, data, draws(step), step, condition_drop, kept, group)
+            loss = _loss(settings, model, data, noise_source(step), step, condition_drop, group)
             scaler.scale(loss).backward()
             total = group.add_up(loss, network.parameters())
             if settings.max_grad_norm:
@@ -178,16 +177,15 @@ def _optimize(
 
 def _loss(
     settings: Settings,
-    model: StableDiffusion,
+    model: DiffusionModel,
     data: Data,
     draw: StepNoise,
     step: int,
     condition_drop: float,
-    alphas: torch.Tensor,
     group: ProcessGroup,
 ) -> torch.Tensor:
     """This process's part of the loss of one step, a scalar on the device."""
-    device, dtype = model.device, model.unet.dtype
+    device, dtype = model.device, model.dtype
     ids = data.ids[to_device(device, draw.rows)]
     ids = torch.where(to_device(device, draw.blanks).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
     ids = drop_conditions(ids, data.empty, condition_drop, settings.seed, step)
@@ -196,22 +194,21 @@ def _loss(
         return torch.zeros((), device=device, requires_grad=True)
     draw = draw.part(mine, device)
     latents = data.moments.sample(data.images[draw.rows], draw.flips, draw.posterior)
-    kept = alphas[draw.timesteps]
     half = dtype != torch.float32
     with torch.autocast(device.type, dtype) if half else nullcontext():
         condition = model.encode(ids[mine], settings.clip_skip)
-        noisy = add_noise(latents, draw.noise, kept)
-        noisy = noisy.to(dtype=dtype, memory_format=model.layout)
-        predicted = model.predict_noise(noisy, draw.timesteps, condition)
-    loss = noise_loss(predicted, draw.noise, kept, settings.min_snr_gamma)
+        noisy = model.noise.add_noise(latents, draw.noise, draw.timesteps)
+        noisy = noisy.to(dtype=dtype, memory_format=model.memory_format)
+        predicted = model.predict(noisy, draw.timesteps, condition)
+    loss = model.noise.loss(predicted, latents, draw.noise, draw.timesteps, settings.min_snr_gamma)
     return loss if group.size == 1 else loss * (len(draw.rows) / len(ids))
 
 
 def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
-    """Parameters of the text encoders and of the U-Net with their learning rates."""
+    """Parameters of the text encoders and of the denoiser with their learning rates."""
     groups: list[dict[str, object]] = [
-        {"params": network.parameters("lora_te"), "lr": settings.text_encoder_lr},
-        {"params": network.parameters("lora_unet"), "lr": settings.unet_lr},
+        {"params": network.parameters(lora.TEXT_ENCODER_PREFIX), "lr": settings.text_encoder_lr},
+        {"params": network.parameters(lora.DENOISER_PREFIX), "lr": settings.unet_lr},
     ]
     return [group for group in groups if group["params"]]
 

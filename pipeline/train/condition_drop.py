@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.core.randomness import derive_seed, generator, to_device
+from pipeline.core.randomness import derive_seed, generator
+from pipeline.diffusion.devices import to_device
 
 if TYPE_CHECKING:
     import torch

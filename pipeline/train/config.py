@@ -13,10 +13,11 @@ import toml
 from pipeline.chain.params import View
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import derive_seed
+from pipeline.diffusion.families import FAMILIES
 from pipeline.diffusion.text import CHUNK
 from pipeline.train.training_inputs import TrainingInputs
 
-_MIXED_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
+MIXED_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
     "AdamW": {"optimizer_type": "AdamW"},
     "FusedAdamW": {"optimizer_type": "AdamW", "optimizer_args": ["fused=True"]},
@@ -47,13 +48,12 @@ def train_toml(params: View, job: TrainingInputs, folder: Path, root: Path, work
             "seed": derive_seed("train", params.seed, job.k) % 2**31,
         },
         "running": {
-            "mixed_precision": _MIXED_PRECISION[params.precision],
+            "mixed_precision": MIXED_PRECISION[params.precision],
             params.attention: True,
             "cache_latents": params.cache_latents,
             **({"gradient_checkpointing": True} if params.gradient_checkpointing else {}),
             "vae_batch_size": params.batch_size,
-            # SDXL's VAE overflows in half precision.
-            **({"no_half_vae": True} if job.sdxl else {}),
+            **FAMILIES[job.family].sd_scripts_settings,
             "max_data_loader_n_workers": workers,
             "persistent_data_loader_workers": workers > 0,
         },
@@ -82,7 +82,7 @@ def _model_section(params: View, job: TrainingInputs, root: Path) -> dict[str, A
 
 def _network_section(params: View, job: TrainingInputs, root: Path) -> dict[str, Any]:
     section: dict[str, Any] = {
-        "network_module": "networks.lora",
+        "network_module": FAMILIES[job.family].network_module,
         "network_dim": params.rank,
         "network_alpha": float(params.alpha),
     }

@@ -17,8 +17,9 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.core.json_files import read_json, write_json
-from pipeline.core.process import devices_of, die_with_parent, dying_with_parent
+from pipeline.core.process import die_with_parent, dying_with_parent
 from pipeline.diffusion import lora
+from pipeline.diffusion.devices import devices_of
 from pipeline.train.builtin import Result, train
 from pipeline.train.distributed import ProcessGroup
 from pipeline.train.processes import environment, launcher

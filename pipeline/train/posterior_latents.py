@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pipeline.core.compat  # noqa: F401  (before diffusers)
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from diffusers import AutoencoderKL
 
 from pipeline.core.errors import UserError
 from pipeline.core.images import load_image
-from pipeline.diffusion.models import LATENT_SCALE
+
+ScaleLatents = Callable[[torch.Tensor], torch.Tensor]
 
 _BATCH, _PIXELS = 16, 4 * 512 * 512
 """How many images are encoded at a time, and how many pixels at most: its first layers hold 640 numbers a pixel."""
@@ -22,16 +23,16 @@ _BATCH, _PIXELS = 16, 4 * 512 * 512
 
 @dataclass(frozen=True)
 class PosteriorLatents:
-    """mean and std [N,F,4,h,w] on the device; F is 2 (the image, its mirror image) or 1. `scale`: the model's latent scale."""
+    """mean and std [N,F,4,h,w] on the device; F is 2 (the image, its mirror image) or 1. `scale` is the model's."""
 
     mean: torch.Tensor
     std: torch.Tensor
-    scale: float = LATENT_SCALE
+    scale: ScaleLatents
 
     def sample(self, rows: torch.Tensor, flips: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Latents [B,4,h,w] of images `rows` [B], mirrored where `flips` [B], scaled as the U-Net wants them."""
         views = flips.long()
-        return (self.mean[rows, views] + self.std[rows, views] * noise) * self.scale
+        return self.scale(self.mean[rows, views] + self.std[rows, views] * noise)
 
     def frozen(self, generator: torch.Generator) -> PosteriorLatents:
         """One latent drawn for good from each posterior: what sd-scripts' cache_latents does."""
@@ -40,7 +41,7 @@ class PosteriorLatents:
 
 
 @torch.no_grad()
-def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: float = LATENT_SCALE) -> PosteriorLatents:
+def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: ScaleLatents) -> PosteriorLatents:
     """Encode image files of one size. The mirror image is encoded too, because a VAE is not symmetric.
 
     Raises UserError when a file is unreadable or its latents are not finite.

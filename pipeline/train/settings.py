@@ -10,9 +10,12 @@ import toml
 
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_json
-from pipeline.diffusion.lora import TrainParts
+from pipeline.diffusion.families import TrainParts
 from pipeline.diffusion.text import CHUNK
+from pipeline.train.config import MIXED_PRECISION
 from pipeline.train.training_inputs import Example
+
+_PRECISIONS = {name: precision for precision, name in MIXED_PRECISION.items()}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def read_settings(train_toml: Path, root: Path) -> Settings:
         steps=values["max_train_steps"],
         max_grad_norm=values["max_grad_norm"],
         seed=values["seed"],
-        precision=values["mixed_precision"],
+        precision=_PRECISIONS[values["mixed_precision"]],
         cache_latents=values["cache_latents"],
         gradient_checkpointing=values.get("gradient_checkpointing", False),
         batch_size=dataset["batch_size"],

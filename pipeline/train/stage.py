@@ -14,8 +14,9 @@ from pipeline.chain.run_environment import made_on, run_environment
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file, write_text
 from pipeline.core.json_files import write_json
-from pipeline.core.process import devices_of
 from pipeline.diffusion import lora
+from pipeline.diffusion.devices import CPU_CHOICES, check_precision, devices_of
+from pipeline.diffusion.families import FAMILIES
 from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.train import config
 from pipeline.train.kohya import launch
@@ -65,8 +66,10 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
         launch.find_sd_scripts(layout.root)
     job = read_inputs(params, k, layout)
     require_recorded(layout.base_record(), layout.root / job.model, layout.root / job.vae if job.vae else None)
-    if device == "cpu" and params.precision == "bf16" and params.trainer == "kohya" and not job.sdxl:
-        raise UserError("sd-scripts trains no Stable Diffusion 1.x in bf16 on a CPU; set precision: fp32 or trainer: builtin")
+    family = FAMILIES[job.family]
+    if device == "cpu" and params.trainer == "kohya" and params.precision not in family.sd_scripts_cpu_precisions:
+        what = f"{family.layout.name} in {params.precision} on a CPU"
+        raise UserError(f"sd-scripts trains no {what}; set precision: fp32 or trainer: builtin")
     copy_tokenizer(job, layout)
     checkpoints = CheckpointManager(_unfinished(params, job, layout, device))
     with atomic_folder(layout.model(k)) as folder:
@@ -105,16 +108,10 @@ def dry_run(params: View, k: int, layout: Layout, device: str) -> tuple[str, str
 def check_device(params: View, device: str) -> None:
     """Raise UserError for what works on a GPU only, and for what this GPU does not."""
     if device != "cpu":
-        from pipeline.diffusion.models import check_precision
-
         check_precision(params.precision, device)
         return
-    for name, value, allowed in (
-        ("precision", params.precision, ("fp32", "bf16")),
-        ("optimizer", params.optimizer, ("AdamW", "FusedAdamW")),
-        ("attention", params.attention, ("sdpa",)),
-    ):
-        if value not in allowed:
+    for name, allowed in CPU_CHOICES:
+        if (value := getattr(params, name)) not in allowed:
             raise UserError(f"{name}: {value} needs a GPU, and there is none; set {name}: {allowed[0]} in params.yaml")
 
 
@@ -132,7 +129,7 @@ def _write_texts(current: Run, place: Path) -> None:
 def _train_kohya(current: Run) -> dict[str, object]:
     """Run sd-scripts and rewrite its LoRA in place, canonically. Returns what lineage.json says about the trainer."""
     raw = current.lora
-    options = Options(current.params.condition_drop, str(current.losses.resolve()), current.job.sdxl)
+    options = Options(current.params.condition_drop, str(current.losses.resolve()), current.job.family)
     launch.run(
         current.folder / "train.toml",
         current.layout.root,
@@ -179,11 +176,12 @@ _TRAINERS: dict[str, Callable[[Run], dict[str, object]]] = {"kohya": _train_kohy
 def _metadata(current: Run) -> dict[str, str]:
     """What LoRA users' tools show, without what differs between equal runs (times, session)."""
     params, job = current.params, current.job
+    family = FAMILIES[job.family]
     return {
-        "ss_base_model_version": "sdxl_base_v1-0" if job.sdxl else "sd_v1",
+        "ss_base_model_version": family.base_model_version,
         "ss_sd_model_name": Path(job.model).name,
         "ss_new_sd_model_hash": job.base_sha256,
-        "ss_network_module": "networks.lora",
+        "ss_network_module": family.network_module,
         "ss_network_dim": str(params.rank),
         "ss_network_alpha": str(float(params.alpha)),
         "ss_clip_skip": str(params.clip_skip),

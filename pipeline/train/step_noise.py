@@ -7,8 +7,8 @@ from typing import Protocol
 
 import torch
 
-from pipeline.core.randomness import derive_seed, generator, to_device
-from pipeline.diffusion.models import TRAIN_STEPS
+from pipeline.core.randomness import derive_seed, generator
+from pipeline.diffusion.devices import to_device
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StepNoise:
     noise: torch.Tensor
     """[B,4,h,w]: the noise of diffusion, noise offset included."""
     timesteps: torch.Tensor
-    """[B] int64 in [0, 1000)."""
+    """[B] int64 in [0, train_steps)."""
 
     def part(self, rows: slice, device: torch.device) -> StepNoise:
         """Some of the samples, on `device`."""
@@ -50,6 +50,7 @@ class SeededNoise:
     flip: bool
     caption_dropout: float
     noise_offset: float
+    train_steps: int
 
     def __call__(self, step: int) -> StepNoise:
         rows = self.rows(step)
@@ -61,7 +62,7 @@ class SeededNoise:
         noise = torch.randn(count, *self.latent_shape, generator=chance)
         if self.noise_offset:
             noise += self.noise_offset * torch.randn(count, self.latent_shape[0], 1, 1, generator=chance)
-        timesteps = torch.randint(TRAIN_STEPS, (count,), generator=chance)
+        timesteps = torch.randint(self.train_steps, (count,), generator=chance)
         return StepNoise(rows, flips & self.flip, blanks, posterior, noise, timesteps)
 
     def rows(self, step: int) -> torch.Tensor:

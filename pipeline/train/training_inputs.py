@@ -18,8 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, remove_folder, sha256_bytes
 from pipeline.core.images import IMAGE_ERRORS
 from pipeline.core.json_files import read_json, read_jsonl
-from pipeline.diffusion.models import is_xl
-from pipeline.diffusion.text import check_clip_skip_xl
+from pipeline.diffusion.families import family_of
 from pipeline.inputs.base_models.tokenizers import lay_out_for_sd_scripts, sd_scripts_folder
 
 
@@ -43,7 +42,8 @@ class TrainingInputs:
     base_sha256: str
     tokenizer: Path | None
     previous: Path | None
-    sdxl: bool
+    family: str
+    """The key of the model's family."""
     images: str = "."
     """The folder, from the project's root, below which the examples' paths are files."""
 
@@ -58,8 +58,8 @@ def read_inputs(params: View, k: int, layout: Layout) -> TrainingInputs:
     check_images({row["path"]: row.get("sha256") for row in rows}, images, params.resolution)
     base = read_json(layout.base_record(), {"model": str, "sha256": str})
     model = layout.root / base["model"]
-    if is_xl(model):
-        check_clip_skip_xl(params.clip_skip)
+    family = family_of(model)
+    family.check_clip_skip(params.clip_skip)
     previous = layout.lora(k - 1) if params.start_from == "previous" and k > 1 else None
     if previous is not None and not previous.is_file():
         raise UserError(f"{previous} does not exist; make it with 'dvc repro train@{k - 1}' or fetch it with 'dvc pull'")
@@ -72,7 +72,7 @@ def read_inputs(params: View, k: int, layout: Layout) -> TrainingInputs:
         base_sha256=base["sha256"],
         tokenizer=sd_scripts_folder(model, layout.scratch) if model.is_dir() else None,
         previous=previous,
-        sdxl=is_xl(model),
+        family=family.layout.key,
     )
 
 

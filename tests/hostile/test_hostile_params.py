@@ -128,6 +128,4 @@ def assert_same_toml(params: Params) -> None:
 def job_of(params: Params) -> TrainingInputs:
     """What would train M_1 with these parameters on one image."""
     example = Example("data/D_0/00000.png", 'a "caption" \\ with # [marks]')
-    return TrainingInputs(
-        1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, sdxl=False
-    )
+    return TrainingInputs(1, (example,), params.updates or params.epochs, params.model, params.vae, "0" * 64, None, None, "sd1")

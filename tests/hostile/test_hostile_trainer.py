@@ -67,7 +67,7 @@ def write_job(root: Path, folder: str, model: str) -> str:
     params = check({name: value for name, value in SETTINGS.items() if name != "model"} | {"model": "models/base"})
     job = job_of(params)
     examples = tuple(Example(f"data/D_0/{i:05d}.png", caption) for i, caption in enumerate(KEPT))
-    job = TrainingInputs(job.k, examples, job.steps, model, f"{model}/vae", job.base_sha256, None, None, sdxl=False)
+    job = TrainingInputs(job.k, examples, job.steps, model, f"{model}/vae", job.base_sha256, None, None, "sd1")
     place = root / "models" / folder
     for name, text in config.texts(View(params, "train"), job, place, root).items():
         write_text(place / name, text)

@@ -11,10 +11,10 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 from torch import nn
 
+from pipeline.diffusion.noise_schedule import alphas_cumprod
 from pipeline.miniature.drawings import make_drawings, to_unit_range
 from pipeline.miniature.tokenizer import train_tokenizer
 from pipeline.miniature.training_loop import MatrixOptimizer, as_matrix, cosine_with_warmup, fit
-from pipeline.miniature.unet import alphas_cumprod
 from pipeline.miniature.vae import SCALING_FACTOR, encode, rescale_latents
 
 
@@ -37,7 +37,7 @@ def test_rescaling_latents_changes_their_scale_and_no_image(tiny_model: Path) ->
 
 def test_the_noise_schedule_is_stable_diffusions() -> None:
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
-    torch.testing.assert_close(alphas_cumprod().float(), scheduler.alphas_cumprod, rtol=1e-5, atol=0)
+    torch.testing.assert_close(alphas_cumprod(torch, torch.float64).float(), scheduler.alphas_cumprod, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("text", ["a round RED creature", "pokemon (creature), ultra-detailed", 'naïve ☃ 龍 12 "quotes"', ""])

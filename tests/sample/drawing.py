@@ -11,7 +11,8 @@ from diffusers import StableDiffusionPipeline
 
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Drawn, Settings, draw

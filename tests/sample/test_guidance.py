@@ -8,7 +8,8 @@ import torch
 from pipeline.diffusion.cpu_layout import optimized_for_cpu, rows_per_piece
 from pipeline.diffusion.cross_attention_cache import cached_cross_attention
 from pipeline.diffusion.models import load_base
-from pipeline.sample.guidance import GuidedNoise
+from pipeline.diffusion.noise_schedule import NOISE
+from pipeline.sample.guidance import GuidedPrediction
 
 
 def _branches(x, step):
@@ -18,7 +19,7 @@ def _branches(x, step):
 
 
 def test_the_conditional_branch_is_extrapolated_from_the_unconditional():
-    guided = GuidedNoise(_branches, [2.0, 1.0], [7.5, 2.0])
+    guided = GuidedPrediction(_branches, NOISE.network_input, [2.0, 1.0], [7.5, 2.0])
     x = torch.zeros(5, 4, 2, 2)
     assert torch.equal(guided(x, 0), torch.full_like(x, 1 + 7.5 * 2))
     assert torch.equal(guided(x, 1), torch.full_like(x, 1 + 2 * 2))
@@ -26,13 +27,13 @@ def test_the_conditional_branch_is_extrapolated_from_the_unconditional():
 
 def test_scales_zero_and_one_are_exactly_the_branches():
     halves = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    guided = GuidedNoise(lambda x, step: halves, [1.0, 1.0], [0.0, 1.0])
+    guided = GuidedPrediction(lambda x, step: halves, NOISE.network_input, [1.0, 1.0], [0.0, 1.0])
     assert torch.equal(guided(halves[:3], 0), halves[:3])
     assert torch.equal(guided(halves[:3], 1), halves[3:])
 
 
 def test_diff_norms_are_recorded_by_image_and_step():
-    guided = GuidedNoise(lambda x, step: _branches(x, step) * (step + 1), [2.0, 1.0, 0.5], [1.0] * 3)
+    guided = GuidedPrediction(lambda x, step: _branches(x, step) * (step + 1), NOISE.network_input, [2.0, 1.0, 0.5], [1.0] * 3)
     for step in range(3):
         guided(torch.zeros(5, 4, 2, 2), step)
     assert torch.equal(guided.diff_norm, torch.tensor([8.0, 16.0, 24.0]).expand(5, 3))
@@ -40,7 +41,7 @@ def test_diff_norms_are_recorded_by_image_and_step():
 
 def test_both_branches_see_the_image_at_variance_one():
     seen = []
-    guided = GuidedNoise(lambda x, step: seen.append(x) or x, [3.0], [1.0])
+    guided = GuidedPrediction(lambda x, step: seen.append(x) or x, NOISE.network_input, [3.0], [1.0])
     x = torch.randn(500, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 10**0.5
     guided(x, 0)
     assert torch.equal(seen[0][:500], seen[0][500:])

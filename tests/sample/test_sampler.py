@@ -9,6 +9,7 @@ from drawing import PROMPTS, STEPS, diffusers_pipeline, draw_prompts, pipeline_a
 
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
+from pipeline.diffusion.devices import dtype_of
 from pipeline.diffusion.models import load_base
 from pipeline.methods.diffusers_arguments import diffusers_arguments
 from pipeline.methods.schedules.constant import Constant
@@ -152,14 +153,14 @@ def test_pixels_are_clamped_and_rounded_to_the_nearest_level():
 
 
 def test_half_precision_on_a_cpu_becomes_float32_but_bfloat16_does_not():
-    assert sampler.dtype_of("fp16", "cpu") is torch.float32
-    assert sampler.dtype_of("bf16", "cpu") is torch.bfloat16
-    assert sampler.dtype_of("fp16", "meta") is torch.float16
+    assert dtype_of("fp16", "cpu") is torch.float32
+    assert dtype_of("bf16", "cpu") is torch.bfloat16
+    assert dtype_of("fp16", "meta") is torch.float16
 
 
 def test_bfloat16_draws_almost_the_same_picture(tiny_model, model):
     how = settings(Constant(1.5))
-    small = load_base(tiny_model).place("cpu", torch.bfloat16)
+    small = load_base(tiny_model).move_to("cpu", torch.bfloat16)
     exact, rough = (draw_prompts(m, PROMPTS, SEEDS, how) for m in (model, small))
     assert rough.latents.dtype == torch.float32
     assert float((exact.latents - rough.latents).std() / exact.latents.std()) < 0.1

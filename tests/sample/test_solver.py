@@ -9,8 +9,9 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
-from pipeline.diffusion.euler_ancestral import ancestral_split, euler_ancestral, image_noise, noise_levels, timesteps
-from pipeline.diffusion.models import BETA_END, BETA_START
+from pipeline.diffusion.euler_ancestral import ancestral_split, euler_ancestral
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START, NOISE
+from pipeline.sample.sampler import image_noise
 
 MEAN, STD = 2.0, 0.7
 
@@ -21,7 +22,7 @@ def _gaussian(sigmas):
 
 
 def _sample(steps):
-    sigmas = [float(s) for s in noise_levels(steps)]
+    sigmas = [float(s) for s in NOISE.noise_levels(steps)]
     draws = torch.Generator().manual_seed(0)
     noise = iter(lambda: torch.randn(100_000, generator=draws, dtype=torch.float64), None)
     return euler_ancestral(_gaussian(sigmas), sigmas, noise)
@@ -43,12 +44,12 @@ def test_the_error_falls_in_proportion_to_the_step():
 def test_noise_levels_and_times_are_those_of_diffusers(steps):
     scheduler = EulerAncestralDiscreteScheduler(beta_start=BETA_START, beta_end=BETA_END, beta_schedule="scaled_linear")
     scheduler.set_timesteps(steps)
-    np.testing.assert_allclose(noise_levels(steps), scheduler.sigmas.numpy(), rtol=2e-5)
-    np.testing.assert_allclose(timesteps(steps), scheduler.timesteps.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(NOISE.noise_levels(steps), scheduler.sigmas.numpy(), rtol=2e-5)
+    np.testing.assert_allclose(NOISE.times(steps), scheduler.timesteps.numpy(), rtol=1e-6)
 
 
 def test_one_step_starts_from_the_most_noise():
-    assert noise_levels(1)[0] == noise_levels(30)[0] > 14
+    assert NOISE.noise_levels(1)[0] == NOISE.noise_levels(30)[0] > 14
 
 
 def test_noise_removed_and_added_leaves_the_next_level():

@@ -12,7 +12,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, check_precision, load_base
+from pipeline.diffusion.devices import check_precision
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.prompt_encoding import encode_prompts
 from pipeline.sample.sampler import Settings, decode, draw_latents
@@ -64,12 +66,14 @@ def test_a_training_step_stays_on_the_models_device(
     settings = settings_of(write_project(tmp_path, tiny_model), caption_dropout=0.1, noise_offset=0.1)
     ids = elsewhere.tokenize([*(example.caption for example in settings.examples), ""]).to(DEVICE)
     mean = torch.zeros(6, 2, 4, 8, 8, device=DEVICE)
-    data = builtin.Data(torch.arange(6, device=DEVICE), ids[:-1], ids[-1:], PosteriorLatents(mean, mean))
+    data = builtin.Data(
+        torch.arange(6, device=DEVICE), ids[:-1], ids[-1:], PosteriorLatents(mean, mean, elsewhere.scale_latents)
+    )
     modules = lora.target_modules(elsewhere)
     with attached(modules, initial(modules, 4, 2.0, generator(0))) as network:
         network.merge()
-        draw = SeededNoise(0, 6, 2, (4, 8, 8), True, 0.1, 0.1)(0)
-        loss = builtin._loss(settings, elsewhere, data, draw, 0, 0.5, builtin.alphas_cumprod().to(DEVICE), ProcessGroup())
+        draw = SeededNoise(0, 6, 2, (4, 8, 8), True, 0.1, 0.1, train_steps=1000)(0)
+        loss = builtin._loss(settings, elsewhere, data, draw, 0, 0.5, ProcessGroup())
         loss.backward()
         assert {half.grad.device for half in network.parameters("lora_unet") if half.grad is not None} == {DEVICE}
         checked: list[torch.Tensor] = []

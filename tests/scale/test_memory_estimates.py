@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.paper_scale import memory as counted
 from benchmarks.paper_scale.counting import LiveBytes, fused_attention
-from pipeline.diffusion.models import StableDiffusion
+from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import memory
 from pipeline.sample.sampler import DECODE_PIXELS, Settings
@@ -37,9 +37,7 @@ def test_the_estimate_of_the_unet_is_above_the_count_and_not_far(sd15: StableDif
     with torch.inference_mode(), fused_attention(), LiveBytes() as live:
         live.know((*sd15.unet.parameters(), *sd15.unet.buffers()))
         states = torch.empty(2, 77, 768, dtype=torch.float16, device="meta")
-        sd15.predict_noise(
-            torch.empty(2, 4, 64, 64, dtype=torch.float16, device="meta"), torch.tensor(1.0, device="meta"), states
-        )
+        sd15.predict(torch.empty(2, 4, 64, 64, dtype=torch.float16, device="meta"), torch.tensor(1.0, device="meta"), states)
     assert 1.0 <= memory.bytes_per_image(sd15, SETTINGS) / live.peak <= 1.5
 
 

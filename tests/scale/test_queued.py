@@ -10,7 +10,8 @@ import torch
 from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 
 from pipeline.core.errors import UserError
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import batches, queued, stage
 from pipeline.sample.prompt_encoding import encode_prompts

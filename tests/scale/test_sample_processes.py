@@ -12,8 +12,8 @@ from scale_chain import PROMPTS, bytes_of, sampling_chain, view
 
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError
-from pipeline.core.process import devices_of
 from pipeline.core.tensors import load_tensors, save_tensors
+from pipeline.diffusion.devices import devices_of
 from pipeline.sample import processes, stage
 from pipeline.sample.plan import Plan
 

@@ -21,7 +21,6 @@ from pipeline.train.distributed import ProcessGroup
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.ranks import Rank
 from pipeline.train.low_rank import attached, initial
-from pipeline.train.objective import alphas_cumprod
 from pipeline.train.settings import read_settings
 from pipeline.train.step_noise import SeededNoise
 from pipeline.train.training_inputs import read_inputs
@@ -58,14 +57,14 @@ def test_the_parts_of_loss_and_gradient_add_up_to_those_of_the_whole_batch(proje
     start = initial(modules, 4, 2.0, generator(1))
     for layer in start.values():
         layer.up.normal_(generator=generator(2))
-    draw = SeededNoise(3, 6, 3, (4, 8, 8), flip=True, caption_dropout=0.5, noise_offset=0.1)(5)
+    draw = SeededNoise(3, 6, 3, (4, 8, 8), flip=True, caption_dropout=0.5, noise_offset=0.1, train_steps=1000)(5)
 
     def parts(count: int) -> tuple[float, list[torch.Tensor]]:
         with attached(modules, start) as network:
             network.merge()
             total = 0.0
             for rank in range(count):
-                loss = builtin._loss(settings, model, data, draw, 5, 0.5, alphas_cumprod(), ProcessGroup(rank, count))
+                loss = builtin._loss(settings, model, data, draw, 5, 0.5, ProcessGroup(rank, count))
                 loss.backward(retain_graph=True)
                 total += loss.item()
             return total, [half.grad for half in network.parameters() if half.grad is not None]

@@ -12,10 +12,12 @@ from diffusers import AutoencoderKL
 
 from pipeline.core.errors import UserError
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, StableDiffusionXL, load_base
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.families.sdxl.model import StableDiffusionXL
+from pipeline.diffusion.families.sdxl.sd_scripts import set_sizes
+from pipeline.diffusion.models import load_base
 from pipeline.train import stage
 from pipeline.train.condition_drop import drop_conditions, dropped
-from pipeline.train.kohya.sizes import adapt_xl_unet
 from sample.drawing import write_random_lora
 from train.train_project import view, write_project
 
@@ -133,4 +135,4 @@ def test_an_sdxl_that_sd_scripts_cannot_build_is_named(
         config = json.loads((tiny_xl / name / "config.json").read_text())
         (tmp_path / name / "config.json").write_text(json.dumps(config | ({key: value} if name == part else {})))
     with pytest.raises(UserError, match=f"{part}/config.json: {key} is .*sd-scripts needs .*; set trainer: builtin"):
-        adapt_xl_unet(str(tmp_path))
+        set_sizes(str(tmp_path))

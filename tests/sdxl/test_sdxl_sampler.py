@@ -12,7 +12,8 @@ from diffusers import StableDiffusionXLPipeline
 
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
 from pipeline.methods.diffusers_arguments import diffusers_arguments
 from pipeline.methods.schedules.constant import Constant
 from pipeline.methods.schedules.exponential import Exponential
@@ -82,7 +83,7 @@ def test_the_diff_norm_is_that_of_the_plain_unet_at_the_first_step(model: Stable
     scaled = noise * sigma / (sigma**2 + 1) ** 0.5
     with torch.inference_mode():
         branches = [model.encode(model.tokenize(prompts)) for prompts in ([""] * 5, PROMPTS)]
-        blank, named = (model.predict_noise(scaled, torch.tensor(999.0), branch) for branch in branches)
+        blank, named = (model.predict(scaled, torch.tensor(999.0), branch) for branch in branches)
     torch.testing.assert_close(recorded, (named - blank).flatten(1).norm(dim=1), rtol=1e-3, atol=1e-4)
 
 

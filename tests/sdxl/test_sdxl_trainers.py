@@ -20,8 +20,8 @@ from pipeline.chain.paths import Layout
 from pipeline.core.files import write_text
 from pipeline.core.tensors import load_tensors
 from pipeline.diffusion import lora
+from pipeline.diffusion.families.sdxl.model import split_condition
 from pipeline.diffusion.models import load_base
-from pipeline.diffusion.text import split_xl
 from pipeline.train import config, stage
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings
@@ -127,7 +127,7 @@ def test_a_prompt_is_encoded_as_sd_scripts_strategies_do(
     if family == "sd":
         torch.testing.assert_close(condition, theirs["encoded"][0])
         return
-    states, pooled = split_xl(condition, 40)
+    states, pooled = split_condition(condition, 40)
     first, second, their_pooled = theirs["encoded"]
     torch.testing.assert_close(states, torch.cat([first, second], dim=-1))
     torch.testing.assert_close(pooled, their_pooled)
@@ -161,7 +161,7 @@ def test_the_builtin_trainer_follows_the_losses_given_the_same_draws(runs: Runs)
     record = torch.load(runs.out / "record/record.pt")
     settings = read_settings(runs.followed.model(1) / "train.toml", runs.followed.root)
     draws = Replay(record["steps"], [example.caption for example in settings.examples])
-    result = train(settings, runs.followed.root, "cpu", draws=draws, start=start_of(record["start"]))
+    result = train(settings, runs.followed.root, "cpu", noise_source=draws, start=start_of(record["start"]))
     expected = [step["loss"] for step in record["steps"]]
     assert len(expected) == 6 and any(any(step["flips"]) for step in record["steps"])
     assert result.losses == pytest.approx(expected, rel=1e-4)
@@ -194,7 +194,7 @@ def test_a_lora_has_the_same_effect_in_diffusers_as_merged(runs: Runs, builtin_l
     latents, times = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([10, 600])
     with torch.no_grad():
         conditions = [model.encode(model.tokenize(CAPTIONS[:2])) for model in (merged, theirs, plain)]
-        noises = [model.predict_noise(latents, times, conditions[0]) for model in (merged, theirs, plain)]
+        noises = [model.predict(latents, times, conditions[0]) for model in (merged, theirs, plain)]
     for ours, other, unchanged in (conditions, noises):
         torch.testing.assert_close(ours, other, rtol=1e-4, atol=5e-5)
         assert (ours - unchanged).abs().max() > 1e-3

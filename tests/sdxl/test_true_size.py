@@ -24,7 +24,8 @@ from pipeline.chain.paths import Layout
 from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.curate import stage as curate
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, StableDiffusionXL
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.families.sdxl.model import StableDiffusionXL
 from pipeline.measure import stage as measure
 from pipeline.prepare import stage as prepare
 from pipeline.sample import stage as sample

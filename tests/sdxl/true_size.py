@@ -14,17 +14,16 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from pipeline.diffusion.families.layouts import LAYOUTS
 from pipeline.miniature.tokenizer import train_tokenizer
-from project import ROOT
 from tiny import CAPTIONS
 
-CONFIGS = ROOT / "pipeline/inputs/base_models"
 PARAMETERS = {"sd1": 1_066_235_307, "sdxl": 3_468_837_867}
 
 
 def write_true_size(folder: Path, family: str, seed: int = 0) -> Path:
     """Write the model ("sd1" or "sdxl") to `folder` part by part, so that no more than one part is in memory."""
-    configs = json.loads((CONFIGS / f"{family}.json").read_text())
+    configs = LAYOUTS[family].published()
     chance = torch.Generator().manual_seed(seed)
     for name in ("tokenizer", "tokenizer_2"):
         if name in configs["model_index"]:

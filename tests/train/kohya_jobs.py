@@ -22,7 +22,8 @@ import train_network
 from library import config_util, strategy_sd, strategy_sdxl, train_util
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from pipeline.train.kohya.entry import adapt_unet, adapt_xl_unet, adapted, trainer_class
+from pipeline.diffusion.families import FAMILIES
+from pipeline.train.kohya.entry import trainer_class
 from pipeline.train.kohya.launch import Options
 
 
@@ -69,17 +70,20 @@ def run(job: dict[str, Any]) -> None:
     sys.argv = ["train_network.py", "--config_file", job["config"], "--output_dir", job["out"]]
     parser = (sdxl_train_network if xl else train_network).setup_parser()
     args = train_util.read_config_from_file(parser.parse_args(), parser)
-    (adapt_xl_unet if xl else adapt_unet)(args.pretrained_model_name_or_path)
+    family = "sdxl" if xl else "sd1"
+    adapter = FAMILIES[family].sd_scripts
+    adapter.set_sizes(args.pretrained_model_name_or_path)
     plain = sdxl_train_network.SdxlNetworkTrainer if xl else train_network.NetworkTrainer
+    adapted = adapter.trainer(sdxl_train_network if xl else train_network)
     if job["kind"] == "check":
         _check(parser, args, out)
     elif job["kind"] == "plain":
         plain().train(args)
     elif job["kind"] == "record":
-        type("Recorder", (Recording, adapted(plain) if xl else plain), {})(out).train(args)
+        type("Recorder", (Recording, adapted), {})(out).train(args)
     elif job["kind"] == "entry":
-        options = Options(job["condition_drop"], str(out / "loss.csv"), xl)
-        trainer_class(adapted(plain) if xl else plain, options)().train(args)
+        options = Options(job["condition_drop"], str(out / "loss.csv"), family)
+        trainer_class(adapted, options)().train(args)
     elif job["kind"] == "encode":
         torch.save(_encoded(args, job["prompts"], xl), out / "encoded.pt")
 

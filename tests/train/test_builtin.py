@@ -18,16 +18,21 @@ from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
+from pipeline.diffusion.noise_schedule import min_snr_weight
 from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import stage
 from pipeline.train.builtin import learning_rate, train
 from pipeline.train.low_rank import SidePath, attached, initial
-from pipeline.train.objective import min_snr_weight
 from pipeline.train.posterior_latents import encode_images
 from pipeline.train.settings import Settings
 from pipeline.train.step_noise import SeededNoise
 from train.train_project import settings_of, view, write_project
+
+
+def scaled(latents: torch.Tensor) -> torch.Tensor:
+    return latents * 0.18215
 
 
 class AddLowRank(nn.Module):
@@ -78,8 +83,8 @@ def test_losses_equal_those_of_a_loop_by_hand(project: Layout) -> None:
     settings = settings_of(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
     model = load_base(settings.model)
     start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
-    draws = SeededNoise(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2)
-    ours = train(settings, project.root, "cpu", draws=draws, start=start).losses
+    draws = SeededNoise(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2, train_steps=1000)
+    ours = train(settings, project.root, "cpu", noise_source=draws, start=start).losses
     assert ours == pytest.approx(loop_by_hand(settings, project.root, draws, start), rel=1e-4)
 
 
@@ -162,15 +167,15 @@ def test_learning_rates_are_those_of_diffusers(name: str) -> None:
 
 
 def test_every_epoch_shows_every_example_once() -> None:
-    draws = SeededNoise(0, examples=7, batch_size=3, latent_shape=(4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.0)
+    draws = SeededNoise(0, 7, 3, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.0, train_steps=1000)
     epochs = [torch.cat([draws(step).rows for step in range(start, start + 3)]).tolist() for start in (0, 3)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
 def test_what_is_not_asked_for_is_not_drawn() -> None:
-    plain = SeededNoise(0, 8, 8, (4, 8, 8), flip=False, caption_dropout=0.0, noise_offset=0.0)
-    other = SeededNoise(0, 8, 8, (4, 8, 8), flip=True, caption_dropout=1.0, noise_offset=1.0)
+    plain = SeededNoise(0, 8, 8, (4, 8, 8), flip=False, caption_dropout=0.0, noise_offset=0.0, train_steps=1000)
+    other = SeededNoise(0, 8, 8, (4, 8, 8), flip=True, caption_dropout=1.0, noise_offset=1.0, train_steps=1000)
     assert not plain(0).flips.any() and not plain(0).blanks.any()
     assert other(0).flips.any() and other(0).blanks.all()
     assert torch.equal(plain(0).posterior, other(0).posterior)
@@ -183,13 +188,13 @@ def test_the_mirror_image_is_encoded_by_itself(project: Layout, tiny_model: Path
     path = project.images(0) / "00000.png"
     mirrored = project.root / "mirrored.png"
     Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
-    both, alone = encode_images(vae, [path], flip=True), encode_images(vae, [mirrored], flip=False)
+    both, alone = encode_images(vae, [path], True, scaled), encode_images(vae, [mirrored], False, scaled)
     torch.testing.assert_close(both.mean[:, 1], alone.mean[:, 0])
     assert not torch.allclose(both.mean[:, 1], both.mean[:, 0].flip(-1), atol=1e-3)
 
 
 def test_cached_latents_are_drawn_once(project: Layout, tiny_model: Path) -> None:
-    moments = encode_images(load_base(tiny_model).vae, [project.images(0) / "00000.png"], flip=False).frozen(generator(0))
+    moments = encode_images(load_base(tiny_model).vae, [project.images(0) / "00000.png"], False, scaled).frozen(generator(0))
     row, no = torch.tensor([0]), torch.tensor([False])
     first, second = (moments.sample(row, no, torch.full((1, 4, 8, 8), value)) for value in (0.0, 9.0))
     assert torch.equal(first, second)
@@ -247,12 +252,12 @@ def test_channels_last_changes_where_numbers_lie_and_not_what_is_learnt(
     plain = train(settings, project.root, "cpu").losses
     strides = []
     monkeypatch.setattr(StableDiffusion, "layout", torch.channels_last)
-    predict = StableDiffusion.predict_noise
+    predict = StableDiffusion.predict
 
     def watched(self: StableDiffusion, latents: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         strides.append((latents.stride(1), self.unet.conv_in.weight.stride(1)))
         return predict(self, latents, *rest)
 
-    monkeypatch.setattr(StableDiffusion, "predict_noise", watched)
+    monkeypatch.setattr(StableDiffusion, "predict", watched)
     assert train(settings, project.root, "cpu").losses == pytest.approx(plain, rel=1e-4)
     assert set(strides) == {(1, 1)}

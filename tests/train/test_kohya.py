@@ -136,7 +136,7 @@ def test_the_builtin_trainer_follows_the_losses_given_the_same_draws(runs: Runs)
     settings = read_settings(runs.followed.model(1) / "train.toml", root)
     start = start_of(record["start"])
     draws = Replay(record["steps"], [example.caption for example in settings.examples])
-    result = train(settings, root, "cpu", draws=draws, start=start)
+    result = train(settings, root, "cpu", noise_source=draws, start=start)
     expected = [step["loss"] for step in record["steps"]]
     assert len(expected) == 21 and any(any(step["flips"]) for step in record["steps"])
     assert result.losses == pytest.approx(expected, rel=1e-4)

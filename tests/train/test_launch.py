@@ -14,9 +14,10 @@ import torch
 
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
+from pipeline.diffusion.families.sd1.sd_scripts import set_sizes
 from pipeline.train import stage
 from pipeline.train.kohya import launch
-from pipeline.train.kohya.entry import adapt_unet, trainer_class
+from pipeline.train.kohya.entry import trainer_class
 from pipeline.train.kohya.launch import Options
 from train.train_project import view
 
@@ -106,7 +107,7 @@ def test_a_line_still_being_written_is_no_loss_yet(tmp_path: Path) -> None:
 
 
 def test_the_trainer_without_condition_drop_hands_on_the_very_same_ids(tmp_path: Path) -> None:
-    trainer = trainer_class(object, Options(0.0, str(tmp_path / "loss.csv")))()
+    trainer = trainer_class(object, Options(0.0, str(tmp_path / "loss.csv"), "sd1"))()
     ids = torch.zeros(2, 1, 77)
     batch = {"input_ids_list": [ids]}
     trainer.on_step_start(type("Args", (), {"seed": 1}), None, None, None, None, batch, None)
@@ -117,7 +118,7 @@ def test_a_unet_that_sd_scripts_cannot_build_is_named(tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
     (tmp_path / "unet/config.json").write_text('{"layers_per_block": 1, "block_out_channels": [32], "attention_head_dim": 8}')
     with pytest.raises(UserError, match="layers_per_block is 1, sd-scripts needs 2"):
-        adapt_unet(str(tmp_path))
+        set_sizes(str(tmp_path))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process ask to die with its parent")

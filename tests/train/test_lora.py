@@ -10,7 +10,8 @@ import torch
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.diffusion import lora
-from pipeline.diffusion.models import StableDiffusion, load_base
+from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.models import load_base
 
 LINEAR = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
 CONV = "lora_unet_down_blocks_0_attentions_0_proj_in"

@@ -1,36 +1,22 @@
-"""Tell from the configs of a folder which model it is: sd1, sdxl, a VAE, a tower that measures or captions, or another one."""
+"""Tell from the configs of a folder of which family its model is, or that it is a VAE, a measuring tower or another model."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import parse_json
+from pipeline.diffusion.families.layout import VAE_SIZES, Config, Configs, FamilyLayout
+from pipeline.diffusion.families.layouts import LAYOUTS, weighted_parts
 
-Config = dict[str, Any]
-
-_SHAPES = {
-    "sd1": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    "sdxl": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-}
-_SIZES = {
-    "unet": ("block_out_channels", "cross_attention_dim", "attention_head_dim"),
-    "text_encoder": ("hidden_size", "num_hidden_layers", "vocab_size"),
-    "text_encoder_2": ("hidden_size", "num_hidden_layers", "vocab_size"),
-    "vae": ("block_out_channels", "layers_per_block"),
-}
 _PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _TOWERS = {"blip": "a BLIP", "clip": "a CLIP", "dinov2": "a DINOv2"}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """`kind`: sd1, sdxl, vae, tower or other; `what`: the same in words; `true_size`: sizes as published, not in small."""
+    """`kind`: a family's key, vae, tower or other; `what`: the same in words; `true_size`: sizes as published, not in small."""
 
     kind: str
     what: str
@@ -39,23 +25,15 @@ class Architecture:
     @property
     def parts(self) -> tuple[str, ...]:
         """The folders that a whole model of this kind has; ("",) when its files lie in the folder itself."""
-        second = ("text_encoder_2", "tokenizer_2") if self.kind == "sdxl" else ()
-        return ("scheduler", "text_encoder", "tokenizer", "unet", "vae", *second) if self.kind in _SHAPES else ("",)
-
-
-def published(kind: str) -> dict[str, Config]:
-    """{part: config} of Stable Diffusion 1.5 ("sd1") or SDXL ("sdxl") as published, for single-file checkpoints."""
-    found: dict[str, Config] = json.loads(
-        resources.files("pipeline.inputs.base_models").joinpath(f"{kind}.json").read_text(encoding="utf-8")
-    )
-    return found
+        return ("scheduler", *sorted(LAYOUTS[self.kind].parts)) if self.kind in LAYOUTS else ("",)
 
 
 def recognise(folder: Path) -> Architecture:
-    """What the model in `folder` is. Raise UserError when one of its configs cannot be read."""
-    configs = {part: _config(folder / part) for part in ("", "unet", "text_encoder", "text_encoder_2", "vae", "scheduler")}
-    if configs["unet"]:
-        return _pipeline(configs)
+    """What the model in `folder` is. Raises UserError when one of its configs cannot be read."""
+    configs = {part: _config(folder / part) for part in ("", "scheduler", *sorted(weighted_parts()))}
+    for layout in LAYOUTS.values():
+        if layout.claims(configs):
+            return _pipeline(layout, configs)
     alone = configs[""]
     if alone.get("_class_name") == "AutoencoderKL":
         return _autoencoder(alone)
@@ -79,47 +57,18 @@ def _config(folder: Path, name: str | None = None) -> Config:
 
 
 def _autoencoder(config: Config) -> Architecture:
-    if (channels := config.get("latent_channels", 4)) != 4:
+    published = [layout.published()[layout.vae] for layout in LAYOUTS.values()]
+    if (channels := config.get("latent_channels", 4)) not in {true["latent_channels"] for true in published}:
         return Architecture("other", f"a VAE of {channels} latent channels")
-    return Architecture("vae", "a VAE", _has_sizes(config, published("sd1")["vae"], _SIZES["vae"]))
+    true_size = any(all(config.get(key) == true[key] for key in VAE_SIZES) for true in published)
+    return Architecture("vae", "a VAE", true_size)
 
 
-def _pipeline(configs: Mapping[str, Config]) -> Architecture:
-    """A folder with a U-Net: Stable Diffusion 1.x, XL, or a relative that cannot be told apart from its file names."""
-    fault = _fault(configs)
-    if fault:
+def _pipeline(layout: FamilyLayout, configs: Configs) -> Architecture:
+    """Judge a folder of this family, or of a relative that cannot be told apart from its file names."""
+    if fault := layout.fault(configs):
         return Architecture("other", fault)
-    kind = "sdxl" if configs["unet"].get("addition_embed_type") == "text_time" else "sd1"
-    true = published(kind)
-    size = all(_has_sizes(configs[part], true[part], keys) for part, keys in _SIZES.items() if part in true)
-    return Architecture(kind, "Stable Diffusion XL" if kind == "sdxl" else "Stable Diffusion 1.x", size)
-
-
-def _fault(configs: Mapping[str, Config]) -> str | None:
-    """Why a U-Net's folder is neither Stable Diffusion 1.x nor XL as a chain can run them; None when it is."""
-    unet, text = configs["unet"], configs["text_encoder"]
-    extended = unet.get("addition_embed_type") == "text_time"
-    prediction = configs["scheduler"].get("prediction_type", "epsilon")
-    if (channels := unet.get("in_channels", 4)) != 4:
-        return f"a model that takes {channels} channels (inpainting or depth), not a text-to-image model"
-    if prediction != "epsilon":
-        return f"a model whose prediction type is {prediction}, not epsilon"
-    if unet.get("time_cond_proj_dim"):
-        return "a distilled model whose guidance is built in (LCM)"
-    if extended and not text:
-        return "SDXL's refiner" if configs["text_encoder_2"] else "an SDXL without text_encoder"
-    if not extended and unet.get("use_linear_projection"):
-        return "Stable Diffusion 2"
-    if unet.get("down_block_types", _SHAPES["sd1"]) != _SHAPES["sdxl" if extended else "sd1"]:
-        return f"a U-Net of other blocks ({', '.join(map(str, unet['down_block_types']))})"
-    wide, context = text.get("hidden_size"), unet.get("cross_attention_dim")
-    if not extended and None not in (wide, context) and wide != context:
-        return f"a U-Net for text {context} wide beside a text encoder {wide} wide"
-    return None
-
-
-def _has_sizes(config: Config, published: Config, keys: tuple[str, ...]) -> bool:
-    return all(config.get(key) == published[key] for key in keys)
+    return Architecture(layout.key, layout.description, layout.has_true_size(configs))
 
 
 def require_model(folder: Path, name: str) -> Architecture:

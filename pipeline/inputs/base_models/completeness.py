@@ -10,8 +10,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.json_files import parse_json
 from pipeline.core.tensors import read_header
 from pipeline.core.weights import PICKLE_SUFFIXES, no_model, refuse_pickles
+from pipeline.diffusion.families.layouts import all_parts, tokenizer_parts
 from pipeline.inputs.base_models.architecture import Architecture, recognise
-from pipeline.inputs.base_models.identity import PARTS, SECOND_PARTS
 from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY
 
 Role = Literal["model", "vae"]
@@ -19,8 +19,7 @@ Role = Literal["model", "vae"]
 
 _TEXTS = {
     "scheduler": ("scheduler_config.json",),
-    "tokenizer": (VOCABULARY, MERGES),
-    "tokenizer_2": (VOCABULARY, MERGES),
+    **dict.fromkeys(tokenizer_parts(), (VOCABULARY, MERGES)),
 }
 """What parts without weights consist of; the others have weights and a config.json."""
 _INDEX = ".safetensors.index.json"
@@ -95,7 +94,7 @@ def _broken(folder: Path, parts: Sequence[str]) -> Iterator[str]:
 def require_usable(model: str | Path, vae: str | Path | None = None) -> None:
     """Raise UserError, in the words of `redifine base check`, unless both are whole and of the right kind."""
     without = ("vae",) if vae else ()
-    _require_folder(Path(model), "model", [part for part in (*PARTS, *SECOND_PARTS) if part not in without])
+    _require_folder(Path(model), "model", [part for part in all_parts() if part not in without])
     if vae:
         _require_folder(Path(vae), "vae", [""])
     _require_whole(Path(model), "model", without)

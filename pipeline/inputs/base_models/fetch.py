@@ -14,8 +14,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, free_bytes, link_or_copy, sha256_file
 from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import read_header
+from pipeline.diffusion.families.layout import Config
+from pipeline.diffusion.families.layouts import LAYOUTS
 from pipeline.inputs.base_models import hub
-from pipeline.inputs.base_models.architecture import Architecture, Config, published, require_model
+from pipeline.inputs.base_models.architecture import Architecture, require_model
 from pipeline.inputs.base_models.clip_vocabulary import find_vocabulary
 from pipeline.inputs.base_models.completeness import faults, missing_configs
 from pipeline.inputs.base_models.needed_files import is_weights, needed_files
@@ -188,7 +190,8 @@ def _from_file(
     wish = {"file": file.name, "sha256": sha256_file(file)}
     if here := _already_here(target, wish):
         return here
-    chosen = configs or published("sdxl" if kind == "sdxl" else "sd1")
+    # A VAE alone looks alike in every family.
+    chosen = LAYOUTS[kind].published() if kind in LAYOUTS else configs or next(iter(LAYOUTS.values())).published()
     lent, texts = (None, None) if kind == "vae" else find_vocabulary(root, tokenizer, chosen["text_encoder"]["vocab_size"])
     if (free := free_bytes(target)) < file.stat().st_size + _SPARE_BYTES:
         raise UserError(

@@ -11,12 +11,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes, sha256_file
 from pipeline.core.json_files import read_json
 from pipeline.core.weights import no_model, refuse_pickles
+from pipeline.diffusion.families.layouts import layout_of
 from pipeline.inputs.base_models.record import FILE as RECORD
 from pipeline.inputs.base_models.record import origin
-
-PARTS = ("tokenizer", "text_encoder", "vae", "unet")
-SECOND_PARTS = ("tokenizer_2", "text_encoder_2")
-"""What Stable Diffusion XL has beside these."""
 
 
 def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
@@ -26,8 +23,8 @@ def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, st
     files, or weights are pickles.
     """
     folder = Path(model)
-    extended = any((folder / part).exists() for part in SECOND_PARTS)
-    parts = [part for part in (*PARTS, *(SECOND_PARTS if extended else ())) if not (part == "vae" and vae)]
+    layout = layout_of(folder)
+    parts = [part for part in layout.parts if not (part == layout.vae and vae)]
     refuse_pickles(folder, parts)
     if not folder.is_dir():
         raise no_model(model)

@@ -8,9 +8,8 @@ from pathlib import PurePosixPath
 
 from pipeline.core.errors import UserError
 from pipeline.core.weights import PICKLE_SUFFIXES
+from pipeline.diffusion.families.layouts import all_parts, weighted_parts
 
-PIPELINE_PARTS = ("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
-WEIGHTED_PARTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 _TEXT = frozenset({".json", ".txt"})
 _INDEX = "model_index.json"
 
@@ -21,7 +20,7 @@ def needed_files(files: Collection[str], name: str, variant: str | None = None) 
     `files` are paths below the model's folder, `name` is what sentences call it. Weights that exist only as fp16 are
     taken; those that exist only as pickles are refused with UserError.
     """
-    parts = [part for part in PIPELINE_PARTS if any(file.startswith(f"{part}/") for file in files)]
+    parts = [part for part in ("scheduler", *all_parts()) if any(file.startswith(f"{part}/") for file in files)]
     alone = _INDEX not in files and "unet/config.json" not in files
     if alone and "config.json" not in files:
         raise UserError(_no_layout(files, name))
@@ -29,7 +28,7 @@ def needed_files(files: Collection[str], name: str, variant: str | None = None) 
     for part in ("",) if alone else parts:
         inside = {file for file in files if PurePosixPath(file).parent.as_posix() == (part or ".")}
         chosen |= {file: file for file in inside if _is_text(file)}
-        if alone or part in WEIGHTED_PARTS:
+        if alone or part in weighted_parts():
             chosen |= _weights(inside, f"{name}: {part}" if part else name, variant)
     return dict(sorted(chosen.items()))
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
-
-SD_SCRIPTS_NAMES: Mapping[str, str] = {
-    "tokenizer": "openai_clip-vit-large-patch14",
-    "tokenizer_2": "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k",
-}
-"""Part of the model -> the folder in `tokenizer_cache_dir` where sd-scripts looks for it (hub ids, / as _)."""
+from pipeline.diffusion.families.layouts import layout_of
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 
@@ -36,13 +30,13 @@ def lay_out_for_sd_scripts(model: Path, scratch: Path) -> Path:
     if not target.is_dir():
         with atomic_folder(target) as folder:
             for part in _parts(model):
-                shutil.copytree(model / part, folder / SD_SCRIPTS_NAMES[part])
+                shutil.copytree(model / part, folder / layout_of(model).tokenizers[part])
     return target
 
 
 def _parts(model: Path) -> list[str]:
-    """The model's tokenizers that are there and whole."""
-    found = [part for part in SD_SCRIPTS_NAMES if part == "tokenizer" or (model / part).exists()]
+    """List the model's tokenizers, which are there and whole."""
+    found = list(layout_of(model).tokenizers)
     for part in found:
         require_vocabulary(model / part)
     return found

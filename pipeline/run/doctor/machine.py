@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.chain.params import Params
+from pipeline.diffusion.devices import CPU_CHOICES
 from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
 
 LITTLE_SPACE, NO_SPACE = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""
-
-GPU_ONLY = (("precision", ("fp32", "bf16")), ("optimizer", ("AdamW", "FusedAdamW")), ("attention", ("sdpa",)))
-"""Parameters, and the values of each that train on a CPU."""
 
 
 def gpu(params: Params | None) -> CheckResult:
@@ -30,7 +28,7 @@ def gpu(params: Params | None) -> CheckResult:
     if torch.version.cuda and (installed := driver()).level == "ok":
         found += f": it is built for CUDA {torch.version.cuda}, and the driver is {installed.found}"
         remedy = "install a newer driver, or a torch that is built for an older CUDA"
-    for name, on_cpu in GPU_ONLY:
+    for name, on_cpu in CPU_CHOICES:
         if params is not None and getattr(params, name) not in on_cpu:
             value = getattr(params, name)
             return problem("GPU", f"{found}, and {name} is {value}", f"set {name}: {on_cpu[0]} in params.yaml")

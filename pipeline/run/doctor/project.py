@@ -12,7 +12,7 @@ from pipeline.chain import params as parameters
 from pipeline.chain.params import Params
 from pipeline.chain.paths import sd_scripts
 from pipeline.core.errors import UserError
-from pipeline.inputs.base_models.identity import PARTS
+from pipeline.diffusion.families.layouts import layout_of
 from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
 from pipeline.run.status.killed_experiment import leftovers
 from pipeline.versioning.git import ask_git, head_of_checkout
@@ -73,7 +73,8 @@ def _same(found: str | None, pin: str) -> bool:
 
 def model(root: Path, params: Params) -> CheckResult:
     """Check that the base model, its VAE and the feature models are where params.yaml says, by their folders alone."""
-    missing = [f"{params.model}/{part}" for part in PARTS if not (part == "vae" and params.vae)]
+    layout = layout_of(root / params.model)
+    missing = [f"{params.model}/{part}" for part in layout.parts if not (part == layout.vae and params.vae)]
     missing = [name for name in missing if not (root / name).is_dir()]
     missing += [params.vae] if params.vae and not (root / params.vae).is_dir() else []
     if missing:

@@ -1,4 +1,4 @@
-"""The process that trains: sd-scripts' train_network.py or sdxl_train_network.py, unmodified, with three hooks of ours.
+"""The process that trains: one of sd-scripts' scripts, unmodified, with three hooks of ours.
 
 Run by `accelerate launch` with sd-scripts on PYTHONPATH. Our own options come in one environment variable, because
 sd-scripts takes unknown TOML keys in silence. Its command line works as always.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pipeline.core.compat  # noqa: F401  (before sd-scripts imports torchvision)
 
+import importlib
 import math
 import os
 from pathlib import Path
@@ -15,11 +16,10 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.process import die_with_parent
+from pipeline.diffusion.families import FAMILIES
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.kohya.launch import Options
 from pipeline.train.kohya.ranks import Rank
-from pipeline.train.kohya.sdxl import adapted
-from pipeline.train.kohya.sizes import adapt_unet, adapt_xl_unet
 
 
 def trainer_class(network_trainer: type, options: Options) -> type:
@@ -73,23 +73,17 @@ def _empty_prompt() -> Any:
 
 
 def run(options: Options) -> None:
-    """Train as sd-scripts' command line says, which is that of train_network.py or of sdxl_train_network.py."""
+    """Train as sd-scripts' command line says, which is that of the family's script."""
     from library import train_util
 
-    if options.sdxl:
-        import sdxl_train_network as script
-
-        adapt, trainer = adapt_xl_unet, adapted(script.SdxlNetworkTrainer)
-    else:
-        import train_network as script
-
-        adapt, trainer = adapt_unet, script.NetworkTrainer
+    adapter = FAMILIES[options.family].sd_scripts
+    script = importlib.import_module(adapter.SCRIPT)
     parser = script.setup_parser()
     args = parser.parse_args()
     train_util.verify_command_line_training_args(args)
     args = train_util.read_config_from_file(args, parser)
-    adapt(args.pretrained_model_name_or_path)
-    trainer_class(trainer, options)().train(args)
+    adapter.set_sizes(args.pretrained_model_name_or_path)
+    trainer_class(adapter.trainer(script), options)().train(args)
 
 
 def main() -> None:

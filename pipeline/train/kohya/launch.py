@@ -34,11 +34,11 @@ _VARIABLE = "REDIFINE_KOHYA"
 
 @dataclass(frozen=True)
 class Options:
-    """What sd-scripts has no option for. `loss_file`: where each step's loss is written; `sdxl`: the kind of the model."""
+    """What sd-scripts has no option for. `loss_file`: where each step's loss is written; `family`: the model's."""
 
     condition_drop: float
     loss_file: str
-    sdxl: bool = False
+    family: str
 
     def to_environment(self) -> dict[str, str]:
         return {_VARIABLE: json.dumps(asdict(self))}

@@ -6,7 +6,7 @@ import json
 import struct
 from typing import Any
 
-from pipeline.inputs.base_models.architecture import published
+from pipeline.diffusion.families.layouts import LAYOUTS
 
 
 def weights(seed: int = 0, dtype: str = "F32", count: int = 400) -> bytes:
@@ -22,7 +22,7 @@ def as_bytes(value: Any) -> bytes:
 
 def stable_diffusion(kind: str = "sd1", **changes: dict[str, Any]) -> dict[str, bytes]:
     """{path: content} of a repository in today's layout; `changes` update the configs of its parts."""
-    configs = published(kind)
+    configs = LAYOUTS[kind].published()
     index = configs["model_index"] | {
         "feature_extractor": ["transformers", "CLIPImageProcessor"],
         "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
@@ -60,7 +60,7 @@ def stable_diffusion(kind: str = "sd1", **changes: dict[str, Any]) -> dict[str, 
 
 def autoencoder(channels: int = 4) -> dict[str, bytes]:
     return {
-        "config.json": as_bytes(published("sd1")["vae"] | {"latent_channels": channels}),
+        "config.json": as_bytes(LAYOUTS["sd1"].published()["vae"] | {"latent_channels": channels}),
         "diffusion_pytorch_model.safetensors": weights(50),
         "diffusion_pytorch_model.bin": b"\x80\x02pickle",
         "README.md": b"# a VAE\n",

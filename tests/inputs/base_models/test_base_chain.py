@@ -19,9 +19,10 @@ from pipeline.chain.paths import Layout
 from pipeline.cli.convert import convert_file
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors
+from pipeline.diffusion.families.layouts import LAYOUTS
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models.fetch import fetch
-from pipeline.inputs.base_models.tokenizers import SD_SCRIPTS_NAMES, lay_out_for_sd_scripts, sd_scripts_folder
+from pipeline.inputs.base_models.tokenizers import lay_out_for_sd_scripts, sd_scripts_folder
 from pipeline.prepare import stage
 from project import ROOT
 from train.train_project import needs_sd_scripts
@@ -101,8 +102,8 @@ def test_a_model_that_is_not_here_names_the_command(root: Path) -> None:
 def test_the_tokenizer_lies_where_sd_scripts_looks(fetched: Path, root: Path) -> None:
     place = lay_out_for_sd_scripts(fetched, root / "scratch")
     assert place == sd_scripts_folder(fetched, root / "scratch")
-    assert [path.name for path in place.iterdir()] == [SD_SCRIPTS_NAMES["tokenizer"]]
-    for path in (place / SD_SCRIPTS_NAMES["tokenizer"]).iterdir():
+    assert [path.name for path in place.iterdir()] == [LAYOUTS["sdxl"].tokenizers["tokenizer"]]
+    for path in (place / LAYOUTS["sdxl"].tokenizers["tokenizer"]).iterdir():
         assert path.read_bytes() == (fetched / "tokenizer" / path.name).read_bytes()
 
 
@@ -116,7 +117,7 @@ def test_another_tokenizer_is_laid_out_elsewhere(fetched: Path, root: Path) -> N
 def test_sd_scripts_names_its_tokenizers_as_we_do() -> None:
     sources = Path(str(paths.sd_scripts(ROOT))) / "library"
     text = "".join((sources / f"strategy_{name}.py").read_text() for name in ("sd", "sdxl"))
-    for name in SD_SCRIPTS_NAMES.values():
+    for name in LAYOUTS["sdxl"].tokenizers.values():
         assert f'"{name.replace("_", "/", 1)}"' in text
 
 

@@ -18,7 +18,7 @@ from inputs.base_models.originals import open_clip_keys, prefixed, unet_keys, va
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from pipeline.chain import paths
-from pipeline.inputs.base_models.architecture import published
+from pipeline.diffusion.families.layouts import LAYOUTS
 from project import ROOT
 
 Tensors = dict[str, torch.Tensor]
@@ -37,7 +37,7 @@ PARAMETERS = {
 
 def empty(kind: str, part: str) -> torch.nn.Module:
     """A part at its true size on the meta device, from our configs."""
-    config = published(kind)[part]
+    config = LAYOUTS[kind].published()[part]
     with init_empty_weights():
         if part.startswith("text"):
             return CLASSES[part](CLIPTextConfig(**config))
@@ -77,7 +77,7 @@ def test_the_original_names_are_those_of_the_published_checkpoint() -> None:
 
 @pytest.mark.parametrize("kind", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_diffusers_maps_every_key_of_the_true_model_back(kind: str) -> None:
-    config = published(kind)
+    config = LAYOUTS[kind].published()
     unet, vae = (empty(kind, part).state_dict() for part in ("unet", "vae"))
     found = single_file_utils.convert_ldm_unet_checkpoint(prefixed("model.diffusion_model.", unet_keys(unet)), config["unet"])
     assert shapes(found) == shapes(unet)

@@ -16,7 +16,8 @@ from pipeline.core.files import sha256_file, write_bytes
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.core.randomness import image_seed
 from pipeline.core.tensors import save_tensors
-from pipeline.inputs.base_models.identity import PARTS, base_files, base_hash
+from pipeline.diffusion.families.layouts import LAYOUTS
+from pipeline.inputs.base_models.identity import base_files, base_hash
 
 ITERATIONS, PROMPTS = 2, 5
 MODEL = "models/tiny"
@@ -65,7 +66,7 @@ stages:
 def write_recorded_chain(root: Path) -> Layout:
     """Everything that the stages write, with the hashes and seeds that they would record; no dvc.lock."""
     layout = write_chain(root, ITERATIONS, PROMPTS, size=16)
-    for part in (*PARTS, "clip"):
+    for part in (*LAYOUTS["sd1"].parts, "clip"):
         write_bytes(root / MODEL / part / "weights.safetensors", f"{part} {np.arange(50).tolist()}".encode())
     files = base_files(root / MODEL)
     base = {"model": MODEL, "vae": None, "files": files, "sha256": base_hash(files)}

@@ -54,8 +54,8 @@ def test_the_gpu_only_values_are_those_that_training_refuses_on_a_cpu() -> None:
     from pipeline.train.stage import check_device
 
     other = {"precision": "fp16", "optimizer": "AdamW8bit", "attention": "xformers"}
-    assert {name for name, _ in machine.GPU_ONLY} == set(other)
-    for name, on_cpu in machine.GPU_ONLY:
+    assert {name for name, _ in machine.CPU_CHOICES} == set(other)
+    for name, on_cpu in machine.CPU_CHOICES:
         for value in on_cpu:
             check_device(View(params(**{name: value}), "train"), "cpu")
         with pytest.raises(UserError, match=name):

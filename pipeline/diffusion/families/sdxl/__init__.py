@@ -1,0 +1,52 @@
+"""Stable Diffusion XL, as `families.ModelFamily` says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.errors import UserError
+from pipeline.diffusion.families.sdxl.layout import LAYOUT
+
+if TYPE_CHECKING:
+    import torch
+
+CLIP_SKIP = 2
+"""SDXL was trained on the last layer but one of both text encoders, and sd-scripts has no other for it."""
+
+
+class StableDiffusionXLFamily:
+    layout = LAYOUT
+    latent_scale = 0.13025
+    lora_key = re.compile(r"lora_te[12]_|lora_unet_(input_blocks|middle_block|output_blocks)_")
+    base_model_version = "sdxl_base_v1-0"
+    network_module = "networks.lora"
+    # SDXL's VAE overflows in half precision.
+    sd_scripts_settings: Mapping[str, Any] = {"no_half_vae": True}
+    sd_scripts_cpu_precisions: tuple[str, ...] = ("fp32", "bf16")
+
+    @property
+    def noise(self) -> Any:
+        from pipeline.diffusion.noise_schedule import NOISE
+
+        return NOISE
+
+    @property
+    def sd_scripts(self) -> Any:
+        from pipeline.diffusion.families.sdxl import sd_scripts
+
+        return sd_scripts
+
+    def check_clip_skip(self, clip_skip: int) -> None:
+        if clip_skip != CLIP_SKIP:
+            raise UserError(
+                f"clip_skip must be {CLIP_SKIP} for an SDXL model, which always uses the last layer but one of both its "
+                f"text encoders, got {clip_skip} (params.yaml)"
+            )
+
+    def load(self, model: Path, vae: Path, dtype: torch.dtype | None) -> Any:
+        from pipeline.diffusion.families.sdxl.model import load
+
+        return load(self, model, vae, dtype)

@@ -1,0 +1,87 @@
+"""Stable Diffusion's noise, 1.x and XL: "scaled_linear" levels, training to predict epsilon, sampling by Euler Ancestral."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.diffusion.euler_ancestral import Predict, euler_ancestral
+
+BETA_START, BETA_END, TRAIN_STEPS = 0.00085, 0.012, 1000
+
+
+def alphas_cumprod(library: Any = np, dtype: Any = np.float64) -> Any:
+    """Return how much of the image's variance is left at each timestep, [1000], computed by `library`, numpy or torch.
+
+    Training adds up in torch's float32, sampling in numpy's float64: they differ in the last bits, and weights and images
+    depend on those.
+    """
+    betas = library.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=dtype) ** 2
+    return library.cumprod(1.0 - betas, 0)
+
+
+def add_noise(latents: torch.Tensor, noise: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
+    """Return latents [B,4,h,w] diffused to alphas_cumprod `alphas` [B]: sqrt(alphas) * latents + sqrt(1 - alphas) * noise."""
+    alphas = alphas[:, None, None, None]
+    return alphas.sqrt() * latents + (1.0 - alphas).sqrt() * noise
+
+
+def min_snr_weight(alphas: torch.Tensor, gamma: float | None) -> torch.Tensor:
+    """Return min(SNR, gamma) / SNR of each sample (Hang 2023), [B] -> [B]; ones when gamma is None."""
+    if gamma is None:
+        return torch.ones_like(alphas)
+    snr = alphas / (1.0 - alphas)
+    return snr.clamp(max=gamma) / snr
+
+
+def noise_loss(predicted: torch.Tensor, noise: torch.Tensor, alphas: torch.Tensor, gamma: float | None) -> torch.Tensor:
+    """Return the mean over the batch of the weighted squared error, a scalar, in float32."""
+    errors = (predicted.float() - noise.float()).square().mean(dim=(1, 2, 3))
+    return (errors * min_snr_weight(alphas, gamma)).mean()
+
+
+class EpsilonNoise:
+    """A `families.NoiseProcess`: the network sees latents of variance 1 at 1000 timesteps, and predicts the noise in them."""
+
+    train_steps = TRAIN_STEPS
+    sampler_name = "Euler a"
+
+    def __init__(self) -> None:
+        self._tables: dict[torch.device, torch.Tensor] = {}
+
+    def _alphas(self, timesteps: torch.Tensor) -> torch.Tensor:
+        device = timesteps.device
+        if device not in self._tables:
+            self._tables[device] = alphas_cumprod(torch, torch.float32).to(device)
+        return self._tables[device][timesteps]
+
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return add_noise(latents, noise, self._alphas(timesteps))
+
+    def loss(
+        self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, gamma: float | None
+    ) -> torch.Tensor:
+        return noise_loss(predicted, noise, self._alphas(timesteps), gamma)
+
+    def times(self, steps: int) -> np.ndarray:
+        """Return the network's time at each step, [T] float64, from 999 to 0 evenly ("linspace"), fractions included."""
+        return np.linspace(TRAIN_STEPS - 1, 0, steps)
+
+    def noise_levels(self, steps: int) -> np.ndarray:
+        """Return sigma at each step and 0 after the last, [T + 1] float64."""
+        alphas = alphas_cumprod()
+        sigmas = np.sqrt((1 - alphas) / alphas)
+        return np.append(np.interp(self.times(steps), np.arange(TRAIN_STEPS), sigmas), 0.0)
+
+    def network_input(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        """Scale x_0 + sigma eps back to variance 1, which the network was trained on."""
+        return x / (sigma**2 + 1) ** 0.5
+
+    def solve(self, predict: Predict, sigmas: Sequence[float], noise: Iterator[torch.Tensor]) -> torch.Tensor:
+        return euler_ancestral(predict, sigmas, noise)
+
+
+NOISE = EpsilonNoise()
