@@ -10,7 +10,7 @@ from pipeline.charts.numbers import counted
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.runs import ComparedRun
 from pipeline.theory.forecast import ForecastScore, forecast_power, score
-from pipeline.theory.observations import FEWEST_ITERATIONS
+from pipeline.theory.power_table import FEWEST_ITERATIONS
 
 
 def paragraph(study: Sequence[Setting]) -> str:

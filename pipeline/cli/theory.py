@@ -144,7 +144,7 @@ def _read(
     from pipeline.core.files import project_root
     from pipeline.studies.theory.fit_and_forecast import Assumptions
     from pipeline.studies.theory.measured_power import read_folder, read_settings
-    from pipeline.theory.problem import Variant
+    from pipeline.theory.fit_problem import Variant
 
     assumed = Assumptions(sigma_g0, Variant(mutation, tail))
     if not revisions and not experiments:

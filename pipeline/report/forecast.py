@@ -8,7 +8,7 @@ from pipeline.charts.lines import Intervals, Series
 from pipeline.charts.numbers import short
 from pipeline.report.figures import ACCENT, QUIET, Figure, against_k
 from pipeline.theory.forecast import Forecast, forecast_power, score
-from pipeline.theory.observations import FEWEST_ITERATIONS
+from pipeline.theory.power_table import FEWEST_ITERATIONS
 
 FORECAST_COLOUR = "var(--fit)"
 

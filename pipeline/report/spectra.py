@@ -10,7 +10,7 @@ from pipeline.report.figures import ACCENT, Figure, Points, against_k, line_per_
 from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.forecast import forecast_figures
 from pipeline.theory.fit import PowerFit, fit_power
-from pipeline.theory.observations import FEWEST_ITERATIONS
+from pipeline.theory.power_table import FEWEST_ITERATIONS
 
 FIT_COLOUR = "var(--fit)"
 

@@ -10,7 +10,7 @@ from pipeline.theory.truncation import Selection, Values, hard_moments, soft_mom
 
 
 def variance_limit(selection: Selection, sigma_E: Values) -> np.ndarray:
-    """lim sigma_P,t^2: sigma_E^2 / (1 - c2) for hard truncation (Theorem 1), the fixed point of eq. 11 for soft.
+    """Return lim sigma_P,t^2: sigma_E^2 / (1 - c2) for hard truncation (Theorem 1), the fixed point of eq. 11 for soft.
 
     Infinite when nothing is selected away (r1 = r2 = 0): every iteration then adds sigma_E^2.
     """
@@ -23,9 +23,9 @@ def variance_limit(selection: Selection, sigma_E: Values) -> np.ndarray:
 
 
 def response(selection: Selection, sigma_E: Values, sigma_M: Values = 0.0) -> np.ndarray:
-    """Response to selection in the limit: the mean's change per iteration, signed: up when r1 > r2, down when r1 < r2.
+    """Return the response to selection in the limit: the mean's change per iteration, signed: up when r1 > r2, down when r1 < r2.
 
-    The paper calls it a drift; it is no genetic drift, which is random and needs no selection (wright_fisher.py).
+    The paper calls it a drift; it is no genetic drift, which is random and needs no selection (`population.wright_fisher`).
     Without mutation and with hard truncation this is Theorem 1, c1 c2 sigma_E / sqrt(1 - c2): as sigma_G^2 -> c2 sigma_P^2,
     response = h^2 shift sigma_P -> shift c2 sigma_P. Corrected: the theorem prints its two conditions as "r1 > r2 (r2 < r1)",
     which are one and the same; the proof has r1 > r2 for the rise and r1 < r2 for the fall.
@@ -37,7 +37,7 @@ def response(selection: Selection, sigma_E: Values, sigma_M: Values = 0.0) -> np
 
 
 def _fixed_point(selection: Selection, sigma_E: float) -> float:
-    """The variance v with v = c2(v) v + sigma_E^2. Soft truncation keeps more than hard, so v lies above Theorem 1's."""
+    """Return the variance v with v = c2(v) v + sigma_E^2. Soft truncation keeps more than hard, so v lies above Theorem 1's."""
     if sigma_E == 0.0 or (selection.r1 == 0.0 and selection.r2 == 0.0):
         return 0.0 if sigma_E == 0.0 else np.inf
 

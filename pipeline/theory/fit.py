@@ -27,18 +27,18 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import logit
 
-from pipeline.theory.problem import (
+from pipeline.theory.fit_problem import (
     PLAIN,
     PRIOR_CENTRE,
     PRIOR_SPREAD,
-    Problem,
+    FitProblem,
     Variant,
     asymptotic_response,
+    build_problem,
     derivative,
     parameters,
-    pose,
 )
-from pipeline.theory.uncertainty import Optimum, bands, quantile, uncertain
+from pipeline.theory.uncertainty import Optimum, bands, optimum_with_covariance, quantile
 
 LEAST_NOISE = 0.002
 """No measured power is taken to be surer than this share of S_0: a curve that is met exactly has a band, too."""
@@ -83,12 +83,12 @@ def fit_power(runs: Sequence[Sequence[float]], sigma_G0: float | None = None, va
     The bands: see `uncertainty.bands`. Intervals are the delta method's in logit r, log sigma_E and the response. Raises
     UserError for no run, a run of fewer than three iterations after its first, or values that are no powers.
     """
-    problem = pose(runs, sigma_G0, variant)
-    return describe(problem, optimise(problem))
+    problem = build_problem(runs, sigma_G0, variant)
+    return describe(problem, fit_parameters_and_noise(problem))
 
 
-def describe(problem: Problem, optimum: Optimum) -> PowerFit:
-    """The optimum in the paper's parameters and in the powers' own units."""
+def describe(problem: FitProblem, optimum: Optimum) -> PowerFit:
+    """Return the optimum in the paper's parameters and in the powers' own units."""
     data = problem.observations
     r1, r2, sigma_E = (float(value) for value in parameters(optimum.theta))
     curve = optimum.level + problem.shape(optimum.theta, data.last)
@@ -113,41 +113,43 @@ def describe(problem: Problem, optimum: Optimum) -> PowerFit:
     )
 
 
-def optimise(problem: Problem) -> Optimum:
-    """Parameters and noise together: least squares for the noise, the noise from the least squares' residuals, by turns.
+def fit_parameters_and_noise(problem: FitProblem) -> Optimum:
+    """Fit parameters and noise together: least squares for the noise, the noise from the least squares' residuals, by turns.
 
     Starts from the largest noise there can be, the scatter of the powers around their run's mean, so that of several
     solutions the most cautious is found; then once more from the best starts at that noise, because there are several valleys.
     """
     data = problem.observations
     noise = max(float(np.sqrt(np.square(data.centred(data.value)).sum() / (len(data.value) - data.runs))), LEAST_NOISE)
-    optimum = _settle(problem, _search(problem, noise), noise)
-    return _settle(problem, _search(problem, optimum.noise, optimum.theta), optimum.noise)
+    optimum = _fit_with_noise(problem, _search(problem, noise), noise)
+    return _fit_with_noise(problem, _search(problem, optimum.noise, optimum.theta), optimum.noise)
 
 
-def _settle(problem: Problem, theta: np.ndarray, noise: float) -> Optimum:
-    """Fit and noise by turns until the noise stays within 1 %."""
+def _fit_with_noise(problem: FitProblem, theta: np.ndarray, noise: float) -> Optimum:
+    """Alternate fit and noise until the noise stays within 1 %."""
     for _ in range(_MOST_ROUNDS):
-        optimum = _judge(problem, theta, noise)
+        optimum = _with_covariance(problem, theta, noise)
         if abs(math.log(optimum.noise / noise)) < 0.01:
             break
         noise = optimum.noise
         theta = _descend(problem, noise, theta)
-    return _judge(problem, theta, noise, keep=True)
+    return _with_covariance(problem, theta, noise, keep_noise=True)
 
 
-def _judge(problem: Problem, theta: np.ndarray, noise: float, keep: bool = False) -> Optimum:
-    """The covariance at `noise`, and the noise that the residuals tell of (or `noise` itself, to keep the two together)."""
-    data, residuals = problem.observations, problem.misfit(theta)
+def _with_covariance(problem: FitProblem, theta: np.ndarray, noise: float, keep_noise: bool = False) -> Optimum:
+    """Return the optimum with the covariance at `noise`, and the noise that the residuals tell of (or `noise` itself)."""
+    data, residuals = problem.observations, problem.residuals(theta)
     levels = data.means(data.value - problem.shape(theta, data.last)[data.t])
     gradients = data.means(derivative(lambda at: problem.shape(at, data.last)[..., data.t], theta).T).T
-    optimum = uncertain(theta, derivative(problem.misfit, theta), np.diag(PRIOR_SPREAD**-2.0), noise, levels, gradients, data)
+    optimum = optimum_with_covariance(
+        theta, derivative(problem.residuals, theta), np.diag(PRIOR_SPREAD**-2.0), noise, levels, gradients, data
+    )
     found = max(math.sqrt(float(residuals @ residuals) / optimum.freedom), LEAST_NOISE)
-    return optimum if keep else optimum.with_noise(found)
+    return optimum if keep_noise else optimum.with_noise(found)
 
 
-def _search(problem: Problem, noise: float, also: np.ndarray | None = None) -> np.ndarray:
-    """The best optimum from the best few points of a grid, and from `also`."""
+def _search(problem: FitProblem, noise: float, also: np.ndarray | None = None) -> np.ndarray:
+    """Return the best optimum from the best few points of a grid, and from `also`."""
     shares, deviations = np.linspace(-6.0, 6.0, 9), PRIOR_CENTRE[2] + np.linspace(-5.0, 2.0, 8)
     grid = np.stack(np.meshgrid(shares, shares, deviations, indexing="ij"), axis=-1).reshape(-1, 3)
     starts = list(grid[np.argsort(_cost(problem, noise, grid), kind="stable")[:_STARTS]])
@@ -155,17 +157,17 @@ def _search(problem: Problem, noise: float, also: np.ndarray | None = None) -> n
     return min(found, key=lambda theta: float(_cost(problem, noise, theta)))
 
 
-def _cost(problem: Problem, noise: float, theta: np.ndarray) -> np.ndarray:
+def _cost(problem: FitProblem, noise: float, theta: np.ndarray) -> np.ndarray:
     return np.square(_objective(problem, noise, theta)).sum(axis=-1)
 
 
-def _objective(problem: Problem, noise: float, theta: np.ndarray) -> np.ndarray:
-    """Residuals of data and prior, [...,n+3], each in its own standard deviations."""
-    return np.concatenate([problem.misfit(theta) / noise, (theta - PRIOR_CENTRE) / PRIOR_SPREAD], axis=-1)
+def _objective(problem: FitProblem, noise: float, theta: np.ndarray) -> np.ndarray:
+    """Return residuals of data and prior, [...,n+3], each in its own standard deviations."""
+    return np.concatenate([problem.residuals(theta) / noise, (theta - PRIOR_CENTRE) / PRIOR_SPREAD], axis=-1)
 
 
-def _descend(problem: Problem, noise: float, start: np.ndarray) -> np.ndarray:
-    """The optimum in the valley of `start`."""
+def _descend(problem: FitProblem, noise: float, start: np.ndarray) -> np.ndarray:
+    """Return the optimum in the valley of `start`."""
 
     def residuals(theta: np.ndarray) -> np.ndarray:
         return _objective(problem, noise, theta)
@@ -177,8 +179,8 @@ def _descend(problem: Problem, noise: float, start: np.ndarray) -> np.ndarray:
     return least_squares(residuals, start, jac=jacobian, bounds=limits, max_nfev=_MOST_STEPS).x
 
 
-def _intervals(problem: Problem, optimum: Optimum) -> dict[str, tuple[float, float]]:
-    """In logit r1, logit r2 and log sigma_E, so that no end leaves the parameter's range; the response as it is."""
+def _intervals(problem: FitProblem, optimum: Optimum) -> dict[str, tuple[float, float]]:
+    """Return intervals made in logit r1, logit r2 and log sigma_E, so that no end leaves the parameter's range; the response as it is."""
 
     def transformed(theta: np.ndarray) -> np.ndarray:
         r1, r2, sigma_E = parameters(theta)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.theory.fit import PowerFit, describe, optimise
-from pipeline.theory.problem import PLAIN, Variant, derivative, pose
+from pipeline.theory.fit import PowerFit, describe, fit_parameters_and_noise
+from pipeline.theory.fit_problem import PLAIN, Variant, build_problem, derivative
 from pipeline.theory.uncertainty import bands
 
 
@@ -44,11 +44,11 @@ def forecast_power(
     The band is for what will be measured, not only for the curve: `ahead` of `uncertainty.bands`.
     Raises UserError as `fit_power` does, and when nothing is left to predict.
     """
-    problem = pose(runs, sigma_G0, variant)
+    problem = build_problem(runs, sigma_G0, variant)
     last, unit = problem.observations.last, problem.observations.unit
     if until <= last:
         raise UserError(f"a forecast must reach beyond the iterations it is made from, 0..{last}, got {until}; choose fewer")
-    optimum = optimise(problem)
+    optimum = fit_parameters_and_noise(problem)
     curve = optimum.level + problem.shape(optimum.theta, until)
     half = bands(optimum, derivative(lambda theta: problem.shape(theta, until), optimum.theta)).ahead
     return Forecast(

@@ -1,5 +1,7 @@
 """Monte-Carlo simulation of the model with individuals: knows how they are drawn and chosen, none of the closed forms.
 
+Without selection it is Wright-Fisher sampling (section 4.3): what a finite population loses by chance (genetic drift).
+
 Mutation. The paper gives its effect, the weaker regression of eq. 16, and no mechanism. The one here: what a parent passes on
 is its phenotype after a random change of deviation sigma_M, and its child's genetic value is that of an individual that looks
 like the changed parent. A resemblance says less about the genes the larger the change, and nothing of eq. 16 is put in.
@@ -7,6 +9,7 @@ like the changed parent. A resemblance says less about the genes the larger the 
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,7 +28,7 @@ class Populations(NamedTuple):
     variance_P: np.ndarray
 
     def estimate(self, name: Literal["mean", "variance_G", "variance_P"]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean over the replicates and its standard error, [K+1] each."""
+        """Return the mean over the replicates and its standard error, [K+1] each."""
         values = getattr(self, name)
         return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
@@ -39,7 +42,7 @@ def simulate(
     seed: int,
     inheritance: Inheritance = "gaussian",
 ) -> Populations:
-    """`replicates` independent populations of `size` individuals over `iterations`; trait and shares are scalars.
+    """Simulate `replicates` independent populations of `size` individuals over `iterations`; trait and shares are scalars.
 
     Each individual has a genetic value g and a phenotype p = g + e. Parents are chosen by p. The children's g are spread as
     the parents' p (the paper's assumption), around a mean that moves as the mean g of the parents does.
@@ -54,13 +57,13 @@ def simulate(
         phenotype = genetic + float(trait.sigma_E) * rng.standard_normal(genetic.shape)
         rows.append((genetic.mean(axis=1), genetic.var(axis=1), phenotype.var(axis=1)))
         if t < iterations:
-            chosen = choose(phenotype, selection, rng)
+            chosen = select_parents(phenotype, selection, rng)
             genetic = _children(genetic, phenotype, chosen, float(trait.sigma_M), inheritance, rng)
     return Populations(*(np.stack(column, axis=-1) for column in zip(*rows, strict=True)))
 
 
-def choose(phenotype: np.ndarray, selection: Selection, rng: np.random.Generator) -> np.ndarray:
-    """[R,N] phenotypes -> [R,N] bool, the parents; the zone's edges are each population's own quantiles."""
+def select_parents(phenotype: np.ndarray, selection: Selection, rng: np.random.Generator) -> np.ndarray:
+    """Select parents, [R,N] phenotypes -> [R,N] bool; the zone's edges are each population's own quantiles."""
     if selection.r1 == 0.0 and selection.r2 == 0.0:
         return np.ones(phenotype.shape, dtype=bool)
     size = phenotype.shape[1]
@@ -83,7 +86,7 @@ def _children(
     inheritance: Inheritance,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """[R,N] genetic values of the next iteration."""
+    """Return [R,N] genetic values of the next iteration."""
     everyone = genetic.mean(axis=1, keepdims=True)
     inherited = _seen_through_mutation(genetic, phenotype, sigma_M, rng) if sigma_M else genetic
     response = inherited.mean(axis=1, keepdims=True, where=chosen) - everyone
@@ -96,7 +99,7 @@ def _children(
 
 
 def _seen_through_mutation(genetic: np.ndarray, phenotype: np.ndarray, sigma_M: float, rng: np.random.Generator) -> np.ndarray:
-    """[R,N] what each individual would pass on: the genetic value of those that look most like it once it has mutated.
+    """Return [R,N] what each individual would pass on: the genetic value of those that look most like it once it has mutated.
 
     "Those" are the next below and above it among the mutated phenotypes: others than itself, whose genes say nothing of
     whether it was chosen.
@@ -111,7 +114,27 @@ def _seen_through_mutation(genetic: np.ndarray, phenotype: np.ndarray, sigma_M: 
 
 
 def _draw_parents(chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[R,N] bool -> [R,N] indices of parents, drawn with replacement among each row's chosen."""
+    """Return [R,N] indices of parents, drawn with replacement among each row's chosen."""
     first = np.argsort(~chosen, axis=1, kind="stable")
     picks = (rng.random(chosen.shape) * chosen.sum(axis=1, keepdims=True)).astype(np.intp)
     return np.take_along_axis(first, picks, axis=1)
+
+
+def variance_left(size: int, iterations: int) -> np.ndarray:
+    """Return the expected share of the first population's variance that is left, [K+1]: (1 - 1/N)^t.
+
+    N children that each copy a parent drawn with replacement: two of them have the same parent with probability 1/N, and
+    then do not differ. The same holds when N values are drawn from a normal distribution fitted to the N before. What
+    is lost within a population is found between replicates: their means spread by 1 - (1 - 1/N)^t of the variance.
+    """
+    return (1.0 - 1.0 / size) ** np.arange(iterations + 1)
+
+
+def half_life(size: int) -> float:
+    """Return the iterations until half of the variance is lost, about 0.69 N: for N = 1000 images, 693."""
+    return 1.0 if size <= 1 else math.log(0.5) / math.log1p(-1.0 / size)
+
+
+def wright_fisher(size: int, iterations: int, replicates: int, seed: int) -> Populations:
+    """Simulate populations without selection and environment, from variance 1 and mean 0."""
+    return simulate(Selection(0.0, 0.0), Trait(0.0, 1.0, 0.0), iterations, size, replicates, seed, "copied")

@@ -39,14 +39,14 @@ class Trajectory(NamedTuple):
 
 
 def heritability(sigma_G: Values, sigma_E: Values, sigma_M: Values = 0.0) -> np.ndarray:
-    """h^2 = sigma_G^2 / (sigma_G^2 + sigma_E^2 + sigma_M^2), eq. 5 and 16; 0 where nothing varies."""
+    """Return h^2 = sigma_G^2 / (sigma_G^2 + sigma_E^2 + sigma_M^2), eq. 5 and 16; 0 where nothing varies."""
     genetic = np.square(sigma_G)
     whole = np.asarray(genetic + np.square(sigma_E) + np.square(sigma_M))
     return np.divide(genetic, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def trajectory(selection: Selection, trait: Trait, iterations: int) -> Trajectory:
-    """The model's path over t = 0..`iterations`.
+    """Return the model's path over t = 0..`iterations`.
 
         sigma_P,t^2   = sigma_G,t^2 + sigma_E^2
         mu_{t+1}      = mu_t + h_t^2 (mu'_t - mu_t)         breeder's equation, eq. 5

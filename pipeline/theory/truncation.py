@@ -43,7 +43,7 @@ class Selection:
 
     @property
     def zone(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the kept zone, alpha = Phi^-1(r1) and beta = Phi^-1(1 - r2), in standard deviations from the mean."""
+        """Return the ends of the kept zone, alpha = Phi^-1(r1) and beta = Phi^-1(1 - r2), in standard deviations from the mean."""
         # 1 - r2 would lose a small r2; Phi^-1(1 - r2) = -Phi^-1(r2) does not.
         return np.asarray(ndtri(self.r1)), np.asarray(-ndtri(self.r2))
 
@@ -60,7 +60,7 @@ class SelectedMoments(NamedTuple):
 
 
 def hard_moments(selection: Selection) -> SelectedMoments:
-    """Eq. 7 and 8: shift = -(phi(beta) - phi(alpha)) / Z, and c2. The rate of `selection` is not looked at."""
+    """Return the moments of eq. 7 and 8: shift = -(phi(beta) - phi(alpha)) / Z, and c2. The rate of `selection` is not looked at."""
     alpha, beta = selection.zone
     kept = 1.0 - np.asarray(selection.r1, dtype=float) - np.asarray(selection.r2, dtype=float)
     shift = (_density(alpha) - _density(beta)) / kept
@@ -72,7 +72,7 @@ def hard_moments(selection: Selection) -> SelectedMoments:
 
 
 def soft_moments(selection: Selection, sigma: Values) -> SelectedMoments:
-    """Moments under the weight w(z) = 1 inside the zone, exp(-s d) at distance d outside, s = rate * sigma.
+    """Return the moments under the weight w(z) = 1 inside the zone, exp(-s d) at distance d outside, s = rate * sigma.
 
     The rate has units, so the moments depend on `sigma`, the deviation of the trait. An exponential times a Gaussian is a
     shifted Gaussian: exp(-s z) phi(z) = exp(s^2 / 2) phi(z + s). With the tails' weights U and L this gives, phi's other terms
@@ -89,17 +89,17 @@ def soft_moments(selection: Selection, sigma: Values) -> SelectedMoments:
 
 
 def _tail_weight(edge: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Integral over z > edge of exp(-s (z - edge)) phi(z) = sqrt(pi / 2) phi(edge) erfcx((edge + s) / sqrt(2))."""
+    """Return the integral over z > edge of exp(-s (z - edge)) phi(z) = sqrt(pi / 2) phi(edge) erfcx((edge + s) / sqrt(2))."""
     finite = np.where(np.isfinite(edge), edge, 0.0)
     weight = np.sqrt(np.pi / 2.0) * _density(finite) * erfcx((finite + s) / np.sqrt(2.0))
     return np.where(np.isfinite(edge), weight, 0.0)
 
 
 def _density(z: np.ndarray) -> np.ndarray:
-    """The standard normal density phi; 0 at infinity."""
+    """Return the standard normal density phi; 0 at infinity."""
     return np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
 
 
 def _times_density(z: np.ndarray) -> np.ndarray:
-    """z phi(z), with its limit 0 at infinity."""
+    """Return z phi(z), with its limit 0 at infinity."""
     return np.where(np.isfinite(z), z, 0.0) * _density(z)

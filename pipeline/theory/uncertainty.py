@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student_t
 
-from pipeline.theory.observations import PowerTable
+from pipeline.theory.power_table import PowerTable
 
 CONFIDENCE = 0.95
 
@@ -31,16 +31,16 @@ class Optimum:
 
     @property
     def level(self) -> float:
-        """mu_0: the mean of the runs' levels."""
+        """Return mu_0, the mean of the runs' levels."""
         return float(self.levels.mean())
 
     @property
     def between(self) -> float | None:
-        """Standard deviation of the runs' levels; None for one run."""
+        """Return the standard deviation of the runs' levels; None for one run."""
         return float(self.levels.std(ddof=1)) if len(self.levels) > 1 else None
 
     def spread(self, slope: np.ndarray) -> np.ndarray:
-        """Derivatives [M,3] of M quantities -> their standard deviations [M]."""
+        """Return the standard deviations [M] of M quantities, from their derivatives [M,3]."""
         return np.sqrt(np.einsum("mi,ij,mj->m", slope, self.covariance, slope))
 
     def with_noise(self, noise: float) -> Optimum:
@@ -55,7 +55,7 @@ class Bands(NamedTuple):
     ahead: np.ndarray
 
 
-def uncertain(
+def optimum_with_covariance(
     theta: np.ndarray,
     slope: np.ndarray,
     prior: np.ndarray,
@@ -64,7 +64,7 @@ def uncertain(
     gradients: np.ndarray,
     data: PowerTable,
 ) -> Optimum:
-    """The optimum with its covariance (slope' slope / noise^2 + prior)^-1: `slope` [n,3] of the residuals, `prior` [3,3] the
+    """Return the optimum with its covariance (slope' slope / noise^2 + prior)^-1: `slope` [n,3] of the residuals, `prior` [3,3] the
     prior's inverse covariance, `noise` the one that weighed data against prior in the fit."""
     information = slope.T @ slope / noise**2
     covariance = np.linalg.inv(information + prior)
@@ -74,7 +74,7 @@ def uncertain(
 
 
 def bands(optimum: Optimum, slope: np.ndarray) -> Bands:
-    """The curve's derivatives [K+1,3], its level held -> the half widths of three bands, from four variances:
+    """Turn the curve's derivatives [K+1,3], its level held, into the half widths of three bands, from four variances:
 
     shape: the parameters' covariance through the derivative of (curve - its mean over the run's iterations);
     own:   noise^2 / n for a run's own level, 1 / m of that for the mean of m runs;
@@ -103,5 +103,5 @@ def bands(optimum: Optimum, slope: np.ndarray) -> Bands:
 
 
 def quantile(freedom: float | np.ndarray) -> np.ndarray:
-    """Student's t that leaves 2.5 % on either side."""
+    """Return Student's t that leaves 2.5 % on either side."""
     return np.asarray(student_t.ppf((1.0 + CONFIDENCE) / 2.0, freedom))

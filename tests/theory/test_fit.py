@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.core.errors import UserError
 from pipeline.theory.fit import PowerFit, fit_power
+from pipeline.theory.fit_problem import Variant
 from pipeline.theory.forecast import forecast_power, score
-from pipeline.theory.problem import Variant
+from pipeline.theory.paper_values import PAPER_SELECTION, PAPER_TRAIT
 from pipeline.theory.recursion import Trait, trajectory
-from pipeline.theory.settings import PAPER_SELECTION, PAPER_TRAIT
 from pipeline.theory.truncation import Selection
 
 HIGH, MEDIUM, LOW = PAPER_SELECTION.values()

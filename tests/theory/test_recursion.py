@@ -7,13 +7,13 @@ import pytest
 from scipy import stats
 
 from pipeline.theory.asymptotics import response, variance_limit
+from pipeline.theory.paper_values import PAPER_REDIFINE_SELECTION, PAPER_REDIFINE_TRAIT, PAPER_SELECTION, PAPER_TRAIT
 from pipeline.theory.population import Inheritance, Populations, simulate
 from pipeline.theory.recursion import Trait, Trajectory, heritability, trajectory
-from pipeline.theory.settings import PAPER_SELECTION, PAPER_TRAIT, REDIFINE_SELECTION, REDIFINE_TRAIT
 from pipeline.theory.truncation import Selection
 
 SETTINGS = {name: (selection, PAPER_TRAIT) for name, selection in PAPER_SELECTION.items()}
-SETTINGS |= {name: (selection, REDIFINE_TRAIT) for name, selection in REDIFINE_SELECTION.items()}
+SETTINGS |= {name: (selection, PAPER_REDIFINE_TRAIT) for name, selection in PAPER_REDIFINE_SELECTION.items()}
 HARD = PAPER_SELECTION.values()
 
 
@@ -64,15 +64,15 @@ def test_without_selection_the_mean_stays_and_every_iteration_adds_the_environme
 
 @pytest.mark.parametrize("rate", [np.inf, 5.0], ids=["hard", "soft"])
 def test_swapping_the_shares_mirrors_the_path(rate: float) -> None:
-    up = trajectory(Selection(0.7, 0.1, rate), REDIFINE_TRAIT, 6)
-    down = trajectory(Selection(0.1, 0.7, rate), REDIFINE_TRAIT, 6)
+    up = trajectory(Selection(0.7, 0.1, rate), PAPER_REDIFINE_TRAIT, 6)
+    down = trajectory(Selection(0.1, 0.7, rate), PAPER_REDIFINE_TRAIT, 6)
     np.testing.assert_allclose(up.mean - 0.027, 0.027 - down.mean, atol=1e-15)
     np.testing.assert_allclose(up.sigma_P, down.sigma_P)
 
 
 def test_mutation_slows_the_mean_and_leaves_the_variance() -> None:
     selection = Selection(0.95, 0.0002)
-    plain, mutated = trajectory(selection, PAPER_TRAIT, 6), trajectory(selection, REDIFINE_TRAIT, 6)
+    plain, mutated = trajectory(selection, PAPER_TRAIT, 6), trajectory(selection, PAPER_REDIFINE_TRAIT, 6)
     np.testing.assert_array_equal(plain.sigma_P, mutated.sigma_P)
     slower = plain.sigma_P[:-1] ** 2 / (plain.sigma_P[:-1] ** 2 + 0.1**2)  # eq. 16 over eq. 5
     np.testing.assert_allclose(np.diff(mutated.mean), slower * np.diff(plain.mean))

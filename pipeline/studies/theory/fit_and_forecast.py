@@ -14,8 +14,8 @@ from pipeline.core.json_files import write_json
 from pipeline.studies.theory import figures
 from pipeline.studies.theory.measured_power import MeasuredSetting, mean_over_runs
 from pipeline.theory.fit import PowerFit, fit_power
+from pipeline.theory.fit_problem import PLAIN, Variant
 from pipeline.theory.forecast import Forecast, ForecastScore, forecast_power, score
-from pipeline.theory.problem import PLAIN, Variant
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from pipeline.core.files import write_text
 from pipeline.core.randomness import derive_seed
 from pipeline.studies.theory import figures
 from pipeline.theory import asymptotics
-from pipeline.theory.population import simulate
+from pipeline.theory.paper_values import PAPER_REDIFINE_SELECTION, PAPER_REDIFINE_TRAIT, PAPER_SELECTION, PAPER_TRAIT
+from pipeline.theory.population import half_life, simulate, variance_left, wright_fisher
 from pipeline.theory.recursion import Trait, trajectory
-from pipeline.theory.settings import PAPER_SELECTION, PAPER_TRAIT, REDIFINE_SELECTION, REDIFINE_TRAIT
 from pipeline.theory.truncation import Selection
-from pipeline.theory.wright_fisher import half_life, variance_left, wright_fisher
 
 FAR = 200
 """Iteration at which the recursion's response is compared with its limit (Theorem 1)."""
@@ -34,7 +33,7 @@ def simulate_paper(out: Path, iterations: int, size: int, replicates: int, seed:
             "redifine.svg",
             "Mutation and soft truncation (Fig. 25)",
             {name: (s, PAPER_TRAIT) for name, s in baseline.items()}
-            | {name: (s, REDIFINE_TRAIT) for name, s in REDIFINE_SELECTION.items()},
+            | {name: (s, PAPER_REDIFINE_TRAIT) for name, s in PAPER_REDIFINE_SELECTION.items()},
         ),
     ]
     rows, lines = [], [_SETTING_HEAD]

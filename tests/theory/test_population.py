@@ -7,10 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.theory.population import simulate
+from pipeline.theory.population import half_life, simulate, variance_left, wright_fisher
 from pipeline.theory.recursion import Trait
 from pipeline.theory.truncation import Selection
-from pipeline.theory.wright_fisher import half_life, variance_left, wright_fisher
 
 
 def test_one_iteration_loses_what_all_possible_draws_lose_on_average() -> None:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.theory import asymptotics, settings
-from pipeline.theory.observations import PowerTable, observe
+from pipeline.theory import asymptotics, paper_values
+from pipeline.theory.power_table import PowerTable, table_of_powers
 from pipeline.theory.recursion import Trait, trajectory
 from pipeline.theory.truncation import Selection
 
-GENETIC_RATIO = settings.SIGMA_G0 / settings.MU_0
+GENETIC_RATIO = paper_values.SIGMA_G0 / paper_values.MU_0
 """sigma_G0 / mu_0 where sigma_G0 is not given: the paper's, 2.07."""
 
 PRIOR_SPREAD = np.array([3.0, 3.0, 2.0])
 """Deviations of the prior on log(r1 / r), log(r2 / r) and log(sigma_E / S_0), r = 1 - r1 - r2."""
 
-PRIOR_CENTRE = np.array([0.0, 0.0, math.log(settings.SIGMA_E / settings.MU_0)])
+PRIOR_CENTRE = np.array([0.0, 0.0, math.log(paper_values.SIGMA_E / paper_values.MU_0)])
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ PLAIN = Variant()
 
 
 @dataclass(frozen=True)
-class Problem:
+class FitProblem:
     """What is fitted to what, in units of S_0: `genetic` is sigma_G0. theta [...,3] = (log r1/r, log r2/r, log sigma_E)."""
 
     observations: PowerTable
@@ -53,19 +53,19 @@ class Problem:
         trait = Trait(0.0, self.genetic, sigma_E, self.variant.mutation * sigma_E)
         return trajectory(self.variant.selection(r1, r2, sigma_E), trait, iterations).mean
 
-    def misfit(self, theta: np.ndarray) -> np.ndarray:
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
         """theta [...,3] -> [...,n]: measured less modelled, each run at the level that suits it best."""
         data = self.observations
         return data.centred(data.value - self.shape(theta, data.last)[..., data.t])
 
 
-def pose(runs: Sequence[Sequence[float]], sigma_G0: float | None, variant: Variant) -> Problem:
-    """The fit's problem. Raises UserError as `fit_power` does, and for a sigma_G0 that is no deviation."""
-    data = observe(runs)
+def build_problem(runs: Sequence[Sequence[float]], sigma_G0: float | None, variant: Variant) -> FitProblem:
+    """Return the problem of fitting these runs. Raises UserError as `fit_power` does, and for a sigma_G0 that is no deviation."""
+    data = table_of_powers(runs)
     genetic = GENETIC_RATIO if sigma_G0 is None else sigma_G0 / data.unit
     if not (math.isfinite(genetic) and genetic > 0):
         raise UserError(f"sigma_G0 must be a number above 0, got {sigma_G0}; leave it out for {GENETIC_RATIO:.2f} times S_0")
-    return Problem(data, genetic, variant)
+    return FitProblem(data, genetic, variant)
 
 
 def parameters(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,12 +76,12 @@ def parameters(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def derivative(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> np.ndarray:
-    """Central differences of `function`, [...,3] -> [...,M], at theta [3]: [M,3], in one call."""
+    """Return central differences of `function`, [...,3] -> [...,M], at theta [3]: [M,3], in one call."""
     step = 1e-5 * np.eye(len(theta))
     return ((function(theta + step) - function(theta - step)) / 2e-5).T
 
 
-def asymptotic_response(problem: Problem, theta: np.ndarray) -> np.ndarray:
+def asymptotic_response(problem: FitProblem, theta: np.ndarray) -> np.ndarray:
     """theta [...,3] -> the mean's change per iteration in the limit."""
     r1, r2, sigma_E = parameters(theta)
     return asymptotics.response(problem.variant.selection(r1, r2, sigma_E), sigma_E, problem.variant.mutation * sigma_E)

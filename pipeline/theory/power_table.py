@@ -26,12 +26,12 @@ class PowerTable(NamedTuple):
 
     @property
     def last(self) -> int:
-        """The largest t."""
+        """Return the largest t."""
         return int(self.t.max())
 
     @property
     def lengths(self) -> np.ndarray:
-        """Powers of each run, [m]."""
+        """Return the number of powers of each run, [m]."""
         return np.bincount(self.run)
 
     def means(self, values: np.ndarray) -> np.ndarray:
@@ -43,8 +43,8 @@ class PowerTable(NamedTuple):
         return values - self.means(values)[..., self.run]
 
 
-def observe(runs: Sequence[Sequence[float]]) -> PowerTable:
-    """Each run's S_0..S_K -> one table. Raises UserError for no run, K < 3, or a value that is no power."""
+def table_of_powers(runs: Sequence[Sequence[float]]) -> PowerTable:
+    """Return each run's S_0..S_K as one table. Raises UserError for no run, K < 3, or a value that is no power."""
     arrays = [_checked(powers) for powers in runs]
     if not arrays:
         raise UserError("a fit needs at least one run; name a folder or revisions that have metrics")

@@ -17,9 +17,9 @@ PAPER_SELECTION = {
 """Corrected: D.2.2 prints these three "for CFG 7.5, 2.5 and 1.0" in the opposite order. Section 4.2 says that 7.5 keeps the
 upper 5 % and 1.0 the lower 30 %, which is (0.95, 0.0002) and (0.025, 0.675)."""
 
-REDIFINE_TRAIT = Trait(MU_0, SIGMA_G0, SIGMA_E, SIGMA_M)
+PAPER_REDIFINE_TRAIT = Trait(MU_0, SIGMA_G0, SIGMA_E, SIGMA_M)
 
-REDIFINE_SELECTION = {
+PAPER_REDIFINE_SELECTION = {
     "ReDiFine, exp(-d / 0.1)": Selection(0.95, 0.0002, rate=10.0),
     "ReDiFine, exp(-0.1 d)": Selection(0.95, 0.0002, rate=0.1),
 }
