@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.run.status.text import duration
 from pipeline.run.status.times import FILE
-from pipeline.run.status.words import duration
 from pipeline.studies.sweep import slurm, stages
 from pipeline.studies.sweep.plan import Chain
 from pipeline.studies.sweep.resources import Resources

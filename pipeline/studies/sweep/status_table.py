@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.run.status.words import duration
+from pipeline.run.status.text import duration
 from pipeline.studies.sweep.chain_status import ChainStatus, all_ended
 
 _EVERY_SECONDS = 5.0
