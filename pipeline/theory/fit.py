@@ -180,7 +180,7 @@ def _descend(problem: FitProblem, noise: float, start: np.ndarray) -> np.ndarray
 
 
 def _intervals(problem: FitProblem, optimum: Optimum) -> dict[str, tuple[float, float]]:
-    """Return intervals made in logit r1, logit r2 and log sigma_E, so that no end leaves the parameter's range; the response as it is."""
+    """Return intervals made in logit r1, logit r2 and log sigma_E, so that no end leaves the range; the response as it is."""
 
     def transformed(theta: np.ndarray) -> np.ndarray:
         r1, r2, sigma_E = parameters(theta)

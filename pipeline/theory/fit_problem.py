@@ -60,7 +60,7 @@ class FitProblem:
 
 
 def build_problem(runs: Sequence[Sequence[float]], sigma_G0: float | None, variant: Variant) -> FitProblem:
-    """Return the problem of fitting these runs. Raises UserError as `fit_power` does, and for a sigma_G0 that is no deviation."""
+    """Return the fit of these runs. Raises UserError as `fit_power` does, and for a sigma_G0 that is no deviation."""
     data = table_of_powers(runs)
     genetic = GENETIC_RATIO if sigma_G0 is None else sigma_G0 / data.unit
     if not (math.isfinite(genetic) and genetic > 0):

@@ -43,7 +43,7 @@ class Selection:
 
     @property
     def zone(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of the kept zone, alpha = Phi^-1(r1) and beta = Phi^-1(1 - r2), in standard deviations from the mean."""
+        """Return the kept zone, alpha = Phi^-1(r1) and beta = Phi^-1(1 - r2), in standard deviations from the mean."""
         # 1 - r2 would lose a small r2; Phi^-1(1 - r2) = -Phi^-1(r2) does not.
         return np.asarray(ndtri(self.r1)), np.asarray(-ndtri(self.r2))
 
@@ -60,7 +60,7 @@ class SelectedMoments(NamedTuple):
 
 
 def hard_moments(selection: Selection) -> SelectedMoments:
-    """Return the moments of eq. 7 and 8: shift = -(phi(beta) - phi(alpha)) / Z, and c2. The rate of `selection` is not looked at."""
+    """Return the moments of eq. 7 and 8: shift = -(phi(beta) - phi(alpha)) / Z, and c2. The rate of `selection` is ignored."""
     alpha, beta = selection.zone
     kept = 1.0 - np.asarray(selection.r1, dtype=float) - np.asarray(selection.r2, dtype=float)
     shift = (_density(alpha) - _density(beta)) / kept

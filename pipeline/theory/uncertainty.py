@@ -64,8 +64,8 @@ def optimum_with_covariance(
     gradients: np.ndarray,
     data: PowerTable,
 ) -> Optimum:
-    """Return the optimum with its covariance (slope' slope / noise^2 + prior)^-1: `slope` [n,3] of the residuals, `prior` [3,3] the
-    prior's inverse covariance, `noise` the one that weighed data against prior in the fit."""
+    """Return the optimum with its covariance (slope' slope / noise^2 + prior)^-1: `slope` [n,3] of the residuals, `prior`
+    [3,3] the prior's inverse covariance, `noise` the one that weighed data against prior in the fit."""
     information = slope.T @ slope / noise**2
     covariance = np.linalg.inv(information + prior)
     used = float(np.trace(covariance @ information))
