@@ -105,7 +105,7 @@ class _Drawing:
         self.pen.ellipse((left, above, right, below), fill=fill, outline=rim, width=width)
 
     def _stroke(self, points: Points, fill: Colour, width: float) -> None:
-        """A limb: a line of the given width, with the style's outline around it."""
+        """Draw a limb: a line of the given width, with the style's outline around it."""
         if self.outline is not None:
             self._line(points, self.outline, width + 2 * self.width)
         self._line(points, fill, width)

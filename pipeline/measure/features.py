@@ -44,19 +44,19 @@ class Clip:
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """[H,W,3] uint8 each -> [N, hidden_size] float32."""
+        """Extract from [H,W,3] uint8 each -> [N, hidden_size] float32."""
         pixels = self._processor(images=list(images), return_tensors="pt", input_data_format="channels_last").pixel_values
         with exact():
             return self._model.vision_model(pixels.to(self._model.device)).pooler_output.cpu().numpy()
 
     @torch.inference_mode()
     def project(self, pooled: np.ndarray) -> np.ndarray:
-        """Pooled image features [N, hidden_size] -> embeddings [N, projection_dim] float32, comparable with text."""
+        """Project pooled image features [N, hidden_size] -> embeddings [N, projection_dim] float32, comparable with text."""
         return self._model.visual_projection(torch.from_numpy(pooled).to(self._model.device)).cpu().numpy()
 
     @torch.inference_mode()
     def embed_text(self, prompts: Sequence[str]) -> np.ndarray:
-        """Prompts -> embeddings [N, projection_dim] float32. What goes beyond 77 tokens is cut off, EOS is kept."""
+        """Embed prompts -> embeddings [N, projection_dim] float32. What goes beyond 77 tokens is cut off, EOS is kept."""
         parts = [prompts[start : start + _TEXTS] for start in range(0, len(prompts), _TEXTS)]
         return np.concatenate([self._embed(tokenize(self._tokenizer, part)[:, 0]) for part in parts])
 
@@ -79,14 +79,14 @@ class Dinov2:
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """[H,W,3] uint8 each -> [N, hidden_size] float32."""
+        """Extract from [H,W,3] uint8 each -> [N, hidden_size] float32."""
         pixels = torch.from_numpy(np.stack([_for_dinov2(image) for image in images]))
         with exact():
             return self._model(pixels.to(self._model.device)).last_hidden_state[:, 0].cpu().numpy()
 
 
 def load_extractor(kind: str, model: str, device: str = "cpu") -> Clip | Dinov2:
-    """The extractor of params `features` ("clip" or "dinov2") with the weights of `model`, a folder or hub id.
+    """Load the extractor of params `features` ("clip" or "dinov2") with the weights of `model`, a folder or hub id.
 
     Raise UserError when the model cannot be loaded.
     """
@@ -94,14 +94,14 @@ def load_extractor(kind: str, model: str, device: str = "cpu") -> Clip | Dinov2:
 
 
 def _for_dinov2(image: np.ndarray) -> np.ndarray:
-    """[H,W,3] uint8 -> [3,224,224] float32, ImageNet-normalised."""
+    """Turn [H,W,3] uint8 into [3,224,224] float32, ImageNet-normalised."""
     resized = Image.fromarray(image).resize((_DINO_SIDE, _DINO_SIDE), Image.Resampling.BICUBIC)
     scaled = np.asarray(resized, dtype=np.float32) / 255.0
     return ((scaled - _IMAGENET_MEAN) / _IMAGENET_STD).transpose(2, 0, 1)
 
 
 def _describe(processor: Any) -> str:
-    """What a CLIP image processor does, in words, for the metrics file."""
+    """Describe what a CLIP image processor does, for the metrics file."""
     parts = []
     if processor.do_resize:
         size = dict(processor.size)

@@ -51,7 +51,7 @@ class MatrixOptimizer:
             self.optimizers.append(torch.optim.AdamW(rest, lr=lr, weight_decay=0.0, betas=(0.9, 0.99)))
 
     def step(self, lr: float) -> None:
-        """One update with learning rate `lr` from the gradients that the model's parameters hold."""
+        """Make one update with learning rate `lr` from the gradients that the model's parameters hold."""
         for matrix, weight in zip(self.matrices, self.weights, strict=True):
             gradient = weight.grad
             matrix.grad = None if gradient is None else _as_matrix_of(gradient, weight)

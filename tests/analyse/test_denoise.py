@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from analyse.pictures import smooth
+from analyse.sample_images import smooth
 
 from pipeline.analyse.denoise import Denoiser, load_denoiser
 from pipeline.core.errors import UserError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
-from analyse.pictures import noise, smooth, to_pixels
+from analyse.sample_images import noise, smooth, to_pixels
 
 from pipeline.analyse.denoise import wavelet
 from pipeline.analyse.fingerprint import Fingerprint, fingerprint, residual_power

@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from analyse.pictures import noise
+from analyse.sample_images import noise
 
 from pipeline.analyse.denoise import wavelet
 from pipeline.analyse.image_statistics import ImageStatistics, image_statistics, mean_statistics

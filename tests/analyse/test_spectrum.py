@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from analyse.pictures import noise, wave
+from analyse.sample_images import noise, wave
 
 from pipeline.analyse.spectrum import Densities, densities, radial_mean, standard_spectrum, standardise
 

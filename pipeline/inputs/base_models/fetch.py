@@ -83,7 +83,7 @@ def _from_hub(source: HubSource, target: Path, variant: str | None, scratch: Pat
 
 
 def _already_here(target: Path, wish: Mapping[str, Any]) -> Fetched | None:
-    """The model at `target` when it is the wished one. Raise UserError when it is another, or half of one."""
+    """Return the model at `target` when it is the wished one. Raise UserError when it is another, or half of one."""
     if not target.exists():
         return None
     record = read_record(target)
@@ -123,7 +123,7 @@ def _require_published(source: HubSource, remote: hub.Remote, chosen: Mapping[st
 
 
 def _require_whole(remote: hub.Remote, chosen: Mapping[str, str], partial: Path) -> None:
-    """Raise UserError for a file that is not what the hub lists; the file goes, so that the next fetch brings it anew."""
+    """Raise UserError for a file that is not what the hub lists; the file goes, so that the next fetch downloads it again."""
     for file in chosen:
         path = partial / file
         if not path.is_file() or not remote.files[file].is_content_of(path):

@@ -44,7 +44,7 @@ def _is_text(file: str) -> bool:
 
 
 def _weights(inside: Collection[str], name: str, variant: str | None) -> dict[str, str]:
-    """One set of safetensors among a part's files: plain, or of a variant under the plain name."""
+    """Choose one set of safetensors among a part's files: plain, or of a variant under the plain name."""
     for choice in (variant,) if variant else (None, "fp16"):
         if found := _one_set(inside, choice):
             return found
@@ -64,7 +64,7 @@ def _weights_exist(inside: Collection[str]) -> bool:
 
 
 def _one_set(inside: Collection[str], variant: str | None) -> dict[str, str]:
-    """The single file or the shards with their index; shards of a variant are left alone, as their index names them."""
+    """Return the single file or the shards with their index; shards of a variant are left alone, as their index names them."""
     mark = f".{variant}" if variant else ""
     for stem in ("diffusion_pytorch_model", "model"):
         for file in inside:

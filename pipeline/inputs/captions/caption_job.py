@@ -67,7 +67,7 @@ class CaptionJob:
 
     @property
     def prepared(self) -> str:
-        """How images are made of raw files, as parts.jsonl has it."""
+        """Tell how images are made of raw files, as parts.jsonl has it."""
         return f"{self.size} {self.fit}" if self.size else ""
 
 

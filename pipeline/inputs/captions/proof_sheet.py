@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def needs(self) -> int | None:
-        """The smallest limit that holds all; None when none does, or tokens were not counted."""
+        """Return the smallest limit that holds all; None when none does, or tokens were not counted."""
         return next((limit for limit in PROMPT_LENGTHS if self.tokens is not None and self.tokens <= limit), None)
 
 

@@ -21,7 +21,7 @@ class Window:
 
     @property
     def label(self) -> str:
-        """The key of the text in a row of parts: "50-75 words"."""
+        """Return the key of the text in a row of parts: "50-75 words"."""
         return f"{self.least}-{self.most} {self.unit}"
 
     def fits(self, words: int) -> bool:
