@@ -23,7 +23,7 @@ def variance_limit(selection: Selection, sigma_E: Values) -> np.ndarray:
 
 
 def response(selection: Selection, sigma_E: Values, sigma_M: Values = 0.0) -> np.ndarray:
-    """Return the response to selection in the limit: the mean's signed change per iteration: up when r1 > r2, down when r1 < r2.
+    """Return the response to selection in the limit: the mean's signed change per iteration, up when r1 > r2.
 
     The paper calls it a drift; it is no genetic drift, which is random and needs no selection (`population.wright_fisher`).
     Without mutation and with hard truncation this is Theorem 1, c1 c2 sigma_E / sqrt(1 - c2): as sigma_G^2 -> c2 sigma_P^2,
