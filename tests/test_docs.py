@@ -68,22 +68,16 @@ def test_the_modules_that_a_page_names_can_be_imported(page: Path) -> None:
         spec = find_spec(module)
         assert spec is not None and spec.origin is not None, module
         source = Path(spec.origin).read_text()
-        assert all(
-            re.search(rf"\b(def|class|import) {name}\b|^{name} ?[:=]", source, re.MULTILINE) for name in names.split(", ")
-        )
+        for name in names.split(", "):
+            assert re.search(rf"\b(def|class|import) {name}\b|^{name} ?[:=]", source, re.MULTILINE), f"{module}.{name}"
     for module in re.findall(r"python -m ((?:pipeline|docs|benchmarks)[\w.]*\w)", text):
         assert find_spec(module) is not None, module
 
 
 @pages
 def test_the_commands_that_a_page_names_exist_with_their_options(page: Path) -> None:
-    wrong = [
-        line
-        for line in code(page)
-        for call in re.findall(r"\bredifine ((?:[\w.,:/=*~{}\[\]-]+ ?)+)", line)
-        if not is_call(call)
-    ]
-    assert wrong == []
+    calls = [call for line in code(page) for call in re.findall(r"\bredifine ((?:[\w.,:/=*~{}\[\]-]+ ?)+)", line)]
+    assert [call for call in calls if not is_call(call)] == []
 
 
 def is_call(call: str) -> bool:
@@ -111,11 +105,20 @@ def test_the_targets_of_make_that_a_page_names_exist(page: Path) -> None:
     assert named <= targets
 
 
+def test_the_readme_shows_every_wing() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Where things are")[2]
+    wings = [path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")]
+    assert [wing for wing in wings if f"{wing}/`" not in table] == []
+
+
+def first_column(section: str) -> str:
+    """Of the table in that section of docs/settings.md."""
+    text = (ROOT / "docs/settings.md").read_text().partition(f"## {section}")[2].partition("\n## ")[0]
+    return "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+
+
 def test_the_table_of_presets_has_all_of_them() -> None:
-    table = (ROOT / "docs/settings.md").read_text().partition("## Presets")[2].partition("## ")[0]
-    named = {
-        name for line in table.splitlines() if line.startswith("| `") for name in re.findall(r"`([^`]+)`", line.split("|")[1])
-    }
+    named = set(re.findall(r"`([^`]+)`", first_column("Presets")))
     assert named == {path.stem for path in (ROOT / "presets").glob("*.yaml")}
 
 
