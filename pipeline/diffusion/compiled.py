@@ -26,7 +26,7 @@ _COMPILED: WeakSet[nn.Module] = WeakSet()
 
 
 def should_compile(device: torch.device, worth_it: bool) -> bool:
-    """Whether to compile on `device`: as the environment says, else where it is a GPU and the work is large."""
+    """Tell whether to compile on `device`: as the environment says, else where it is a GPU and the work is large."""
     wish = os.environ.get(SWITCH)
     if wish in ("0", "1"):
         return wish == "1"
@@ -41,12 +41,12 @@ def release_memory() -> None:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether `module` runs compiled: then its parts must stay as they are."""
+    """Tell whether `module` runs compiled: then its parts must stay as they are."""
     return module in _COMPILED
 
 
 def compile_module(module: nn.Module, options: Mapping[str, Any] | None = None) -> None:
-    """From now on calls of `module` run compiled, for the one shape that they have; its weights stay where they are."""
+    """Make calls of `module` run compiled from now on, for the one shape that they have; its weights stay where they are."""
     module.compile(fullgraph=True, dynamic=False, options=dict(options or {}))
     _COMPILED.add(module)
 
@@ -78,9 +78,9 @@ def compile_checked(module: nn.Module, run: Callable[[], torch.Tensor], options:
 
 
 def _give_up(module: nn.Module) -> None:
-    """The module runs plain again, and what was compiled, with a GPU's graphs, is freed."""
+    """Let the module run plain again, and free what was compiled, with a GPU's graphs."""
     restore(module)
-    torch._dynamo.reset()
+    torch.compiler.reset()
     release_memory()
 
 
@@ -88,7 +88,7 @@ def _give_up(module: nn.Module) -> None:
 def copy_weights(target: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     """Copy a state dict into a module's own storage, cast to its dtype: what was compiled for the module stays valid.
 
-    Raises ValueError when the names differ.
+    Raise ValueError when the names differ.
     """
     own = target.state_dict(keep_vars=True)
     if own.keys() != weights.keys():

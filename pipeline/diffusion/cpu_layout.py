@@ -22,7 +22,7 @@ _WIDENING = 8
 
 @contextmanager
 def optimized_for_cpu(unet: UNet2DConditionModel, rows: int, tokens: int) -> Iterator[None]:
-    """Inside the block `unet` is faster on batches of `rows` images, `tokens` latents each; the maths is the same."""
+    """Make `unet` inside the block faster on batches of `rows` images, `tokens` latents each; the maths is the same."""
     row_bytes = tokens * int(unet.config.block_out_channels[0]) * _WIDENING * _FLOAT_BYTES
     with _feed_forward_in_pieces(unet, rows_per_piece(rows, row_bytes)), _projections_as_matrices(unet):
         yield
@@ -30,7 +30,7 @@ def optimized_for_cpu(unet: UNet2DConditionModel, rows: int, tokens: int) -> Ite
 
 @contextmanager
 def _feed_forward_in_pieces(unet: UNet2DConditionModel, piece: int) -> Iterator[None]:
-    """Feed-forward layers work on `piece` images at a time, so that their wide middle stays in the cache."""
+    """Let feed-forward layers work on `piece` images at a time, so that their wide middle stays in the cache."""
     blocks = [module for module in unet.modules() if isinstance(module, BasicTransformerBlock)]
     for block in blocks:
         block.set_chunk_feed_forward(piece, 0)
@@ -43,7 +43,7 @@ def _feed_forward_in_pieces(unet: UNet2DConditionModel, piece: int) -> Iterator[
 
 @contextmanager
 def _projections_as_matrices(unet: UNet2DConditionModel) -> Iterator[None]:
-    """1x1 convolutions around the transformers become matrix products, which they are, on the same weights."""
+    """Turn 1x1 convolutions around the transformers into matrix products, which they are, on the same weights."""
     around = [
         module for module in unet.modules() if isinstance(module, Transformer2DModel) and not module.use_linear_projection
     ]
@@ -59,7 +59,7 @@ def _projections_as_matrices(unet: UNet2DConditionModel) -> Iterator[None]:
 
 
 def _as_linear(convolution: nn.Conv2d) -> nn.Linear:
-    """A 1x1 convolution as a layer that shares its weights."""
+    """Return a 1x1 convolution as a layer that shares its weights."""
     linear = nn.Linear(convolution.in_channels, convolution.out_channels, device="meta")
     linear.weight = nn.Parameter(convolution.weight.flatten(1), requires_grad=False)
     linear.bias = convolution.bias  # type: ignore[assignment]
@@ -67,7 +67,7 @@ def _as_linear(convolution: nn.Conv2d) -> nn.Linear:
 
 
 def rows_per_piece(rows: int, row_bytes: int) -> int:
-    """The largest divisor of `rows` that fits the cache; `rows` itself when that is far smaller than what would fit, or 0."""
+    """Return the largest divisor of `rows` that fits the cache; `rows` itself when far more would fit, or none does."""
     fitting = min(rows, _CACHE_BYTES // row_bytes)
     divisors = [piece for piece in range(1, fitting + 1) if rows % piece == 0]
     return divisors[-1] if divisors and 4 * divisors[-1] >= fitting else rows

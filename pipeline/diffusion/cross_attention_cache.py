@@ -33,20 +33,20 @@ class CachedCrossAttention:
         attention_mask: torch.Tensor | None = None,
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """[N,L,C] -> [N,L,C]; `encoder_hidden_states` is what the constructor was given, and not looked at again."""
+        """Attend, [N,L,C] -> [N,L,C]; `encoder_hidden_states` is what the constructor was given, and not looked at again."""
         query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         attended = scaled_dot_product_attention(query, self._key, self._value)
         return attn.to_out[0](attended.transpose(1, 2).flatten(2))
 
 
 def _heads(states: torch.Tensor, heads: int) -> torch.Tensor:
-    """[N,S,C] -> [N,heads,S,C/heads], contiguous."""
+    """Split [N,S,C] -> [N,heads,S,C/heads], contiguous."""
     return states.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous()
 
 
 @contextmanager
 def cached_cross_attention(unet: UNet2DConditionModel, states: torch.Tensor) -> Iterator[None]:
-    """Inside the block `unet` is conditioned on `states` [N,S,d] and takes one time for all N rows."""
+    """Condition `unet` inside the block on `states` [N,S,d] and takes one time for all N rows."""
     original = dict(unet.attn_processors)
     processors: dict[str, Any] = dict(original)
     for name in original:

@@ -16,15 +16,15 @@ _NO_KERNEL = "does not have a deterministic implementation"
 
 
 def exact() -> AbstractContextManager[None]:
-    """Inside it convolutions on a GPU are deterministic, and in float32 not in TF32, which has 10 bits of mantissa."""
+    """Make convolutions on a GPU deterministic inside the block, and float32 not TF32, which has 10 bits of mantissa."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 @contextmanager
 def deterministic(device: torch.device | str) -> Iterator[None]:
-    """Inside the block torch takes deterministic kernels alone on CUDA, and where it has them on another accelerator.
+    """Let torch inside the block take deterministic kernels alone on CUDA, and where it has them on another accelerator.
 
-    On a CPU all that we use are so anyway. Raises UserError where CUDA has none. With `warn_only` attention would keep its
+    On a CPU all that we use are so anyway. Raise UserError where CUDA has none. With `warn_only` attention would keep its
     faster gradients, which add up in an order of their own.
     """
     kind = torch.device(device).type

@@ -74,7 +74,7 @@ def target_modules(model: DiffusionModel, train_parts: TrainParts = "both") -> d
 
 
 def _layers(root: nn.Module, prefix: str, blocks: frozenset[str]) -> Iterator[tuple[str, nn.Module]]:
-    """Layers inside the blocks whose class is named in `blocks`; by name, as the class moves between library versions."""
+    """Yield layers inside blocks whose class is named in `blocks`; by name, as the class moves between library versions."""
     for block_name, block in root.named_modules():
         if type(block).__name__ in blocks:
             for name, layer in block.named_modules():
@@ -85,7 +85,7 @@ def _layers(root: nn.Module, prefix: str, blocks: frozenset[str]) -> Iterator[tu
 def load(path: Path) -> dict[str, LowRank]:
     """Read a kohya LoRA file -> {layer name: LowRank} in float32. A missing alpha means the rank, as everywhere.
 
-    Raises UserError when the file is damaged, a layer lacks a half, or as `check_finite` does.
+    Raise UserError when the file is damaged, a layer lacks a half, or as `check_finite` does.
     """
     weights = read(path)
     check_finite(weights, path)
@@ -145,7 +145,7 @@ def save(path: Path, weights: Mapping[str, LowRank], metadata: Mapping[str, str]
 def merge(model: DiffusionModel, lora_path: Path, multiplier: float = 1.0, dtype: torch.dtype | None = None) -> None:
     """Add a LoRA to the model's weights in place: weight + multiplier * alpha / rank * up @ down.
 
-    The sum is taken in float32 and rounded once, to `dtype`, or to the weight's own for None. Raises UserError, before
+    The sum is taken in float32 and rounded once, to `dtype`, or to the weight's own for None. Raise UserError, before
     anything is changed, when the file does not fit the model.
     """
     modules = target_modules(model)

@@ -22,9 +22,9 @@ CHUNK = WINDOW - 2
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], max_token_length: int = CHUNK) -> torch.Tensor:
-    """Prompts -> token ids [N, max_token_length / 75, 77] int64; what does not fit is cut off, EOS is kept.
+    """Turn prompts into token ids [N, max_token_length / 75, 77] int64; what does not fit is cut off, EOS is kept.
 
-    Raises ValueError unless `max_token_length` is a multiple of 75.
+    Raise ValueError unless `max_token_length` is a multiple of 75.
     """
     if max_token_length <= 0 or max_token_length % CHUNK:
         raise ValueError(f"max_token_length must be a multiple of {CHUNK}, got {max_token_length}")
@@ -40,17 +40,17 @@ def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], max_token_length:
 
 
 def _end_each_window(windows: torch.Tensor, eos: int, pad: int) -> None:
-    """In place: an EOS at the end of each full window [N,C,77] and behind the BOS of each empty one, as sd-scripts does."""
+    """Put an EOS at the end of each full window [N,C,77] and behind the BOS of each empty one, as sd-scripts does."""
     full = (windows[..., -2] != eos) & (windows[..., -2] != pad)
     windows[..., -1][full] = eos
     windows[..., 1][windows[..., 1] == pad] = eos
 
 
 def encode(text_encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 2) -> torch.Tensor:
-    """Token ids [N,C,77] -> states [N, 75 C + 2, d] in the text encoder's dtype.
+    """Encode token ids [N,C,77] -> states [N, 75 C + 2, d] in the text encoder's dtype.
 
     `clip_skip` counts as kohya's: 1 is the last layer, 2 the one before it (diffusers calls that 1), each followed by
-    the final layer norm. Differentiable in the text encoder's parameters. Raises UserError when there is no such layer.
+    the final layer norm. Differentiable in the text encoder's parameters. Raise UserError when there is no such layer.
     """
     layers = text_encoder.config.num_hidden_layers
     if not 1 <= clip_skip <= layers:
@@ -61,11 +61,11 @@ def encode(text_encoder: CLIPTextModel, ids: torch.Tensor, clip_skip: int = 2) -
 
 
 def windows(text_encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
-    """[N,C,77] -> [N C, 77] where the text encoder is."""
+    """Turn [N,C,77] into [N C, 77], where the text encoder is."""
     return ids.reshape(-1, WINDOW).to(text_encoder.device)
 
 
 def join(states: torch.Tensor, chunks: int) -> torch.Tensor:
-    """States of each window [N C, 77, d] -> [N, 75 C + 2, d]: the first BOS, what lies between BOS and EOS, the last EOS."""
+    """Join states of each window [N C, 77, d] -> [N, 75 C + 2, d]: the first BOS, what is between BOS and EOS, the last EOS."""
     states = states.unflatten(0, (-1, chunks))
     return torch.cat([states[:, 0, :1], states[:, :, 1:-1].flatten(1, 2), states[:, -1, -1:]], dim=1)

@@ -2,18 +2,15 @@
 
 stage / standalone    what to draw: prompts, seeds, settings, and where the images go
   processes           in one process or several, with the same bytes
-  conditions          the prompts, encoded
-  plan                what is to be drawn, and what is drawn already
-  batches             in which order; finished batches survive a kill
-  finished            the images as files or in shards, the traces in one file
-    memory, pieces    how many images at a time, and fewer when the memory runs out
-    compiled          the U-Net compiled, where there is much to draw on a GPU
-    later             queued on a GPU, and waited for when it is written
-    sampler           prompts -> latents -> pixels
-      schedule        s_t, the guidance scale of each step
-      guidance        one U-Net batch for both branches; records ||cond - uncond||
-      condition       the U-Net with its condition's keys and values computed once
-      cpu             the U-Net arranged for a CPU
-      solver          Euler Ancestral, given any noise prediction
-  png                 each image's lineage as text in its PNG
+    batches           in which order, the network compiled where there is much to draw; finished batches survive a kill
+      plan            what is to be drawn, and what is drawn already
+      prompt_encoding the prompts, encoded as they are needed
+      memory          how many images at a time, and fewer after running out of memory
+      queued          batches queued on a GPU, and waited for when they are written
+        sampler       conditions -> latents -> pixels
+          guidance    one batch for both branches at the scale s_t of each step; records ||cond - uncond||
+      outputs         the images as files or in shards, the traces in one file
+        png           each image's lineage as text in its PNG
+
+What depends on the model's family, the noise levels and the solver among it, is in pipeline/diffusion/families.
 """

@@ -34,13 +34,13 @@ _GPU_OPTIONS = {"triton.cudagraphs": True, "deterministic": True}
 
 
 def generate(model: DiffusionModel, plan: Plan) -> None:
-    """Draw every batch that is not finished yet into `plan.scratch`, and show progress. Raises as `draw_batches` does.
+    """Draw every batch that is not finished yet into `plan.scratch`, and show progress. Raise as `draw_batches` does.
 
     Shards are packed as soon as all of their images are there.
     """
     todo = plan.unfinished()
-    with Progress(f"sample {plan.name}", len(plan.jobs)) as progress:
-        progress.advance(len(plan.jobs) - plan.images(todo))
+    with Progress(f"sample {plan.name}", len(plan.images)) as progress:
+        progress.advance(len(plan.images) - plan.count_images(todo))
         draw_batches(model, plan, todo, progress.advance, partial(pack, plan))
 
 
@@ -54,25 +54,25 @@ def draw_batches(
     """Draw the batches numbered `todo` into `plan.scratch`; `advance` hears how many images each had, and `written` is called
     each time that one is on the disk.
 
-    Raises UserError, finished batches kept, on NaN, a full disk or too little memory.
+    Raise UserError, finished batches kept, on NaN, a full disk or too little memory.
     """
-    _require_space(plan, plan.images(todo))
+    _require_space(plan, plan.count_images(todo))
     unconditional = encode_prompts(model, [""], plan.settings)
-    conditions = PromptEncodings(model, (job.prompt for job in plan.jobs), plan.settings)
-    pieces = ShrinkingBatches(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
+    conditions = PromptEncodings(model, (image.prompt for image in plan.images), plan.settings)
+    shrinking = ShrinkingBatches(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
     parts = plan.parts()
     writing: Future[None] | None = None
     with exact(), ThreadPoolExecutor(max_workers=1) as writer:
         # By all images, not by those that are left: a compiled U-Net rounds otherwise, and a run that goes on, or shares the
         # images with others, must draw what one undisturbed run draws.
-        compile_if_worth_it(model, plan.settings, unconditional, pieces.rows, len(plan.jobs))
-        for folder, jobs in (parts[number] for number in todo):
-            underway = _draw(model, conditions.of([job.prompt for job in jobs]), unconditional, plan, jobs, pieces)
+        compile_if_worth_it(model, plan.settings, unconditional, shrinking.rows, len(plan.images))
+        for folder, images in (parts[number] for number in todo):
+            queued = _draw(model, conditions.of([image.prompt for image in images]), unconditional, plan, images, shrinking)
             if writing is not None:
                 writing.result()
             # PNGs are compressed and written while the next batch is drawn.
-            writing = writer.submit(_finish, folder, underway, jobs, plan, written)
-            advance(len(jobs))
+            writing = writer.submit(_finish, folder, queued, images, plan, written)
+            advance(len(images))
         if writing is not None:
             writing.result()
 
@@ -82,38 +82,38 @@ def _draw(
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
     plan: Plan,
-    jobs: Sequence[PlannedImage],
-    pieces: ShrinkingBatches,
+    images: Sequence[PlannedImage],
+    shrinking: ShrinkingBatches,
 ) -> list[QueuedBatch]:
-    """One batch, in pieces that fit the memory."""
+    """Draw one batch, in parts that fit the memory."""
 
     def work(rows: slice) -> QueuedBatch:
-        seeds = [job.seed for job in jobs[rows]]
-        return queue_batch(model, conditions[rows], unconditional, seeds, plan.settings, pieces.rows, plan.name)
+        seeds = [image.seed for image in images[rows]]
+        return queue_batch(model, conditions[rows], unconditional, seeds, plan.settings, shrinking.rows, plan.name)
 
-    return pieces.each(work, len(jobs))
+    return shrinking.each(work, len(images))
 
 
 def _finish(
-    folder: Path, pieces: Sequence[QueuedBatch], jobs: Sequence[PlannedImage], plan: Plan, written: Callable[[], None]
+    folder: Path, parts: Sequence[QueuedBatch], images: Sequence[PlannedImage], plan: Plan, written: Callable[[], None]
 ) -> None:
-    """Write one batch, as soon as it is there. Raises UserError when a latent is NaN or infinite."""
-    drawn = concatenate([piece.wait() for piece in pieces])
+    """Write one batch, as soon as it is there. Raise UserError when a latent is NaN or infinite."""
+    drawn = concatenate([part.wait() for part in parts])
     broken = drawn.not_finite()
     if broken:
         raise UserError(
-            f"{jobs[broken[0]].file} of {plan.name} has NaN or infinity in its latents; finished images are kept: "
+            f"{images[broken[0]].file} of {plan.name} has NaN or infinity in its latents; finished images are kept: "
             "run again with precision fp32, or train with a lower learning rate"
         )
-    _write(folder, drawn, jobs, plan.lineage)
+    _write(folder, drawn, images, plan.lineage)
     written()
 
 
-def _write(folder: Path, drawn: Drawn, jobs: Sequence[PlannedImage], lineage: Lineage) -> None:
+def _write(folder: Path, drawn: Drawn, images: Sequence[PlannedImage], lineage: Lineage) -> None:
     with atomic_folder(folder) as partial:
-        for pixels, job in zip(drawn.pixels, jobs, strict=True):
-            fields = lineage.fields(job.prompt_index, job.image_index, job.seed)
-            write_bytes(partial / job.file, encode_png(pixels, {KEY: format_parameters(job.prompt, fields)}))
+        for pixels, image in zip(drawn.pixels, images, strict=True):
+            fields = lineage.fields(image.prompt_index, image.image_index, image.seed)
+            write_bytes(partial / image.file, encode_png(pixels, {KEY: format_parameters(image.prompt, fields)}))
         save_tensors(partial / TRACE, {"diff_norm": drawn.diff_norm, "latents": drawn.latents})
 
 
@@ -140,7 +140,7 @@ def compile_if_worth_it(model: DiffusionModel, settings: Settings, condition: to
 
 
 def _example(model: DiffusionModel, settings: Settings, condition: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
-    """Inputs of the shapes that sampling has: both branches of `rows` images."""
+    """Return inputs of the shapes that sampling has: both branches of `rows` images."""
     cell = model.pixels_per_latent
     shape = (2 * rows, model.latent_channels, settings.height // cell, settings.width // cell)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -24,7 +24,7 @@ class GuidedPrediction:
         self._norms: list[torch.Tensor] = []
 
     def __call__(self, x: torch.Tensor, step: int) -> torch.Tensor:
-        """x = x_0 + sigma_t eps [N,C,h,w] float32 -> the guided eps [N,C,h,w] float32."""
+        """Predict at x [N,C,h,w] float32 -> the guided eps [N,C,h,w] float32."""
         scaled = self._network_input(x, self._sigmas[step])
         unconditional, conditional = self._predict(torch.cat([scaled, scaled]), step).float().chunk(2)
         self._norms.append((conditional - unconditional).flatten(1).norm(dim=1))

@@ -29,7 +29,7 @@ def bytes_per_image(model: DiffusionModel, settings: Settings) -> int:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that new tensors can take on `device`; None where that cannot be told."""
+    """Return bytes that new tensors can take on `device`; None where that cannot be told."""
     if device.type == "cpu":
         return _available()
     try:
@@ -40,7 +40,7 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Main memory that Linux could give out without swapping."""
+    """Return main memory that Linux could give out without swapping."""
     if not meminfo.is_file():
         return None
     for line in meminfo.read_text().splitlines():
@@ -49,19 +49,19 @@ def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     return None
 
 
-def images_at_a_time(model: DiffusionModel, settings: Settings, wanted: int) -> int:
-    """`wanted`, or the largest of its halves that fits; at least 1, since only trying tells whether that fails.
+def images_at_a_time(model: DiffusionModel, settings: Settings, batch: int) -> int:
+    """Return `batch`, or the largest of its halves that fits; at least 1, since only trying tells whether that fails.
 
     Halves, so that a little more or less free memory seldom changes the number, and with it a GPU's rounding.
     """
     free = free_memory(model.device)
     if free is None:
-        return wanted
-    # Several pieces are decoded only where several are drawn: a small batch needs less.
+        return batch
+    # Several parts are decoded only where several are drawn: a small batch needs less.
     room = free - _RESERVE - min(bytes_of_decoding(model, settings), free // 2)
-    while wanted > 1 and wanted * bytes_per_image(model, settings) > room:
-        wanted = -(-wanted // 2)
-    return wanted
+    while batch > 1 and batch * bytes_per_image(model, settings) > room:
+        batch = -(-batch // 2)
+    return batch
 
 
 Result = TypeVar("Result")
@@ -74,20 +74,20 @@ class ShrinkingBatches:
         self._name, self.rows = name, rows
 
     def each(self, work: Callable[[slice], Result], count: int) -> list[Result]:
-        """The result of `work` on every piece of `count` rows, in order.
+        """Return the result of `work` on every part of `count` rows, in order.
 
-        Says once at each change how many rows a piece has from now on. Raises UserError when a single row does not fit.
+        Says once at each change how many rows a part has from now on. Raise UserError when a single row does not fit.
         """
         results: list[Result] = []
         start, before = 0, self.rows
         while start < count:
-            piece = slice(start, min(count, start + self.rows))
-            result = _tried(work, piece)
+            part = slice(start, min(count, start + self.rows))
+            result = _tried(work, part)
             if result is not None:
                 results.append(result)
-                start = piece.stop
+                start = part.stop
             else:
-                self._halve(piece.stop - start)
+                self._halve(part.stop - start)
         if self.rows < before:
             print(f"{self._name}: out of memory with {before} images at a time, going on with {self.rows}", file=sys.stderr)
         return results
@@ -102,10 +102,10 @@ class ShrinkingBatches:
         release_memory()
 
 
-def _tried(work: Callable[[slice], Result], piece: slice) -> Result | None:
-    """None when it ran out of memory. The error is gone on return, and with it what its frames held."""
+def _tried(work: Callable[[slice], Result], part: slice) -> Result | None:
+    """Return None when it ran out of memory. The error is gone on return, and with it what its frames held."""
     try:
-        return work(piece)
+        return work(part)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

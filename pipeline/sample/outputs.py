@@ -27,9 +27,9 @@ def pack(plan: Plan) -> None:
     """Put the images of every shard whose batches are all finished into it; their own files go.
 
     So the images lie on the disk once, and a killed run loses no batch. One process of a plan may do this at a time.
-    Raises UserError when the disk is full.
+    Raise UserError when the disk is full.
     """
-    for number, images in enumerate(plan.sharding.parts(len(plan.jobs))):
+    for number, images in enumerate(plan.sharding.parts(len(plan.images))):
         if not _rows_file(plan, number).is_file() and plan.drawn(images):
             _pack(plan, number, images)
 
@@ -37,43 +37,43 @@ def pack(plan: Plan) -> None:
 def _pack(plan: Plan, number: int, images: range) -> None:
     def drawn() -> Iterator[tuple[dict[str, Any], bytes]]:
         for i in images:
-            png = (plan.folder(i) / plan.jobs[i].file).read_bytes()
-            yield _row(plan.jobs[i], sha256_bytes(png)), png
+            png = (plan.folder(i) / plan.images[i].file).read_bytes()
+            yield _row(plan.images[i], sha256_bytes(png)), png
 
     rows = write_shard(_rows_file(plan, number).with_name(shard_name(plan.name, number)), drawn(), plan.lineage.k or 0)
     # The list comes last: where it is, the shard is whole, and the images are needed no more.
     write_jsonl(_rows_file(plan, number), rows)
     for i in images:
-        (plan.folder(i) / plan.jobs[i].file).unlink(missing_ok=True)
+        (plan.folder(i) / plan.images[i].file).unlink(missing_ok=True)
 
 
 def _rows_file(plan: Plan, number: int) -> Path:
-    """The manifest's rows of a finished shard, which lies beside it."""
+    """Return the manifest's rows of a finished shard, which lies beside it."""
     return plan.scratch / "shards" / f"{number:06d}.jsonl"
 
 
-def _row(job: PlannedImage, sha256: str) -> dict[str, Any]:
-    return {**asdict(job), "sha256": sha256}
+def _row(image: PlannedImage, sha256: str) -> dict[str, Any]:
+    return {**asdict(image), "sha256": sha256}
 
 
 def collect(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """Put every finished image, or the shards, into `folder` -> the manifest's rows, in order."""
     pack(plan)
-    parts = plan.sharding.parts(len(plan.jobs))
+    parts = plan.sharding.parts(len(plan.images))
     rows: list[dict[str, Any]] = []
     for number in range(len(parts)):
         name = shard_name(plan.name, number)
         _place(_rows_file(plan, number).with_name(name), folder / name)
         rows += read_jsonl(_rows_file(plan, number))
-    for part, jobs in [] if parts else plan.parts():
-        for job in jobs:
-            _place(part / job.file, folder / job.file)
-            rows.append(_row(job, sha256_file(folder / job.file)))
+    for part, in_batch in [] if parts else plan.parts():
+        for image in in_batch:
+            _place(part / image.file, folder / image.file)
+            rows.append(_row(image, sha256_file(folder / image.file)))
     return rows
 
 
 def _place(source: Path, target: Path) -> None:
-    """Put a finished file at its place. Raises UserError when the disk is full."""
+    """Put a finished file at its place. Raise UserError when the disk is full."""
     try:
         link_or_copy(source, target)
     except OSError as error:
@@ -87,7 +87,7 @@ def collect_traces(plan: Plan, path: Path) -> None:
     """Write what was recorded, batch after batch: diff_norm [N,T], latents [N,4,h,w], and each step's sigmas [T] and scales
     [T], all float32."""
     files = [part / TRACE for part, _ in plan.parts()]
-    count = len(plan.jobs)
+    count = len(plan.images)
     whole = {
         "sigmas": torch.tensor(plan.settings.noise_levels, dtype=torch.float32),
         "scales": torch.tensor(plan.settings.scales, dtype=torch.float32),

@@ -27,7 +27,7 @@ class Plan:
     """Images to draw, in order, `batch` at a time; `name` says in messages what they are ("D_3")."""
 
     name: str
-    jobs: list[PlannedImage]
+    images: list[PlannedImage]
     settings: Settings
     lineage: Lineage
     batch: int
@@ -35,23 +35,23 @@ class Plan:
     sharding: Sharding = LOOSE
 
     def parts(self) -> list[tuple[Path, list[PlannedImage]]]:
-        """(folder, jobs) of each batch; the folder exists when the batch is finished."""
-        starts = range(0, len(self.jobs), self.batch)
-        return [(self.folder(start), self.jobs[start : start + self.batch]) for start in starts]
+        """Return (folder, images) of each batch; the folder exists when the batch is finished."""
+        starts = range(0, len(self.images), self.batch)
+        return [(self.folder(start), self.images[start : start + self.batch]) for start in starts]
 
     def folder(self, number: int) -> Path:
-        """Where image `number` is put with its batch."""
+        """Return where image `number` is put with its batch."""
         return self.scratch / f"{number - number % self.batch:06d}"
 
     def unfinished(self) -> list[int]:
-        """Numbers of the batches that are still to be drawn."""
+        """Return numbers of the batches that are still to be drawn."""
         return [number for number, (folder, _) in enumerate(self.parts()) if not folder.is_dir()]
 
     def drawn(self, images: range) -> bool:
-        """Whether all of these images are."""
+        """Tell whether all of these images are."""
         first = images.start - images.start % self.batch
         return all(self.folder(start).is_dir() for start in range(first, images.stop, self.batch))
 
-    def images(self, numbers: Sequence[int]) -> int:
-        """How many images these batches have."""
-        return sum(min(self.batch, len(self.jobs) - number * self.batch) for number in numbers)
+    def count_images(self, numbers: Sequence[int]) -> int:
+        """Return how many images these batches have."""
+        return sum(min(self.batch, len(self.images) - number * self.batch) for number in numbers)

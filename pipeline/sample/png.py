@@ -33,7 +33,7 @@ class Lineage:
     k: int | None = None
 
     def fields(self, prompt_index: int, image_index: int, seed: int) -> dict[str, str]:
-        """{name: value} in the order in which they are written; hashes short, as tools show them, and in full."""
+        """Return {name: value} in the order in which they are written; hashes short, as tools show them, and in full."""
         fields = {
             "Steps": str(self.settings.steps),
             "Sampler": self.settings.noise.sampler_name,
@@ -58,7 +58,7 @@ class Lineage:
 
 
 def format_parameters(prompt: str, fields: Mapping[str, str]) -> str:
-    """The prompt on line 1, the fields on line 2; a prompt that does not fit one line is also a field, quoted."""
+    """Return the prompt on line 1, the fields on line 2; a prompt that does not fit one line is also a field, quoted."""
     line = _one_line(prompt)
     exact = {} if line == prompt else {_EXACT: json.dumps(prompt)}
     values = [f"{name}: {_quote(value)}" for name, value in fields.items()]
@@ -66,19 +66,19 @@ def format_parameters(prompt: str, fields: Mapping[str, str]) -> str:
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """The inverse of `format_parameters`: every field, and the prompt under "Prompt"."""
+    """Return the inverse of `format_parameters`: every field, and the prompt under "Prompt"."""
     line, _, rest = text.partition("\n")
     fields = {name: _unquote(value) for name, value in _FIELD.findall(rest)}
     return {"Prompt": fields.pop(_EXACT, line), **fields}
 
 
 def _one_line(prompt: str) -> str:
-    """Line breaks of any alphabet, control characters and what UTF-8 cannot hold become spaces."""
+    """Turn line breaks of any alphabet, control characters and what UTF-8 cannot hold into spaces."""
     return "".join(" " if not c.isprintable() and c != " " else c for c in prompt)
 
 
 def _quote(value: str) -> str:
-    """Quoted where a reader would otherwise end the value too early."""
+    """Quote where a reader would otherwise end the value too early."""
     plain = value.isprintable() and value == value.strip() and not any(c in value for c in ',:"\\')
     return value if plain else json.dumps(value)
 

@@ -45,7 +45,7 @@ class ModelSource:
 def draw_all(source: ModelSource, plan: Plan, device: str, processes: int = 1) -> None:
     """Draw what is unfinished of the plan with `processes` processes, never more than there are batches.
 
-    Raises UserError as `load_merged` and `generate` do, and when a process ends before its work; finished batches are kept.
+    Raise UserError as `load_merged` and `generate` do, and when a process ends before its work; finished batches are kept.
     """
     todo = plan.unfinished()
     devices = devices_of(device, processes)[: max(1, len(todo))]
@@ -58,10 +58,10 @@ def draw_all(source: ModelSource, plan: Plan, device: str, processes: int = 1) -
 def _draw_side_by_side(source: ModelSource, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
     # Not forked: neither a GPU's context nor OpenMP's threads survive that.
     context = get_context("spawn")
-    words = context.SimpleQueue()
+    failures = context.SimpleQueue()
     threads = torch.get_num_threads()
     workers = [
-        context.Process(target=_work, args=(words, source, plan, device, todo[rank :: len(devices)], threads), daemon=True)
+        context.Process(target=_work, args=(failures, source, plan, device, todo[rank :: len(devices)], threads), daemon=True)
         for rank, device in enumerate(devices)
     ]
     try:
@@ -73,8 +73,8 @@ def _draw_side_by_side(source: ModelSource, plan: Plan, todo: Sequence[int], dev
             if worker.pid is not None:
                 worker.terminate()
                 worker.join()
-    if not words.empty():
-        raise UserError(words.get())
+    if not failures.empty():
+        raise UserError(failures.get())
     if plan.unfinished():
         codes = ", ".join(str(worker.exitcode) for worker in workers)
         raise UserError(
@@ -83,8 +83,8 @@ def _draw_side_by_side(source: ModelSource, plan: Plan, todo: Sequence[int], dev
         )
 
 
-def _work(words: SimpleQueue[str], source: ModelSource, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
-    """One process: its batches, or the sentence that says why not."""
+def _work(failures: SimpleQueue[str], source: ModelSource, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
+    """Draw this process's batches, or send the sentence that says why not."""
     die_with_parent()
     torch.set_num_threads(threads)
     try:
@@ -93,16 +93,16 @@ def _work(words: SimpleQueue[str], source: ModelSource, plan: Plan, device: str,
         model = load_merged(source.model, source.vae, source.weights, source.precision, device)
         draw_batches(model, plan, todo, lambda images: None)
     except UserError as error:
-        words.put(str(error))
+        failures.put(str(error))
         sys.exit(2)
 
 
 def _follow(workers: Sequence[BaseProcess], plan: Plan) -> None:
     """Wait until all processes are done, or one has failed, and show how many images there are."""
-    with Progress(f"sample {plan.name}", len(plan.jobs)) as progress:
+    with Progress(f"sample {plan.name}", len(plan.images)) as progress:
         while True:
             alive = any(worker.is_alive() for worker in workers)
-            progress.advance(len(plan.jobs) - plan.images(plan.unfinished()) - progress.done)
+            progress.advance(len(plan.images) - plan.count_images(plan.unfinished()) - progress.done)
             pack(plan)
             if not alive or any(worker.exitcode for worker in workers):
                 return

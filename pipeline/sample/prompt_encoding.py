@@ -14,7 +14,7 @@ ENCODE_BATCH = 64
 
 @torch.inference_mode()
 def encode_prompts(model: DiffusionModel, prompts: Sequence[str], settings: Settings) -> torch.Tensor:
-    """Prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
+    """Encode prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
     ids = model.tokenize(prompts, settings.max_token_length)
     return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(ENCODE_BATCH)])
 
@@ -29,7 +29,7 @@ class PromptEncodings:
         self._groups: dict[int, torch.Tensor] = {}
 
     def of(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Some of the prompts -> [N,S,d] in the model's dtype, on its device. The groups that they are in stay at hand."""
+        """Encode some of the prompts -> [N,S,d] in the model's dtype, on its device. Their groups stay at hand."""
         places = [divmod(self._places[prompt], ENCODE_BATCH) for prompt in prompts]
         self._groups = {group: self._group(group) for group in sorted({group for group, _ in places})}
         return torch.stack([self._groups[group][row] for group, row in places])

@@ -45,7 +45,7 @@ def queue_batch(
 ) -> QueuedBatch:
     """As `sampler.draw`; on a GPU all of it, decoding too, is queued there, in one stream, and nothing is waited for.
 
-    A compiled U-Net always gets `rows` images, so that it is compiled for one shape. Raises UserError when there is no memory
+    A compiled U-Net always gets `rows` images, so that it is compiled for one shape. Raise UserError when there is no memory
     to decode even one image of `name`.
     """
     count = len(seeds)
@@ -66,7 +66,7 @@ def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _recorded(device: torch.device) -> torch.cuda.Event | None:
-    """What happens when the device has done all that was queued so far."""
+    """Return the event of the device having done all that was queued so far."""
     if device.type != "cuda":
         return None
     event = torch.cuda.Event(blocking=True)
@@ -74,9 +74,9 @@ def _recorded(device: torch.device) -> torch.cuda.Event | None:
     return event
 
 
-def concatenate(pieces: Sequence[Drawn]) -> Drawn:
-    """The pieces of a batch as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    latents, diff_norm = (torch.cat([getattr(piece, name) for piece in pieces]) for name in ("latents", "diff_norm"))
-    return Drawn(np.concatenate([piece.pixels for piece in pieces]), latents, diff_norm)
+def concatenate(parts: Sequence[Drawn]) -> Drawn:
+    """Join the parts of a batch."""
+    if len(parts) == 1:
+        return parts[0]
+    latents, diff_norm = (torch.cat([getattr(part, name) for part in parts]) for name in ("latents", "diff_norm"))
+    return Drawn(np.concatenate([part.pixels for part in parts]), latents, diff_norm)

@@ -63,16 +63,16 @@ class Drawn:
     """||cond - uncond||_2 of the predicted noise, [N,T] float32."""
 
     def not_finite(self) -> list[int]:
-        """Rows whose latents hold NaN or infinity."""
+        """Return rows whose latents hold NaN or infinity."""
         return [row for row, latents in enumerate(self.latents) if not bool(torch.isfinite(latents).all())]
 
 
 def load_merged(
     model: str | Path, vae: str | Path | None, weights: Path | None, precision: str, device: torch.device | str
 ) -> DiffusionModel:
-    """The base model with a LoRA merged in float32, then rounded to `precision`, on the device that samples.
+    """Load the base model with a LoRA merged in float32, then rounded to `precision`, on the device that samples.
 
-    Raises UserError as `check_precision`, `load_base` and `lora.merge` do.
+    Raise UserError as `check_precision`, `load_base` and `lora.merge` do.
     """
     check_precision(precision, device)
     dtype = dtype_of(precision, device)
@@ -85,7 +85,7 @@ def load_merged(
 def draw(
     model: DiffusionModel, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
 ) -> Drawn:
-    """One batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
+    """Draw one batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
     with torch.inference_mode(), exact():
         latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
         return Drawn(decode(model, latents).cpu().numpy(), latents.cpu(), diff_norm.cpu())
@@ -121,7 +121,7 @@ def image_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device
 
 @torch.inference_mode()
 def decode(model: DiffusionModel, latents: torch.Tensor) -> torch.Tensor:
-    """Scaled latents [N,4,h,w] -> pixels [N,H,W,3] uint8, on the model's device."""
+    """Decode latents of diffusion [N,C,h,w] -> pixels [N,H,W,3] uint8, on the model's device."""
     height, width = (side * model.pixels_per_latent for side in latents.shape[-2:])
     rows = max(1, DECODE_PIXELS // (height * width))
     parts = model.unscale_latents(latents).to(model.vae.dtype).split(rows)
@@ -129,6 +129,6 @@ def decode(model: DiffusionModel, latents: torch.Tensor) -> torch.Tensor:
 
 
 def to_uint8(images: torch.Tensor) -> torch.Tensor:
-    """[N,3,H,W] in [-1,1] -> [N,H,W,3] uint8: clamped, and rounded to the nearest level."""
+    """Turn [N,3,H,W] in [-1,1] into [N,H,W,3] uint8: clamped, and rounded to the nearest level."""
     levels = ((images.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
     return levels.permute(0, 2, 3, 1).contiguous()

@@ -28,7 +28,7 @@ from pipeline.sample.sampler import Settings
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
     """Write data/D_k (PNGs or shards, manifest.jsonl) and traces/k.safetensors; go on where a killed run stopped.
 
-    `processes` share the images between them and change none. Raises UserError when M_0 or M_k is missing, changed or of
+    `processes` share the images between them and change none. Raise UserError when M_0 or M_k is missing, changed or of
     another shape, and as `processes.draw_all` does.
     """
     plan = _plan(params, k, layout, device)
@@ -54,7 +54,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
     }
     return Plan(
         name=f"D_{k}",
-        jobs=_jobs(key["prompts"], params.seed, k, params.images_per_prompt),
+        images=_planned_images(key["prompts"], params.seed, k, params.images_per_prompt),
         settings=_settings(params),
         lineage=_lineage(params, k, base, lora.identify(weights, f"M_{k}")),
         batch=params.sample_batch,
@@ -73,11 +73,11 @@ def _prompts(layout: Layout) -> list[dict[str, Any]]:
 
 
 def _checked_base(params: View, layout: Layout) -> str:
-    """M_0's hash as recorded. Raises UserError when the files of the model or its VAE have changed since."""
+    """Return M_0's hash as recorded. Raise UserError when the files of the model or its VAE have changed since."""
     return require_recorded(layout.base_record(), params.model, params.vae)
 
 
-def _jobs(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: int) -> list[PlannedImage]:
+def _planned_images(prompts: list[dict[str, Any]], seed: int, k: int, images_per_prompt: int) -> list[PlannedImage]:
     return [
         PlannedImage(
             file=image_name(row["index"], image),

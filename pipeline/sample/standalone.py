@@ -27,7 +27,7 @@ from pipeline.sample.sampler import Settings
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The lines of a text file that are not blank. Raises UserError when there is none."""
+    """Return the lines of a text file that are not blank. Raise UserError when there is none."""
     lines = read_text(path).removeprefix("\ufeff").split("\n")
     prompts = [line.strip() for line in lines if line.strip()]
     if not prompts:
@@ -58,10 +58,10 @@ def sample_prompts(
     processes: int = 1,
     vae: str | None = None,
 ) -> list[Path]:
-    """Images of each prompt into `out`, beside a manifest.jsonl -> their paths; goes on where a killed run stopped.
+    """Draw images of each prompt into `out`, beside a manifest.jsonl -> their paths; goes on where a killed run stopped.
 
     `vae` is used in the place of the model's own; `size` is in pixels, and None the model's own. `processes` share the images
-    between them and change none. Raises UserError on bad input, and as `processes.draw_all` does.
+    between them and change none. Raise UserError on bad input, and as `processes.draw_all` does.
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
@@ -72,18 +72,18 @@ def sample_prompts(
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length, family_of(model).layout.key)
     weights = identify(lora, lora.stem) if lora is not None else None
     lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
-    jobs = [
+    images = [
         PlannedImage(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
         for i, prompt in enumerate(prompts)
         for j in range(images_per_prompt)
     ]
-    drawn = [model, vae, asdict(lineage), [asdict(job) for job in jobs], batch, precision, run_environment(device)]
+    drawn = [model, vae, asdict(lineage), [asdict(image) for image in images], batch, precision, run_environment(device)]
     key = json.dumps(drawn, sort_keys=True)
-    plan = Plan(out.name, jobs, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
+    plan = Plan(out.name, images, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
     draw_all(ModelSource(model, vae, lora, precision), plan, device, processes)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
     discard(plan)
-    return [out / job.file for job in jobs]
+    return [out / image.file for image in images]
 
 
 def _check_lengths(model: Outline, prompts: Sequence[str], max_token_length: int) -> None:
@@ -98,7 +98,7 @@ def _check_lengths(model: Outline, prompts: Sequence[str], max_token_length: int
 
 
 def _checked_size(model: Outline, size: int | None) -> int:
-    """Pixels, in each direction. Raises UserError for a size that latents cannot have."""
+    """Return pixels, in each direction. Raise UserError for a size that latents cannot have."""
     side = size or model.side
     if side % model.pixels_per_latent:
         raise UserError(f"size must be a multiple of {model.pixels_per_latent} pixels, got {side}")

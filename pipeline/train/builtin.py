@@ -63,7 +63,7 @@ def train(
 ) -> Result:
     """Finetune the base model below `root` on the settings' examples; from the last checkpoint on, where `checkpoints` has one.
 
-    `noise_source` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raises
+    `noise_source` and `start` replace the chance and the initial LoRA, so that a test can follow another trainer. Raise
     UserError when the loss is not finite, or the LoRA to start from does not fit.
     """
     with explain_out_of_memory(settings.batch_size, settings.precision), deterministic(device):
@@ -81,7 +81,7 @@ def train(
 
 
 def _load_model(settings: Settings, root: Path, device: str) -> DiffusionModel:
-    """M_0 in the precision that it trains in."""
+    """Load M_0 in the precision that it trains in."""
     dtype = dtype_of(settings.precision, device)
     model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None, dtype)
     model.move_to(device, dtype)
@@ -91,7 +91,7 @@ def _load_model(settings: Settings, root: Path, device: str) -> DiffusionModel:
 
 
 def _local(root: Path, name: str) -> str:
-    """A path below the project's root, or a hub id as it is."""
+    """Return a path below the project's root, or a hub id as it is."""
     return str(root / name) if (root / name).exists() else name
 
 
@@ -110,7 +110,7 @@ def load_data(settings: Settings, model: DiffusionModel, root: Path) -> Data:
 
 
 def _start(settings: Settings, modules: Mapping[str, nn.Module], root: Path) -> dict[str, lora.LowRank]:
-    """A fresh LoRA, or the one that finetuning goes on with."""
+    """Return a fresh LoRA, or the one that finetuning goes on with."""
     if settings.network_weights is None:
         return initial(modules, settings.rank, settings.alpha, generator(derive_seed("lora", settings.seed)))
     path = root / settings.network_weights
@@ -145,7 +145,7 @@ def _optimize(
     checkpoints: CheckpointManager | None,
     group: ProcessGroup,
 ) -> list[float]:
-    """Run all steps; the network holds the result. Returns the losses."""
+    """Run all steps; the network holds the result. Return the losses."""
     optimizer = torch.optim.AdamW(_groups(settings, network), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate(settings.lr_scheduler, settings.steps))
     scaler = torch.amp.GradScaler(model.device.type, enabled=settings.precision == "fp16")
@@ -184,7 +184,7 @@ def _loss(
     condition_drop: float,
     group: ProcessGroup,
 ) -> torch.Tensor:
-    """This process's part of the loss of one step, a scalar on the device."""
+    """Return this process's part of the loss of one step, a scalar on the device."""
     device, dtype = model.device, model.dtype
     ids = data.ids[to_device(device, draw.rows)]
     ids = torch.where(to_device(device, draw.blanks).view(-1, *[1] * (ids.ndim - 1)), data.empty, ids)
@@ -205,7 +205,7 @@ def _loss(
 
 
 def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
-    """Parameters of the text encoders and of the denoiser with their learning rates."""
+    """Return parameters of the text encoders and of the denoiser with their learning rates."""
     groups: list[dict[str, object]] = [
         {"params": network.parameters(lora.TEXT_ENCODER_PREFIX), "lr": settings.text_encoder_lr},
         {"params": network.parameters(lora.DENOISER_PREFIX), "lr": settings.unet_lr},
@@ -214,7 +214,7 @@ def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
 
 
 def learning_rate(name: str, steps: int) -> Callable[[int], float]:
-    """The factor of the learning rate at each step: constant, or falling to 0 as a cosine or a line. No warm-up."""
+    """Return the factor of the learning rate at each step: constant, or falling to 0 as a cosine or a line. No warm-up."""
     schedules: dict[str, Callable[[int], float]] = {
         "constant": lambda step: 1.0,
         "cosine": lambda step: 0.5 * (1.0 + math.cos(math.pi * step / steps)),
@@ -224,7 +224,7 @@ def learning_rate(name: str, steps: int) -> Callable[[int], float]:
 
 
 def _checked(losses: torch.Tensor, settings: Settings) -> list[float]:
-    """Losses as numbers. Raises UserError that names the first step whose loss is not finite."""
+    """Return losses as numbers. Raise UserError that names the first step whose loss is not finite."""
     values = losses.tolist()
     for step, value in enumerate(values, 1):
         if not math.isfinite(value):

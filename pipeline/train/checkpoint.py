@@ -33,14 +33,14 @@ class State:
     losses: torch.Tensor
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """losses [steps], parameter.I, and the optimizer's moments and step count of each: optimizer.I.NAME."""
+        """Return losses [steps], parameter.I, and the optimizer's moments and step count of each: optimizer.I.NAME."""
         found = {"losses": self.losses, **{f"parameter.{i}": value for i, value in enumerate(self.parameters)}}
         for i, moments in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
         return found
 
     def numbers(self) -> dict[str, Any]:
-        """The rest, as JSON can hold it: its floats are read back as the very same."""
+        """Return the rest, as JSON can hold it: its floats are read back as the very same."""
         return {"schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict()}
 
     def restore(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:

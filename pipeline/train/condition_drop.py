@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def dropped(count: int, probability: float, seed: int, step: int) -> torch.Tensor:
-    """Which of the `count` samples of a step lose their condition: [count] bool, independent per sample and step.
+    """Return which of the `count` samples of a step lose their condition: [count] bool, independent per sample and step.
 
     A private generator seeded by (seed, step): the global one would move the noise and the timesteps.
     """
@@ -22,9 +22,9 @@ def dropped(count: int, probability: float, seed: int, step: int) -> torch.Tenso
 
 
 def drop_conditions(ids: torch.Tensor, empty: torch.Tensor, probability: float, seed: int, step: int) -> torch.Tensor:
-    """Token ids [B,...,77] with the dropped rows replaced by the empty prompt's ids [1,...,77].
+    """Return token ids [B,...,77] with the dropped rows replaced by the empty prompt's ids [1,...,77].
 
-    A row is all that one sample is conditioned on: SDXL's has the ids of both tokenizers. Returns `ids` itself, untouched,
+    A row is all that one sample is conditioned on: SDXL's has the ids of both tokenizers. Return `ids` itself, untouched,
     when the probability is 0, and a new tensor otherwise.
     """
     import torch

@@ -25,8 +25,8 @@ _OPTIMIZERS: dict[str, dict[str, Any]] = {
 }
 
 
-def train_toml(params: View, job: TrainingInputs, folder: Path, root: Path, workers: int = 0) -> str:
-    """The text of sd-scripts' --config_file; `folder` is where M_k and the other two files are.
+def train_toml(params: View, inputs: TrainingInputs, folder: Path, root: Path, workers: int = 0) -> str:
+    """Return the text of sd-scripts' --config_file; `folder` is where M_k and the other two files are.
 
     Paths are relative to `root`, which the trainer runs in. sd-scripts accepts unknown keys in silence: a test compares
     these with its parser. With `workers` = 0 the data come from the main process and its one random state, so that the
@@ -34,18 +34,18 @@ def train_toml(params: View, job: TrainingInputs, folder: Path, root: Path, work
     """
     place = _relative(folder, root)
     sections = {
-        "model": _model_section(params, job, root),
-        "network": _network_section(params, job, root),
+        "model": _model_section(params, inputs, root),
+        "network": _network_section(params, inputs, root),
         "objective": _objective_section(params),
         "optimizer": {
             **_OPTIMIZERS[params.optimizer],
             "unet_lr": float(params.unet_lr),
             "text_encoder_lr": float(params.text_encoder_lr),
             "lr_scheduler": params.lr_scheduler,
-            "max_train_steps": job.steps,
+            "max_train_steps": inputs.steps,
             "max_grad_norm": float(params.max_grad_norm),
             # A seed of its own for each k (below 2**32 for numpy): else all iterations see the same noise.
-            "seed": derive_seed("train", params.seed, job.k) % 2**31,
+            "seed": derive_seed("train", params.seed, inputs.k) % 2**31,
         },
         "running": {
             "mixed_precision": MIXED_PRECISION[params.precision],
@@ -53,7 +53,7 @@ def train_toml(params: View, job: TrainingInputs, folder: Path, root: Path, work
             "cache_latents": params.cache_latents,
             **({"gradient_checkpointing": True} if params.gradient_checkpointing else {}),
             "vae_batch_size": params.batch_size,
-            **FAMILIES[job.family].sd_scripts_settings,
+            **FAMILIES[inputs.family].sd_scripts_settings,
             "max_data_loader_n_workers": workers,
             "persistent_data_loader_workers": workers > 0,
         },
@@ -69,25 +69,25 @@ def train_toml(params: View, job: TrainingInputs, folder: Path, root: Path, work
     return _dumps(sections)
 
 
-def _model_section(params: View, job: TrainingInputs, root: Path) -> dict[str, Any]:
-    section: dict[str, Any] = {"pretrained_model_name_or_path": job.model, "clip_skip": params.clip_skip}
-    if job.vae:
-        section["vae"] = job.vae
-    if job.tokenizer:
-        section["tokenizer_cache_dir"] = _relative(job.tokenizer, root)
+def _model_section(params: View, inputs: TrainingInputs, root: Path) -> dict[str, Any]:
+    section: dict[str, Any] = {"pretrained_model_name_or_path": inputs.model, "clip_skip": params.clip_skip}
+    if inputs.vae:
+        section["vae"] = inputs.vae
+    if inputs.tokenizer:
+        section["tokenizer_cache_dir"] = _relative(inputs.tokenizer, root)
     if params.max_token_length > CHUNK:
         section["max_token_length"] = params.max_token_length
     return section
 
 
-def _network_section(params: View, job: TrainingInputs, root: Path) -> dict[str, Any]:
+def _network_section(params: View, inputs: TrainingInputs, root: Path) -> dict[str, Any]:
     section: dict[str, Any] = {
-        "network_module": FAMILIES[job.family].network_module,
+        "network_module": FAMILIES[inputs.family].network_module,
         "network_dim": params.rank,
         "network_alpha": float(params.alpha),
     }
-    if job.previous:
-        section["network_weights"] = _relative(job.previous, root)
+    if inputs.previous:
+        section["network_weights"] = _relative(inputs.previous, root)
     if params.train_parts != "both":
         section[f"network_train_{params.train_parts}_only"] = True
     return section
@@ -102,17 +102,17 @@ def _objective_section(params: View) -> dict[str, Any]:
     return section
 
 
-def dataset_toml(params: View, job: TrainingInputs, folder: Path, root: Path) -> str:
-    """The text of sd-scripts' --dataset_config: one subset for each number of times that an image occurs in T_k."""
+def dataset_toml(params: View, inputs: TrainingInputs, folder: Path, root: Path) -> str:
+    """Return the text of sd-scripts' --dataset_config: one subset for each number of times that an image occurs in T_k."""
     subsets = [
         {
             "metadata_file": f"{_relative(folder, root)}/{metadata_name(repeats)}",
-            "image_dir": job.images,
+            "image_dir": inputs.images,
             "num_repeats": repeats,
             "flip_aug": params.flip,
             "caption_dropout_rate": float(params.caption_dropout),
         }
-        for repeats in metadata_files(job, params.resolution)
+        for repeats in metadata_files(inputs, params.resolution)
     ]
     dataset = {"resolution": params.resolution, "batch_size": params.batch_size, "enable_bucket": False, "subsets": subsets}
     return _dumps({"datasets": [dataset]})
@@ -122,35 +122,35 @@ def metadata_name(repeats: int) -> str:
     return "metadata.json" if repeats == 1 else f"metadata_{repeats}.json"
 
 
-def metadata_files(job: TrainingInputs, resolution: int) -> dict[int, dict[str, dict[str, Any]]]:
-    """{repeats: {image path: caption and size}}, sd-scripts' "fine tuning" metadata: T_k's images stay where they are.
+def metadata_files(inputs: TrainingInputs, resolution: int) -> dict[int, dict[str, dict[str, Any]]]:
+    """Return {repeats: {image path: caption and size}}, sd-scripts' "fine tuning" metadata: T_k's images stay where they are.
 
     The format has one entry per image, so an image that is several times in T_k goes to the file of its count.
     """
-    counts = Counter(example.path for example in job.examples)
+    counts = Counter(example.path for example in inputs.examples)
     files: dict[int, dict[str, dict[str, Any]]] = {repeats: {} for repeats in sorted(set(counts.values()))}
-    for example in job.examples:
+    for example in inputs.examples:
         entry = {"caption": example.caption, "image_size": [resolution, resolution]}
         if files[counts[example.path]].setdefault(example.path, entry) != entry:
             raise UserError(f"T_k lists {example.path} with two different captions; give each image one caption")
     return files
 
 
-def texts(params: View, job: TrainingInputs, folder: Path, root: Path, workers: int = 0) -> dict[str, str]:
-    """{file name: content} of everything that a trainer reads, for M_k in `folder`."""
+def texts(params: View, inputs: TrainingInputs, folder: Path, root: Path, workers: int = 0) -> dict[str, str]:
+    """Return {file name: content} of everything that a trainer reads, for M_k in `folder`."""
     files = {
-        "train.toml": train_toml(params, job, folder, root, workers),
-        "dataset.toml": dataset_toml(params, job, folder, root),
+        "train.toml": train_toml(params, inputs, folder, root, workers),
+        "dataset.toml": dataset_toml(params, inputs, folder, root),
     }
-    for repeats, metadata in metadata_files(job, params.resolution).items():
+    for repeats, metadata in metadata_files(inputs, params.resolution).items():
         files[metadata_name(repeats)] = json.dumps(metadata, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     return files
 
 
 def _dumps(values: dict[str, Any]) -> str:
-    """TOML that the library which sd-scripts reads it with reads back as `values`; it gets some quoted strings wrong.
+    """Return TOML that the library which sd-scripts reads it with reads back as `values`; it gets some quoted strings wrong.
 
-    Raises UserError when no way of quoting does it.
+    Raise UserError when no way of quoting does it.
     """
     encoder = toml.TomlEncoder()
     encoder.dump_funcs[str] = _quoted
@@ -163,7 +163,7 @@ def _dumps(values: dict[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A literal string where there is no apostrophe, else a basic one, whose escapes are JSON's."""
+    """Return a literal string where there is no apostrophe, else a basic one, whose escapes are JSON's."""
     if "'" not in text and text.isprintable():
         return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
     return json.dumps(text, ensure_ascii=False)

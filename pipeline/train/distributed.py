@@ -19,7 +19,7 @@ class ProcessGroup:
         self._trained: list[nn.Parameter] = []
 
     def share(self, rows: int) -> slice:
-        """This process's rows of a batch; shares differ by one row at most, and may be empty."""
+        """Return this process's rows of a batch; shares differ by one row at most, and may be empty."""
         return slice(self.rank * rows // self.size, (self.rank + 1) * rows // self.size)
 
     def add_up(self, loss: torch.Tensor, parameters: Sequence[nn.Parameter]) -> torch.Tensor:
@@ -36,7 +36,7 @@ class ProcessGroup:
         return sums[0].squeeze()
 
     def _find_trained(self, parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-        """Those with a gradient in any process: a process without rows has none, and layers that clip skip leaves out never."""
+        """Return those with a gradient in any process: a process without rows has none, and what clip skip leaves out never."""
         flags = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=parameters[0].device)
         distributed.all_reduce(flags)
         self._trained = [parameter for parameter, flag in zip(parameters, flags.tolist(), strict=True) if flag]

@@ -54,7 +54,7 @@ class Task:
 
 
 def train_distributed(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
-    """As `builtin.train`, in several processes, which show the first one's progress. Raises UserError when one fails."""
+    """As `builtin.train`, in several processes, which show the first one's progress. Raise UserError when one fails."""
     devices_of(device, processes)
     with tempfile.TemporaryDirectory() as folder:
         task = Task(str(train_toml.resolve()), str(root.resolve()), device, processes, condition_drop, folder)
@@ -69,7 +69,7 @@ def train_distributed(train_toml: Path, root: Path, device: str, condition_drop:
 
 
 def _member(task: Task, rank: int) -> None:
-    """What one process does."""
+    """Train as one process of several."""
     import torch
 
     device = devices_of(task.device, task.processes)[rank]

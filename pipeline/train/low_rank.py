@@ -73,7 +73,7 @@ class Stack:
             self._rows = list(zip(self._base, *halves, strict=True))
 
     def linear(self, row: int, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """[...,in] -> [...,out] through layer `row`."""
+        """Compute [...,in] -> [...,out] through layer `row`."""
         if self._merges:
             return functional.linear(x, self._rows[row][0], bias)
         weight, down, up = self._rows[row]
@@ -90,13 +90,13 @@ class LoraLayer:
         self._kernel = tuple(layer.get_parameter("weight").shape[2:])
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """[...,in] -> [...,out]; for a 1x1 convolution [B,in,H,W] -> [B,out,H,W]."""
+        """Compute [...,in] -> [...,out]; for a 1x1 convolution [B,in,H,W] -> [B,out,H,W]."""
         if self._kernel:
             return self._stack.linear(self._row, x.permute(0, 2, 3, 1), self._bias).permute(0, 3, 1, 2)
         return self._stack.linear(self._row, x, self._bias)
 
     def state(self) -> LowRank:
-        """The weights as they go into a file: [r,in,1,1] and [out,r,1,1] for a convolution."""
+        """Return the weights as they go into a file: [r,in,1,1] and [out,r,1,1] for a convolution."""
         down, up = (half[self._row].detach() for half in (self._stack.down, self._stack.up))
         down, up = (half.reshape(*half.shape, *self._kernel).clone() for half in (down, up))
         return LowRank(down, up, self._stack.alpha)
@@ -118,23 +118,23 @@ class Network:
             self.layers.update({name: LoraLayer(modules[name], stack, row) for row, name in enumerate(names)})
 
     def parameters(self, prefix: str = "") -> list[nn.Parameter]:
-        """down and up of each stack whose layers' names begin so."""
+        """Return down and up of each stack whose layers' names begin so."""
         return [half for name, stack in self._stacks if name.startswith(prefix) for half in (stack.down, stack.up)]
 
     def merge(self) -> None:
-        """To be called before each forward pass."""
+        """Prepare for a forward pass; to be called before each."""
         for _, stack in self._stacks:
             stack.merge()
 
 
 def _part(name: str) -> str:
-    """Only layers of one part share a stack: text layers that clip skip leaves out get no gradient and no weight decay."""
+    """Name the part whose layers share a stack: text layers that clip skip leaves out get no gradient and no weight decay."""
     text_layer = re.match(r"lora_te\d?_.*?layers_\d+", name)
     return text_layer.group() if text_layer else "unet"
 
 
 def initial(modules: Mapping[str, nn.Module], rank: int, alpha: float, generator: torch.Generator) -> dict[str, LowRank]:
-    """sd-scripts' start: down uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5), up zero."""
+    """Return sd-scripts' start: down uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5), up zero."""
     start = {}
     for name, layer in modules.items():
         outputs, inputs, *kernel = layer.get_parameter("weight").shape

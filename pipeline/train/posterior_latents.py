@@ -30,12 +30,12 @@ class PosteriorLatents:
     scale: ScaleLatents
 
     def sample(self, rows: torch.Tensor, flips: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Latents [B,4,h,w] of images `rows` [B], mirrored where `flips` [B], scaled as the U-Net wants them."""
+        """Return latents [B,4,h,w] of images `rows` [B], mirrored where `flips` [B], scaled as the U-Net wants them."""
         views = flips.long()
         return self.scale(self.mean[rows, views] + self.std[rows, views] * noise)
 
     def frozen(self, generator: torch.Generator) -> PosteriorLatents:
-        """One latent drawn for good from each posterior: what sd-scripts' cache_latents does."""
+        """Draw one latent for good from each posterior: what sd-scripts' cache_latents does."""
         noise = torch.randn(self.mean.shape, generator=generator).to(self.mean.device)
         return PosteriorLatents(self.mean + self.std * noise, torch.zeros_like(self.std), self.scale)
 
@@ -44,7 +44,7 @@ class PosteriorLatents:
 def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: ScaleLatents) -> PosteriorLatents:
     """Encode image files of one size. The mirror image is encoded too, because a VAE is not symmetric.
 
-    Raises UserError when a file is unreadable or its latents are not finite.
+    Raise UserError when a file is unreadable or its latents are not finite.
     """
     means, stds = [], []
     rows = max(1, min(_BATCH, _PIXELS // _pixels(paths[0])[0].numel()))
@@ -62,7 +62,7 @@ def encode_images(vae: AutoencoderKL, paths: Sequence[Path], flip: bool, scale: 
 
 
 def _pixels(path: Path) -> torch.Tensor:
-    """An image file -> [3,H,W] float32 in [-1, 1]."""
+    """Load an image file -> [3,H,W] float32 in [-1, 1]."""
     return torch.from_numpy(np.array(load_image(path))).permute(2, 0, 1).float() / 127.5 - 1.0
 
 

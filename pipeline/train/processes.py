@@ -18,7 +18,7 @@ _OWN_CONFIGURATION = ("--config_file", str(Path(__file__).with_name("accelerate.
 
 
 def nodes() -> int:
-    """How many nodes train together. Raises UserError for what is no number."""
+    """Return how many nodes train together. Raise UserError for what is no number."""
     given = os.environ.get(NODES, "1")
     if not given.isdecimal() or int(given) < 1:
         raise UserError(f"{NODES} must be a whole number from 1 on, got {given!r}")
@@ -26,7 +26,7 @@ def nodes() -> int:
 
 
 def launcher(device: str, processes: int = 1) -> list[str]:
-    """The beginning of a command: `accelerate launch`, with every choice spelled out and a configuration of its own.
+    """Return the beginning of a command: `accelerate launch`, with every choice spelled out and a configuration of its own.
 
     So neither a user's accelerate configuration, which can name other GPUs or DeepSpeed, nor a guess can change the run.
     """
@@ -45,9 +45,9 @@ def launcher(device: str, processes: int = 1) -> list[str]:
 
 
 def _across_nodes(device: str, processes: int, count: int) -> list[str]:
-    """One launcher on each node of the Slurm job; this node's processes come first, and meet the others here.
+    """Return one launcher on each node of the Slurm job; this node's processes come first, and meet the others here.
 
-    Raises UserError outside of such a job, or when the nodes cannot have equally many processes.
+    Raise UserError outside of such a job, or when the nodes cannot have equally many processes.
     """
     if os.environ.get("SLURM_JOB_NUM_NODES") != str(count):
         raise UserError(f"{NODES}={count} needs a Slurm job of {count} nodes; see 'redifine sweep script --help'")
@@ -69,14 +69,14 @@ def _across_nodes(device: str, processes: int, count: int) -> list[str]:
 
 
 def _free_port() -> int:
-    """A port for the processes to meet at, that no other chain on this machine uses."""
+    """Return a port for the processes to meet at, that no other chain on this machine uses."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(device: str, folders: Sequence[Path], own: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with this very pipeline and `folders` on the path, and with `device` as the one to use."""
+    """Return this process's environment with this very pipeline and `folders` on the path, and `device` as the one to use."""
     import torch
 
     package_root = str(Path(pipeline.__file__).resolve().parents[1])
@@ -94,6 +94,6 @@ def environment(device: str, folders: Sequence[Path], own: Mapping[str, str]) ->
 
 
 def _visible_device(index: int) -> str:
-    """The GPU that this process calls `index`, in the numbering of its own environment."""
+    """Return the GPU that this process calls `index`, in the numbering of its own environment."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[index] if visible else str(index)

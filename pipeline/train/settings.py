@@ -50,7 +50,7 @@ class Settings:
 def read_settings(train_toml: Path, root: Path) -> Settings:
     """Read train.toml and the dataset.toml and metadata that it names, below `root`.
 
-    Raises UserError for a setting that the builtin trainer cannot follow.
+    Raise UserError for a setting that the builtin trainer cannot follow.
     """
     values: dict[str, Any] = {}
     for section in toml.loads(train_toml.read_text(encoding="utf-8")).values():
@@ -86,7 +86,7 @@ def read_settings(train_toml: Path, root: Path) -> Settings:
 
 
 def _examples(subsets: list[dict[str, Any]], root: Path) -> tuple[Example, ...]:
-    """Every image as often as its subset repeats it."""
+    """Return every image as often as its subset repeats it."""
     found: list[Example] = []
     for subset in subsets:
         for name, entry in sorted(read_json(root / subset["metadata_file"]).items()):

@@ -31,11 +31,11 @@ _GPU_WORKERS = 2
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One training: what it reads, and the folder that will become M_k."""
 
     params: View
-    job: TrainingInputs
+    inputs: TrainingInputs
     layout: Layout
     device: str
     folder: Path
@@ -44,17 +44,17 @@ class Run:
 
     @property
     def lora(self) -> Path:
-        return self.folder / self.layout.lora(self.job.k).name
+        return self.folder / self.layout.lora(self.inputs.k).name
 
     @property
     def losses(self) -> Path:
-        return self.folder / self.layout.losses(self.job.k).name
+        return self.folder / self.layout.losses(self.inputs.k).name
 
 
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
     """Train M_k. Its folder appears whole or not at all; a killed builtin training goes on at its last checkpoint.
 
-    Raises UserError when M_0's files have changed since they were recorded, and when the training fails.
+    Raise UserError when M_0's files have changed since they were recorded, and when the training fails.
     """
     from pipeline.train.checkpoint import CheckpointManager
 
@@ -64,43 +64,44 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
         raise UserError("only trainer: kohya trains on the GPUs of several nodes; set it in params.yaml")
     if params.trainer == "kohya":
         launch.find_sd_scripts(layout.root)
-    job = read_inputs(params, k, layout)
-    require_recorded(layout.base_record(), layout.root / job.model, layout.root / job.vae if job.vae else None)
-    family = FAMILIES[job.family]
+    inputs = read_inputs(params, k, layout)
+    require_recorded(layout.base_record(), layout.root / inputs.model, layout.root / inputs.vae if inputs.vae else None)
+    family = FAMILIES[inputs.family]
     if device == "cpu" and params.trainer == "kohya" and params.precision not in family.sd_scripts_cpu_precisions:
         what = f"{family.layout.name} in {params.precision} on a CPU"
         raise UserError(f"sd-scripts trains no {what}; set precision: fp32 or trainer: builtin")
-    copy_tokenizer(job, layout)
-    checkpoints = CheckpointManager(_unfinished(params, job, layout, device))
+    copy_tokenizer(inputs, layout)
+    checkpoints = CheckpointManager(_unfinished(params, inputs, layout, device))
+    paths = [example.path for example in inputs.examples]
     with atomic_folder(layout.model(k)) as folder:
-        current = Run(params, job, layout, device, folder, checkpoints, processes)
-        with image_files((example.path for example in job.examples), layout.root, layout.scratch / f"images/T_{k}") as place:
-            running = replace(current, job=replace(job, images=place))
+        current = TrainingRun(params, inputs, layout, device, folder, checkpoints, processes)
+        with image_files(paths, layout.root, layout.scratch / f"images/T_{k}") as images:
+            running = replace(current, inputs=replace(inputs, images=images))
             _write_texts(running, folder)
             lineage = _TRAINERS[params.trainer](running)
-        # The published files name the folder's final place, so that sd-scripts can be run on them by hand.
+        # The published files name where the folder will be, so that sd-scripts can be run on them by hand.
         _write_texts(current, layout.model(k))
         several = {"processes": processes} if processes > 1 else {}
         write_json(folder / "lineage.json", lineage | several | _lineage(current))
     checkpoints.discard()
 
 
-def _unfinished(params: View, job: TrainingInputs, layout: Layout, device: str) -> Path:
-    """Where checkpoints of this very training are: the name is a hash of all that decides the bytes of M_k."""
+def _unfinished(params: View, inputs: TrainingInputs, layout: Layout, device: str) -> Path:
+    """Return where checkpoints of this very training are: the name is a hash of all that decides the bytes of M_k."""
     key = {
-        "base": job.base_sha256,
-        "k": job.k,
+        "base": inputs.base_sha256,
+        "k": inputs.k,
         "params": params.as_dict(),
-        "previous": sha256_file(job.previous) if job.previous else None,
-        "steps": job.steps,
+        "previous": sha256_file(inputs.previous) if inputs.previous else None,
+        "steps": inputs.steps,
         "run_environment": run_environment(device),
-        "training_set": sha256_file(layout.training_set(job.k)),
+        "training_set": sha256_file(layout.training_set(inputs.k)),
     }
     return layout.scratch / "train" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16]
 
 
 def dry_run(params: View, k: int, layout: Layout, device: str) -> tuple[str, str]:
-    """The texts of train.toml and dataset.toml that `run` would write for M_k; writes nothing."""
+    """Return the texts of train.toml and dataset.toml that `run` would write for M_k; writes nothing."""
     files = config.texts(params, read_inputs(params, k, layout), layout.model(k), layout.root, _workers(device))
     return files["train.toml"], files["dataset.toml"]
 
@@ -119,39 +120,39 @@ def _workers(device: str) -> int:
     return 0 if device == "cpu" else _GPU_WORKERS
 
 
-def _write_texts(current: Run, place: Path) -> None:
-    """Write the trainer's input files, which say that they are in `place`."""
-    files = config.texts(current.params, current.job, place, current.layout.root, _workers(current.device))
+def _write_texts(current: TrainingRun, published: Path) -> None:
+    """Write the trainer's input files, which say that they are in `published`."""
+    files = config.texts(current.params, current.inputs, published, current.layout.root, _workers(current.device))
     for name, text in files.items():
         write_text(current.folder / name, text)
 
 
-def _train_kohya(current: Run) -> dict[str, object]:
-    """Run sd-scripts and rewrite its LoRA in place, canonically. Returns what lineage.json says about the trainer."""
+def _train_kohya(current: TrainingRun) -> dict[str, object]:
+    """Run sd-scripts and rewrite its LoRA in place, canonically. Return what lineage.json says about the trainer."""
     raw = current.lora
-    options = Options(current.params.condition_drop, str(current.losses.resolve()), current.job.family)
+    options = Options(current.params.condition_drop, str(current.losses.resolve()), current.inputs.family)
     launch.run(
         current.folder / "train.toml",
         current.layout.root,
         current.device,
         options,
-        current.job.steps,
-        current.layout.log("train", current.job.k),
-        local_model=current.job.tokenizer is not None,
+        current.inputs.steps,
+        current.layout.log("train", current.inputs.k),
+        local_model=current.inputs.tokenizer is not None,
         processes=current.processes,
     )
     if not raw.is_file():
-        log = current.layout.log("train", current.job.k)
+        log = current.layout.log("train", current.inputs.k)
         raise UserError(f"sd-scripts ended without an error, but wrote no {raw.name}; see {log}")
     commit = launch.commit(launch.find_sd_scripts(current.layout.root))
     weights = lora.read(raw)
-    lora.check_finite(weights, current.layout.lora(current.job.k))
+    lora.check_finite(weights, current.layout.lora(current.inputs.k))
     lora.save(raw, weights, _metadata(current) | {"ss_sd_scripts_commit_hash": commit})
     return {"trainer": "kohya", "sd_scripts_commit": commit}
 
 
-def _train_builtin(current: Run) -> dict[str, object]:
-    """Train in this process. Returns what lineage.json says about the trainer."""
+def _train_builtin(current: TrainingRun) -> dict[str, object]:
+    """Train in this process. Return what lineage.json says about the trainer."""
     from pipeline.train.builtin import train
     from pipeline.train.distributed_launch import train_distributed
     from pipeline.train.settings import read_settings
@@ -164,45 +165,45 @@ def _train_builtin(current: Run) -> dict[str, object]:
         toml = current.folder / "train.toml"
         result = train_distributed(toml, root, current.device, current.params.condition_drop, current.processes)
     rows = [f"{step},{loss!r}\n" for step, loss in enumerate(result.losses, 1)]
-    lora.check_finite(result.weights, current.layout.lora(current.job.k))
+    lora.check_finite(result.weights, current.layout.lora(current.inputs.k))
     write_text(current.losses, "step,loss\n" + "".join(rows))
     lora.save(current.lora, result.weights, _metadata(current))
     return {"trainer": "builtin"}
 
 
-_TRAINERS: dict[str, Callable[[Run], dict[str, object]]] = {"kohya": _train_kohya, "builtin": _train_builtin}
+_TRAINERS: dict[str, Callable[[TrainingRun], dict[str, object]]] = {"kohya": _train_kohya, "builtin": _train_builtin}
 
 
-def _metadata(current: Run) -> dict[str, str]:
-    """What LoRA users' tools show, without what differs between equal runs (times, session)."""
-    params, job = current.params, current.job
-    family = FAMILIES[job.family]
+def _metadata(current: TrainingRun) -> dict[str, str]:
+    """Return what LoRA users' tools show, without what differs between equal runs (times, session)."""
+    params, inputs = current.params, current.inputs
+    family = FAMILIES[inputs.family]
     return {
         "ss_base_model_version": family.base_model_version,
-        "ss_sd_model_name": Path(job.model).name,
-        "ss_new_sd_model_hash": job.base_sha256,
+        "ss_sd_model_name": Path(inputs.model).name,
+        "ss_new_sd_model_hash": inputs.base_sha256,
         "ss_network_module": family.network_module,
         "ss_network_dim": str(params.rank),
         "ss_network_alpha": str(float(params.alpha)),
         "ss_clip_skip": str(params.clip_skip),
         "ss_max_token_length": str(params.max_token_length),
         "ss_resolution": f"({params.resolution}, {params.resolution})",
-        "ss_steps": str(job.steps),
-        "ss_output_name": f"M_{job.k}",
+        "ss_steps": str(inputs.steps),
+        "ss_output_name": f"M_{inputs.k}",
     }
 
 
-def _lineage(current: Run) -> dict[str, object]:
-    """Where M_k comes from, as hashes, and what it was made on."""
-    k = current.job.k
-    previous = current.job.previous
+def _lineage(current: TrainingRun) -> dict[str, object]:
+    """Return where M_k comes from, as hashes, and what it was made on."""
+    k = current.inputs.k
+    previous = current.inputs.previous
     return {
         "k": k,
         "made_on": made_on(current.device),
-        "base_sha256": current.job.base_sha256,
+        "base_sha256": current.inputs.base_sha256,
         "training_set_sha256": sha256_file(current.layout.training_set(k)),
         "previous_lora_sha256": sha256_file(previous) if previous else None,
         "lora_sha256": sha256_file(current.lora),
-        "steps": current.job.steps,
+        "steps": current.inputs.steps,
         "condition_drop": current.params.condition_drop,
     }

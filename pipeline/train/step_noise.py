@@ -29,7 +29,7 @@ class StepNoise:
     """[B] int64 in [0, train_steps)."""
 
     def part(self, rows: slice, device: torch.device) -> StepNoise:
-        """Some of the samples, on `device`."""
+        """Return some of the samples, on `device`."""
         return StepNoise(*(to_device(device, getattr(self, field.name)[rows]) for field in fields(self)))
 
 
@@ -66,7 +66,7 @@ class SeededNoise:
         return StepNoise(rows, flips & self.flip, blanks, posterior, noise, timesteps)
 
     def rows(self, step: int) -> torch.Tensor:
-        """The examples of one step, [B] int64."""
+        """Return the examples of one step, [B] int64."""
         epoch, batch = divmod(step, -(-self.examples // self.batch_size))
         order = torch.randperm(self.examples, generator=generator(derive_seed("train_epoch", self.seed, epoch)))
         return order[batch * self.batch_size : (batch + 1) * self.batch_size]

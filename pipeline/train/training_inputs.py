@@ -49,7 +49,7 @@ class TrainingInputs:
 
 
 def read_inputs(params: View, k: int, layout: Layout) -> TrainingInputs:
-    """Collect the inputs of iteration k. Raises UserError when one is missing or an image does not fit."""
+    """Collect the inputs of iteration k. Raise UserError when one is missing or an image does not fit."""
     rows = read_jsonl(layout.training_set(k), ("path", "caption"))
     examples = tuple(_example(row) for row in rows)
     if not examples:
@@ -77,19 +77,19 @@ def read_inputs(params: View, k: int, layout: Layout) -> TrainingInputs:
 
 
 def updates(prompts: int, batch_size: int, epochs: int) -> int:
-    """Optimizer steps: epochs over one image per prompt, however large T_k is (paper, appendix C)."""
+    """Return optimizer steps: epochs over one image per prompt, however large T_k is (paper, appendix C)."""
     return epochs * -(-prompts // batch_size)
 
 
 def _example(row: dict[str, Any]) -> Example:
-    """A line break becomes a space, as for CLIP's tokenizer: sd-scripts would drop all lines but the first."""
+    """Turn line breaks into spaces, as for CLIP's tokenizer: sd-scripts would drop all lines but the first."""
     return Example(path=row["path"], caption=" ".join(row["caption"].splitlines()))
 
 
 def check_images(recorded: Mapping[str, str | None], images: Images, resolution: int) -> None:
     """Hold the images that T_k lists, {path: sha256}, against it; DVC watches D_{k-1} alone, and T_k may hold older ones.
 
-    Raises UserError for the first that is missing, unreadable, not resolution x resolution pixels, or another image.
+    Raise UserError for the first that is missing, unreadable, not resolution x resolution pixels, or another image.
     """
     for path, sha256 in recorded.items():
         try:
@@ -108,17 +108,17 @@ def check_images(recorded: Mapping[str, str | None], images: Images, resolution:
             raise UserError(f"{path} is not the image that T_k lists (sha256 differs); restore it with 'dvc checkout'")
 
 
-def copy_tokenizer(job: TrainingInputs, layout: Layout) -> None:
+def copy_tokenizer(inputs: TrainingInputs, layout: Layout) -> None:
     """Put the base model's own tokenizers where sd-scripts looks for them, so that it asks no hub and uses no other."""
-    if job.tokenizer is not None:
-        lay_out_for_sd_scripts(layout.root / job.model, layout.scratch)
+    if inputs.tokenizer is not None:
+        lay_out_for_sd_scripts(layout.root / inputs.model, layout.scratch)
 
 
 @contextmanager
 def image_files(paths: Iterable[str], root: Path, scratch: Path) -> Iterator[str]:
     """Yield the folder, from `root`, below which every path is a file: "." where all are, else `scratch` with copies of all.
 
-    The copies go at the end. Raises UserError when the disk is full.
+    The copies go at the end. Raise UserError when the disk is full.
     """
     images = Images(root)
     wanted = list(dict.fromkeys(paths))

@@ -44,21 +44,21 @@ class NoiseProcess(Protocol):
         """The solver, as LoRA users' tools call it."""
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Latents and noise [B,C,h,w], timesteps [B] -> what the network sees in training."""
+        """Mix latents and noise [B,C,h,w] at timesteps [B] -> what the network sees in training."""
 
     def loss(
         self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, gamma: float | None
     ) -> torch.Tensor:
-        """The training loss of a batch, a scalar in float32; `gamma`: min-SNR's, None without weights."""
+        """Return the training loss of a batch, a scalar in float32; `gamma`: min-SNR's, None without weights."""
 
     def times(self, steps: int) -> np.ndarray:
-        """The network's time at each sampling step, [T]."""
+        """Return the network's time at each sampling step, [T]."""
 
     def noise_levels(self, steps: int) -> np.ndarray:
-        """sigma at each sampling step and 0 after the last, [T + 1]."""
+        """Return sigma at each sampling step and 0 after the last, [T + 1]."""
 
     def network_input(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
-        """The solver's x at `sigma`, scaled as the network was trained to see it."""
+        """Return the solver's x at `sigma`, scaled as the network was trained to see it."""
 
     def solve(
         self, predict: Callable[[torch.Tensor, int], torch.Tensor], sigmas: Sequence[float], noise: Iterator[torch.Tensor]
@@ -101,37 +101,37 @@ class DiffusionModel(Protocol):
         """As `to`, with the weights of convolutions in `memory_format`."""
 
     def tokenize(self, prompts: Sequence[str], max_token_length: int = ...) -> torch.Tensor:
-        """Prompts -> token ids, one row each, int64."""
+        """Turn prompts into token ids, one row each, int64."""
 
     def encode(self, ids: torch.Tensor, clip_skip: int = ...) -> torch.Tensor:
-        """Token ids -> conditions [N,S,d]. Raise UserError when `clip_skip` does not fit."""
+        """Encode token ids -> conditions [N,S,d]. Raise UserError when `clip_skip` does not fit."""
 
     def predict(self, latents: torch.Tensor, times: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Latents as of `network_input` [N,C,h,w], times [N] or [], conditions [N,S,d] -> the prediction [N,C,h,w]."""
+        """Predict from latents as of `network_input` [N,C,h,w], times [N] or [], conditions [N,S,d] -> [N,C,h,w]."""
 
     def fixed_prompts(self, condition: torch.Tensor, latents: int) -> AbstractContextManager[None]:
-        """Inside the block `predict` may rely on this condition, one time for all rows, and so many latents an image."""
+        """Let `predict` inside the block rely on this condition, one time for all rows, and so many latents an image."""
 
     def scale_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """The VAE's latents -> those of diffusion."""
+        """Turn the VAE's latents into those of diffusion."""
 
     def unscale_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """The inverse of `scale_latents`."""
+        """Undo `scale_latents`."""
 
     def text_encoders(self) -> Mapping[str, nn.Module]:
-        """{prefix of its layers' names in kohya's LoRA files: text encoder}."""
+        """Return {prefix of its layers' names in kohya's LoRA files: text encoder}."""
 
     def lora_blocks(self) -> frozenset[str]:
-        """Names of the denoiser's classes inside which a LoRA changes the layers."""
+        """Return names of the denoiser's classes inside which a LoRA changes the layers."""
 
     def lora_name(self, name: str) -> str:
-        """A layer of the denoiser, `lora_unet_` and diffusers' name -> its name in kohya's LoRA files."""
+        """Turn a layer of the denoiser, `lora_unet_` and diffusers' name, into its name in kohya's LoRA files."""
 
     def prediction_bytes(self, latents: int) -> int:
-        """An upper estimate of the memory that predicting for one image of so many latents takes, both branches together."""
+        """Return an upper estimate of the memory that predicting takes for an image of so many latents, both branches."""
 
     def decoding_bytes(self, pixels: int) -> int:
-        """An upper estimate of the memory that decoding so many pixels takes."""
+        """Return an upper estimate of the memory that decoding so many pixels takes."""
 
 
 class SdScripts(Protocol):
@@ -143,7 +143,7 @@ class SdScripts(Protocol):
         """Give the script the sizes of the model in a local folder. Raise UserError when it can only have others."""
 
     def trainer(self, script: Any) -> type:
-        """The script's trainer class, corrected where it must be."""
+        """Return the script's trainer class, corrected where it must be."""
 
 
 class ModelFamily(Protocol):

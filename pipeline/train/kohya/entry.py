@@ -23,7 +23,7 @@ from pipeline.train.kohya.ranks import Rank
 
 
 def trainer_class(network_trainer: type, options: Options) -> type:
-    """One of sd-scripts' trainers with condition drop, a record of the losses, and a stop at the first that is not finite."""
+    """Return a trainer of sd-scripts with condition drop, a record of the losses, and a stop at the first not finite."""
 
     class Trainer(network_trainer):
         def __init__(self) -> None:
@@ -66,7 +66,7 @@ def trainer_class(network_trainer: type, options: Options) -> type:
 
 
 def _empty_prompt() -> Any:
-    """Token ids of the empty prompt as sd-scripts makes them: [1,C,77] for each text encoder."""
+    """Return token ids of the empty prompt as sd-scripts makes them: [1,C,77] for each text encoder."""
     from library.strategy_base import TokenizeStrategy
 
     return TokenizeStrategy.get_strategy().tokenize("")

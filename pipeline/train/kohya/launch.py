@@ -49,7 +49,7 @@ class Options:
 
 
 def find_sd_scripts(root: Path) -> Path:
-    """The vendored sd-scripts, absolute. Raises UserError when it is not there."""
+    """Return the vendored sd-scripts, absolute. Raise UserError when it is not there."""
     found = paths.sd_scripts(root)
     if found is None:
         raise UserError(
@@ -59,7 +59,7 @@ def find_sd_scripts(root: Path) -> Path:
 
 
 def commit(sd_scripts: Path) -> str:
-    """The commit of the vendored sd-scripts, "unknown" when it is not a git checkout."""
+    """Return the commit of the vendored sd-scripts, "unknown" when it is not a git checkout."""
     return head_of_checkout(sd_scripts) or "unknown"
 
 
@@ -75,7 +75,7 @@ def run(
 ) -> None:
     """Train as `train_toml` says, with `root` as the working directory and all output in `log`.
 
-    Several processes share each batch, so that its size and the number of updates are what the TOMLs say. Raises UserError
+    Several processes share each batch, so that its size and the number of updates are what the TOMLs say. Raise UserError
     with the trainer's last words when it fails, when it ends after another number of steps, or when a batch cannot be shared.
     """
     sd_scripts = find_sd_scripts(root)
@@ -100,9 +100,9 @@ def run(
 
 
 def shared_dataset(train_toml: Path, root: Path, processes: int, folder: Path) -> list[str]:
-    """Arguments that give each of several processes its share of a batch: a copy of dataset.toml, in `folder`, says how large.
+    """Return arguments that give each of several processes its share of a batch, by a copy of dataset.toml in `folder`.
 
-    sd-scripts takes batch_size for that of each process. Raises UserError when it cannot be divided.
+    sd-scripts takes batch_size for that of each process. Raise UserError when it cannot be divided.
     """
     if processes == 1:
         return []
@@ -121,7 +121,7 @@ def shared_dataset(train_toml: Path, root: Path, processes: int, folder: Path) -
 
 
 def _environment(sd_scripts: Path, device: str, options: Options, local_model: bool) -> Mapping[str, str]:
-    """sd-scripts on the path too; offline when the model is, so that no look-up can stall a run."""
+    """Put sd-scripts on the path too; offline when the model is, so that no look-up can stall a run."""
     offline = {"HF_HUB_OFFLINE": "1"} if local_model else {}
     return environment(device, [sd_scripts], options.to_environment() | offline)
 
@@ -144,7 +144,7 @@ def _follow(process: subprocess.Popen[bytes], loss_file: Path, steps: int) -> in
 
 
 def read_losses(loss_file: Path) -> list[float]:
-    """The losses written so far; a line that is still being written does not count."""
+    """Return the losses written so far; a line that is still being written does not count."""
     if not loss_file.is_file():
         return []
     lines = loss_file.read_text().split("\n")[1:-1]
@@ -152,7 +152,7 @@ def read_losses(loss_file: Path) -> list[float]:
 
 
 def _reason(code: int, log: Path) -> str:
-    """Why a run failed: its last words, but for what is better said in ours."""
+    """Return why a run failed: its last words, but for what is better said in ours."""
     text = log.read_text(errors="replace")
     words = last_words(text)
     if "out of memory" in words:
@@ -163,7 +163,7 @@ def _reason(code: int, log: Path) -> str:
 
 
 def last_words(log: str) -> str:
-    """What a failed run's log has to say, in one line: its last exception, else its last lines that are no progress bar."""
+    """Return what a failed run's log has to say, in one line: its last exception, else its last lines but progress bars."""
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in log.splitlines()]
     exceptions = [found.group(1) for line in lines if (found := _EXCEPTION.match(line))]
     own = [exception for exception in exceptions if not exception.startswith(_LAUNCHERS)]

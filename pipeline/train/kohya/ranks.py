@@ -18,18 +18,18 @@ class Rank:
         self.number, self.count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
 
     def seed(self, seed: int) -> int:
-        """The seed itself in the first process, others in the others."""
+        """Return the seed itself in the first process, others in the others."""
         return derive_seed("rank", seed, self.number) % 2**31 if self.number else seed
 
     def seed_rank(self, seed: int) -> None:
-        """sd-scripts seeds all processes alike, and so each would add the same noise at the same times to its own images."""
+        """Seed this process: sd-scripts seeds all alike, so that each would add the same noise at the same times."""
         if self.number:
             import torch
 
             torch.manual_seed(self.seed(seed))
 
     def leave_frozen_networks(self, accelerator: Any) -> None:
-        """On CPUs accelerate shares networks that are not trained too, which torch refuses; on GPUs it leaves them alone."""
+        """Keep accelerate from sharing frozen networks on CPUs, which torch refuses; on GPUs it leaves them alone."""
         if self.count == 1 or accelerator.device.type != "cpu":
             return
         wrapping = accelerator.prepare_model
@@ -41,7 +41,7 @@ class Rank:
         accelerator.prepare_model = prepare
 
     def mean(self, loss: torch.Tensor) -> float:
-        """The mean of all processes' losses, for which they wait for each other."""
+        """Return the mean of all processes' losses, for which they wait for each other."""
         if self.count == 1:
             return float(loss.item())
         import torch

@@ -35,7 +35,7 @@ class StableDiffusion1:
         return sd_scripts
 
     def check_clip_skip(self, clip_skip: int) -> None:
-        """Any is some model's: how many layers there are is known when the text encoder is loaded."""
+        """Accept any: how many layers there are is known when the text encoder is loaded."""
 
     def load(self, model: Path, vae: Path, dtype: torch.dtype | None) -> Any:
         from pipeline.diffusion.families.sd1.model import load

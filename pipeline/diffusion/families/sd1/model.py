@@ -83,23 +83,23 @@ class StableDiffusion:
         return self
 
     def tokenize(self, prompts: Sequence[str], max_token_length: int = CHUNK) -> torch.Tensor:
-        """Prompts -> token ids [N,C,77] int64."""
+        """Turn prompts into token ids [N,C,77] int64."""
         return text.tokenize(self.tokenizer, prompts, max_token_length)
 
     def encode(self, ids: torch.Tensor, clip_skip: int = 2) -> torch.Tensor:
         return text.encode(self.text_encoder, ids, clip_skip)
 
     def predict(self, latents: torch.Tensor, times: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Latents [N,4,h,w] of variance 1, times [N] or [], conditions [N,S,d] -> noise [N,4,h,w]."""
+        """Predict from latents [N,4,h,w] of variance 1, times [N] or [], conditions [N,S,d] -> noise [N,4,h,w]."""
         return self.unet(latents, times, encoder_hidden_states=condition, return_dict=False)[0]
 
     def states(self, condition: torch.Tensor) -> torch.Tensor:
-        """What cross-attention sees of a condition, [N,S,d]."""
+        """Return what cross-attention sees of a condition, [N,S,d]."""
         return condition
 
     @contextmanager
     def fixed_prompts(self, condition: torch.Tensor, latents: int) -> Iterator[None]:
-        """Keys and values are computed once, and a CPU's memory traffic is less; a compiled U-Net is left as it is."""
+        """Compute keys and values once, with less memory traffic on a CPU; a compiled U-Net is left as it is."""
         with ExitStack() as stack:
             if not is_compiled(self.unet):
                 stack.enter_context(cached_cross_attention(self.unet, self.states(condition)))
@@ -130,7 +130,7 @@ class StableDiffusion:
 
 
 def cast(part: nn.Module, device: torch.device | str, dtype: torch.dtype) -> None:
-    """Not part.to(): diffusers' own warns at every cast."""
+    """Move and cast, not by part.to(): diffusers' own warns at every cast."""
     nn.Module.to(part, device=device, dtype=dtype)
 
 

@@ -56,7 +56,7 @@ def checked_config(config_file: Path, fixed: Mapping[str, Any]) -> dict[str, Any
 
 
 def _check_heads(config_file: Path, widths: list[int], heads: int | list[int]) -> None:
-    """`attention_head_dim` counts heads in Stable Diffusion 1.x, whatever its name says."""
+    """Check that widths divide into heads, which `attention_head_dim` counts, whatever its name says."""
     per_block = heads if isinstance(heads, list) else [heads] * len(widths)
     for width, count in zip(widths, per_block, strict=True):
         if width % count:

@@ -40,12 +40,12 @@ class StableDiffusionXL(StableDiffusion):
         return self
 
     def tokenize(self, prompts: Sequence[str], max_token_length: int = CHUNK) -> torch.Tensor:
-        """Prompts -> token ids of both tokenizers [N,2,C,77] int64."""
+        """Turn prompts into token ids of both tokenizers [N,2,C,77] int64."""
         both = (self.tokenizer, self.tokenizer_2)
         return torch.stack([text.tokenize(tokenizer, prompts, max_token_length) for tokenizer in both], dim=1)
 
     def encode(self, ids: torch.Tensor, clip_skip: int = CLIP_SKIP) -> torch.Tensor:
-        """Token ids [N,2,C,77] -> conditions [N,S+1,d]: states, and the pooled embedding as the last row (`encode_both`)."""
+        """Encode token ids [N,2,C,77] -> conditions [N,S+1,d]: states, the pooled embedding as the last row (`encode_both`)."""
         self.family.check_clip_skip(clip_skip)
         return encode_both(self.text_encoder, self.text_encoder_2, ids)
 
@@ -65,7 +65,7 @@ class StableDiffusionXL(StableDiffusion):
         return {"lora_te1": self.text_encoder, "lora_te2": self.text_encoder_2}
 
     def lora_name(self, name: str) -> str:
-        """A layer of diffusers' U-Net in the words of the original SDXL code, which kohya's files use: its blocks are numbered
+        """Name a layer of diffusers' U-Net in the words of the original SDXL code, as kohya's files do: its blocks are numbered
         through, a level has 2 on the way down and 3 on the way up, and the down-sampling between two levels counts as one."""
         found = re.fullmatch(r"lora_unet_(down_blocks|mid_block|up_blocks)(?:_(\d+))?_attentions_(\d+)_(.+)", name)
         if found is None:
@@ -81,7 +81,7 @@ class StableDiffusionXL(StableDiffusion):
 
 
 def encode_both(first: CLIPTextModel, second: CLIPTextModelWithProjection, ids: torch.Tensor) -> torch.Tensor:
-    """Token ids of both tokenizers [N,2,C,77] -> SDXL's condition [N, 75 C + 3, d1 + d2], taken apart by `split_condition`.
+    """Encode token ids of both tokenizers [N,2,C,77] -> condition [N, 75 C + 3, d1 + d2], taken apart by `split_condition`.
 
     The states are those of both encoders' last layer but one, without a final layer norm, side by side. The last row is the
     second encoder's projected state at the first chunk's EOS, filled up with zeros.
@@ -96,7 +96,7 @@ def encode_both(first: CLIPTextModel, second: CLIPTextModelWithProjection, ids: 
 
 
 def split_condition(condition: torch.Tensor, pooled_width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """SDXL's condition [N,S+1,d] -> states [N,S,d] and pooled embedding [N,pooled_width]."""
+    """Split SDXL's condition [N,S+1,d] into states [N,S,d] and pooled embedding [N,pooled_width]."""
     return condition[:, :-1], condition[:, -1, :pooled_width]
 
 

@@ -75,7 +75,7 @@ def set_sizes(model: str) -> None:
 
 
 def _narrow_context(module: Any, width: int) -> None:
-    """The width of the text condition stands in each call of the transformers' class, so the class gets it from here."""
+    """Give the transformers' class the width of the text condition, which stands in each call of it."""
 
     class Transformer2DModel(module.Transformer2DModel):
         def __init__(self, **sizes: Any) -> None:
