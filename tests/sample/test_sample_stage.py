@@ -175,8 +175,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_old_images(tiny_model, chain
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(outputs.os, "link", full)
-    monkeypatch.setattr(outputs.shutil, "copyfile", full)
+    monkeypatch.setattr(outputs, "link_or_copy", full)
     with pytest.raises(UserError, match="No space left on device"):
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert [path.name for path in chain.images(2).iterdir()] == ["old.png"]

@@ -108,7 +108,7 @@ def test_dropping_a_sample_drops_all_three_conditions(model: StableDiffusion) ->
 
 def test_a_vae_that_does_not_say_its_scale_is_a_stable_diffusion_1_one() -> None:
     """As sd-vae-ft-mse does not: its config is older than the key."""
-    assert AutoencoderKL().config.scaling_factor == StableDiffusion.latent_scale != StableDiffusionXL.latent_scale
+    assert AutoencoderKL().config.scaling_factor == StableDiffusion.family.latent_scale != StableDiffusionXL.family.latent_scale
 
 
 def test_bfloat16_of_stable_diffusion_1_on_a_cpu_is_not_for_sd_scripts(tiny_model: Path, tmp_path: Path) -> None:
