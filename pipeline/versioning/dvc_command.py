@@ -92,7 +92,8 @@ def _no_interrupt_lost() -> Iterator[None]:
     def hear(number: int, frame: FrameType | None) -> None:
         nonlocal heard
         heard = True
-        raise KeyboardInterrupt
+        if not _in_destructor(frame):  # where Python would print a traceback and go on
+            raise KeyboardInterrupt
 
     def watch() -> None:
         while not (heard and signal.getsignal(signal.SIGINT) is signal.SIG_IGN):
@@ -105,6 +106,12 @@ def _no_interrupt_lost() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _in_destructor(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _interrupt_children() -> None:

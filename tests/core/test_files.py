@@ -205,3 +205,17 @@ def test_sd_scripts_is_found_in_the_checkout_around_a_copy(tmp_path: Path) -> No
     inner.mkdir(parents=True)
     assert sd_scripts(inner) == (tmp_path / "vendor/sd-scripts").resolve()
     assert project_root(inner) == tmp_path
+
+
+def test_a_file_is_linked_or_copied_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("new")
+    (tmp_path / "b").write_text("old")
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(files.os, "link", refuse)
+    files.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "new" and not (tmp_path / "b").samefile(tmp_path / "a")

@@ -101,3 +101,13 @@ def test_content_lies_where_dvc_puts_it(tmp_path: Path) -> None:
         tree.add(tuple(path.split("/")), Meta(), HashInfo("md5", file_md5))
     tree.digest()
     assert tree.hash_info.value == folder_md5(files) and folder_md5(files).endswith(FOLDER_SUFFIX)
+
+
+def test_a_ctrl_c_in_a_destructor_of_dvcs_libraries_prints_no_traceback() -> None:
+    class Store:
+        def __del__(self) -> None:
+            found.append(dvc_command._in_destructor(inspect.currentframe()))
+
+    found: list[bool] = []
+    Store()
+    assert found == [True] and not dvc_command._in_destructor(inspect.currentframe())
