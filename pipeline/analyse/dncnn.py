@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,17 @@ def load_dncnn(path: Path) -> DnCNN:
         raise UserError(f"denoiser_weights names {path}, which does not exist; change denoiser_weights in params.yaml")
     tensors = load_tensors(path)[0]
     depth = len(tensors) // 2
-    width = len(tensors.get("model.0.bias", ()))
-    if depth < 2 or {name: tuple(tensor.shape) for name, tensor in tensors.items()} != _shapes(depth, width):
+    width = max(1, len(tensors.get("model.0.bias", ())))
+    with torch.device("meta"):  # no memory before the file is known to be of this shape
+        network = _network(depth, width)
+    shapes = {f"model.{name}": tensor.shape for name, tensor in network.state_dict().items()}
+    if depth < 2 or {name: tensor.shape for name, tensor in tensors.items()} != shapes:
         raise UserError(
             f"{path} (denoiser_weights) is not a DnCNN for RGB: it must hold 3x3 convolutions model.0, model.2, ..., each "
             "with .weight and .bias, from 3 channels to 3; convert the published weights to safetensors"
         )
-    network = _network(depth, width)
-    network.load_state_dict({name.removeprefix("model."): tensor.float() for name, tensor in tensors.items()})
+    weights = {name.removeprefix("model."): tensor.float() for name, tensor in tensors.items()}
+    network.load_state_dict(weights, assign=True)
     return DnCNN(network.eval())
 
 
@@ -46,21 +50,8 @@ class DnCNN:
             return (noisy - self._network(noisy))[0].permute(1, 2, 0).numpy()
 
 
-def _channels(depth: int, width: int) -> list[tuple[int, int]]:
-    """Return (in, out) of each convolution."""
-    stops = [3, *[width] * (depth - 1), 3]
-    return list(zip(stops, stops[1:], strict=False))
-
-
-def _shapes(depth: int, width: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for index, (into, out) in enumerate(_channels(depth, width)):
-        shapes |= {f"model.{2 * index}.weight": (out, into, 3, 3), f"model.{2 * index}.bias": (out,)}
-    return shapes
-
-
 def _network(depth: int, width: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for into, out in _channels(depth, width):
+    for into, out in pairwise([3, *[width] * (depth - 1), 3]):
         layers += [nn.Conv2d(into, out, 3, padding=1), nn.ReLU()]
     return nn.Sequential(*layers[:-1])

@@ -11,15 +11,10 @@ import numpy as np
 import safetensors.numpy
 
 from pipeline.analyse.denoise import load_denoiser
-from pipeline.analyse.fingerprint import Fingerprint, fingerprint
-from pipeline.analyse.image_statistics import (
-    ImageStatistics,
-    image_statistics,
-    mean_statistics,
-    standard_deviation,
-)
-from pipeline.analyse.latents import distribution
-from pipeline.analyse.spectrum import densities
+from pipeline.analyse.fingerprint import fingerprint
+from pipeline.analyse.image_statistics import ImageStatistics, image_statistics, mean_statistics, standard_deviation
+from pipeline.analyse.latents import Distribution, distribution
+from pipeline.analyse.spectrum import Densities, densities
 from pipeline.chain.image_sets import load_checked, read_manifest
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
@@ -45,8 +40,13 @@ def run(params: View, k: int, layout: Layout, workers: int | None = None) -> Non
     maps = {"residual_spectrum": mark.residual_spectrum, "autocorrelation": mark.autocorrelation}
     write_bytes(layout.analysis_maps(k), safetensors.numpy.save(maps))
     images = {
-        "spectrum": _spectrum(mean),
-        "fingerprint": _fingerprint(mark, params.denoiser),
+        "spectrum": _as_json(densities(mean.spectrum)),
+        "fingerprint": {
+            "denoiser": params.denoiser,
+            "power": mark.power,
+            "frequencies": _rounded(mark.frequencies),
+            "radial": _rounded(mark.radial),
+        },
         "colour": {
             "mean": _rounded(mean.colour),
             "spread": _rounded(standard_deviation(mean.colour, mean.colour_square)),
@@ -70,40 +70,19 @@ def _mean_statistics(params: View, k: int, layout: Layout, workers: int) -> Imag
         raise UserError(f"{folder}: {error}; make D_{k} again with 'dvc repro'") from error
 
 
-def _spectrum(mean: ImageStatistics) -> dict[str, Any]:
-    found = densities(mean.spectrum)
-    return {
-        "frequencies": _rounded(found.frequencies),
-        "radial": _rounded(found.radial),
-        "angular": _rounded(found.angular),
-    }
-
-
-def _fingerprint(found: Fingerprint, denoiser: str) -> dict[str, Any]:
-    return {
-        "denoiser": denoiser,
-        "power": found.power,
-        "frequencies": _rounded(found.frequencies),
-        "radial": _rounded(found.radial),
-    }
-
-
 def _traces(path: Path) -> dict[str, Any]:
     """Summarise what the sampler recorded."""
-    latents = distribution(read_array_in_parts(path, "latents"))
     return {
         "diff": _mean_per_column(read_array_in_parts(path, "diff_norm")),
         "sigmas": _rounded(read_array(path, "sigmas")),
         "scales": _rounded(read_array(path, "scales")),
-        "latents": {
-            "centres": _rounded(latents.centres),
-            "density": _rounded(latents.density),
-            "mean": latents.mean,
-            "variance": latents.variance,
-            "kurtosis": latents.kurtosis,
-            "gaussian": _rounded(latents.gaussian),
-        },
+        "latents": _as_json(distribution(read_array_in_parts(path, "latents"))),
     }
+
+
+def _as_json(found: Densities | Distribution) -> dict[str, Any]:
+    """Return the fields by name, arrays as rounded lists."""
+    return {name: _rounded(value) if isinstance(value, np.ndarray) else value for name, value in vars(found).items()}
 
 
 def _mean_per_column(chunks: Iterator[np.ndarray]) -> list[float]:
