@@ -124,7 +124,10 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _run_and_exit() -> NoReturn:
-    """Run the command line and end at once: to take down what the server has imported would cost more than many a stage."""
+    """Run the command line and end at once: to take down what the server has imported would cost more than many a stage.
+
+    The exit functions run by a private name of atexit, which can go as soon as there is a public one.
+    """
     code: Any = 1
     try:
         importlib.import_module("pipeline.cli.application").main()

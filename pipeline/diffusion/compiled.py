@@ -52,7 +52,7 @@ def compile_module(module: nn.Module, options: Mapping[str, Any] | None = None) 
 
 
 def restore(module: nn.Module) -> None:
-    """Undo `compile_module`."""
+    """Undo `compile_module`, by a private name of torch, which has no public way to undo Module.compile."""
     module._compiled_call_impl = None
     _COMPILED.discard(module)
 

@@ -36,7 +36,7 @@ def diffusers_arguments(pipe: Any, schedule: Schedule, steps: int) -> dict[str, 
 
 @dataclass(frozen=True)
 class _Callback:
-    """diffusers' `callback_on_step_end`: sets the scale of the step after the one that has ended."""
+    """diffusers' `callback_on_step_end`: sets the next step's scale, by a private name: what it returns cannot set one."""
 
     scales: list[_AlwaysGuided]
 
