@@ -15,11 +15,10 @@ from pipeline.cli.completion import completion
 from pipeline.cli.convert import convert
 from pipeline.cli.dataset import dataset
 from pipeline.cli.doctor import doctor
-from pipeline.cli.experiments import exp
 from pipeline.cli.lineage import lineage
 from pipeline.cli.miniature import miniature
 from pipeline.cli.parameters import preset, set_values
-from pipeline.cli.repro import repro
+from pipeline.cli.repro import exp, repro
 from pipeline.cli.share import COMMANDS as SHARING
 from pipeline.cli.stages import STAGES
 from pipeline.cli.status import status
@@ -74,7 +73,7 @@ class _Group(click.Group):
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            click.echo("Error: the memory is used up; lower what was set last (batch, rank, resolution)", err=True)
+            click.echo("Error: out of memory; lower what was set last (batch, rank, resolution)", err=True)
             context.exit(2)
 
 

@@ -125,7 +125,7 @@ def _relative(folder: Path, root: Path) -> str:
 
 
 def _set_in_params(root: Path) -> list[tuple[str, Role | None, tuple[str, ...]]]:
-    """(folder, what for, parts that it need not have) of the model and the VAE of params.yaml."""
+    """Return (folder, what for, parts that it need not have) of the model and the VAE of params.yaml."""
     from pipeline.chain import params
 
     values = params.load(root / params.FILE)

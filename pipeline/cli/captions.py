@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.caption_options import captioning
+from pipeline.cli.options import FiniteRange, device_option
 from pipeline.core.errors import UserError
 from pipeline.diffusion.devices import pick_device
 
@@ -16,6 +16,43 @@ if TYPE_CHECKING:
     from pipeline.inputs.captions.rules import Rule
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_SCORE = FiniteRange(0.1, 1.0)
+
+_CAPTIONING = (
+    click.option("--blip", type=_FOLDER, help="A BLIP in transformers' layout."),
+    click.option("--tagger", type=_FOLDER, help="A WD v1.4 tagger: model.onnx and selected_tags.csv."),
+    click.option(
+        "--form", type=click.Choice(["full", "tags", "short", "long"]), default="full", show_default=True, help="Prompt set."
+    ),
+    click.option("--all-forms", is_flag=True, help="Also ask BLIP for the short and long texts, for prompt sets to come."),
+    click.option("--parts", metavar="LIST", help="Parts in order, of blip,style,tags,name,description,attributes."),
+    click.option("--style", metavar="TEXT", help="Words that name the style; default: the data set's."),
+    click.option("--window", metavar="LEAST-MOST", help="Length of BLIP's text; default: the data set's."),
+    click.option("--unit", type=click.Choice(["words", "tokens"]), default="words", show_default=True, help="Of the window."),
+    click.option("--threshold", type=_SCORE, default=0.35, show_default=True, help="Score from which a general tag counts."),
+    click.option("--character-threshold", type=_SCORE, default=0.85, show_default=True, help="The same, for characters."),
+    click.option("--overrides", type=click.Path(path_type=Path, dir_okay=False), help="CSV of corrections by hand."),
+    click.option("--size", type=click.IntRange(0, 4096), help="Images become squares of this size; 0: copied as they are."),
+    click.option(
+        "--fit", type=click.Choice(["crop", "pad", "squash"]), default="crop", show_default=True, help="How, with --size."
+    ),
+    click.option("--count", type=click.IntRange(min=1), help="Draw this many images; default for celeba: 1000."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw."),
+    click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images captioned at a time."),
+    click.option("--overwrite", is_flag=True, help="Also captions that were edited by hand."),
+    click.option(
+        "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True
+    ),
+    click.option("--tokenizer", type=_FOLDER, help="CLIP tokenizer that counts tokens; default: that of params.yaml's model."),
+    device_option,
+)
+
+
+def captioning(function: Any) -> Any:
+    """Add the options of `redifine caption`, but for the data set and the folder to write."""
+    for option in reversed(_CAPTIONING):
+        function = option(function)
+    return function
 
 
 @click.command(short_help="A raw data set -> images, captions, their parts.")
@@ -40,7 +77,7 @@ def caption(raw: Path, **options: Any) -> None:
 
 
 def caption_set(raw: Path, options: dict[str, Any]) -> CaptionResult:
-    """Caption the data set `name` in `raw`, write the page and tell what came of it; `options` as the commands have them."""
+    """Caption the data set `name` in `raw`, write the page and print what came of it; `options` as the commands have them."""
     from pipeline.inputs.captions import stage
     from pipeline.inputs.captions.proof_sheet import clip_counter, write_sheet
 
@@ -49,7 +86,7 @@ def caption_set(raw: Path, options: dict[str, Any]) -> CaptionResult:
     count = clip_counter(folder) if folder else None
     outcome = stage.run(job, *_models(options["blip"], options["tagger"], options["device"]))
     write_sheet(options["sheet"], f"{job.dataset.name}, {options['form']}", job.out, outcome.rows, outcome.captions, count)
-    _tell(job, outcome, options["sheet"])
+    _print_result(job, outcome, options["sheet"])
     return outcome
 
 
@@ -80,7 +117,7 @@ def _job(raw: Path, options: dict[str, Any]) -> CaptionJob:
 
 
 def _rule(name: str, options: dict[str, Any]) -> Rule:
-    """The data set's rule, with what the command line changes in it, as the prompt set has it."""
+    """Return the data set's rule, with what the command line changes in it, as the prompt set has it."""
     from dataclasses import replace
 
     from pipeline.inputs.captions.rules import RULES, parse_parts, parse_window, prompt_set
@@ -95,7 +132,7 @@ def _rule(name: str, options: dict[str, Any]) -> Rule:
 
 
 def _models(blip: Path | None, tagger: Path | None, device: str | None) -> tuple[Any, Any]:
-    """What loads BLIP and the tagger when they are needed; the device is picked only then."""
+    """Return what loads BLIP and the tagger when they are needed; the device is picked only then."""
     from pipeline.inputs.captions.caption_job import LazyModel
     from pipeline.inputs.captions.tagger import load_tagger
 
@@ -111,17 +148,17 @@ def _models(blip: Path | None, tagger: Path | None, device: str | None) -> tuple
 
 
 def _identity(folder: Path, pattern: str) -> str:
-    """A short hash of a model's weights. Raises UserError when there are none."""
+    """Return a short hash of a model's weights. Raises UserError when there are none."""
     from pipeline.core.files import sha256_bytes, sha256_file
 
     files = sorted(folder.glob(pattern)) if folder.is_dir() else []
     if not files:
-        raise UserError(f"{folder} holds no {pattern}, so it is no such model; fetch it there (docs/datasets.md)")
+        raise UserError(f"{folder} holds no {pattern}, so it is no such model; fetch one there (docs/datasets.md)")
     return sha256_bytes("".join(sha256_file(file) for file in files).encode())[:16]
 
 
 def _models_tokenizer() -> Path | None:
-    """The tokenizer of params.yaml's model, where there are both."""
+    """Return the tokenizer of params.yaml's model, where there are both."""
     from pipeline.chain import params
 
     if not params.FILE.is_file():
@@ -130,7 +167,7 @@ def _models_tokenizer() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _tell(job: CaptionJob, outcome: CaptionResult, sheet: Path) -> None:
+def _print_result(job: CaptionJob, outcome: CaptionResult, sheet: Path) -> None:
     for line in (*outcome.notes, *(str(problem) for problem in sorted(outcome.problems))):
         click.echo(line)
     kept = f", {outcome.kept} of them kept as edited by hand" if outcome.kept else ""

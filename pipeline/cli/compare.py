@@ -50,7 +50,7 @@ def compare(
 def collect(
     names: tuple[str, ...], experiments: bool, averaged: tuple[str, ...], root: Path, one_scale: bool = True
 ) -> tuple[list[Setting], list[str]]:
-    """Settings of the revisions `names` of the project at `root`, and what a reader must know.
+    """Return settings of the revisions `names` of the project at `root`, and what a reader must know.
 
     Raises UserError for no or unknown revisions, runs without metrics, and, where FIDs must share `one_scale`, runs measured
     with different features.
@@ -77,7 +77,7 @@ def collect(
 
 
 def _presets(root: Path) -> dict[str, dict[str, Any]]:
-    """The preset that earns a name of its own."""
+    """Return the preset that earns a name of its own."""
     from ruamel.yaml import YAML
 
     from pipeline.chain.presets import FOLDER

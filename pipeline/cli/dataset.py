@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.caption_options import captioning
+from pipeline.cli.captions import caption_set, captioning
+from pipeline.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.chain.params import Params
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -72,9 +76,7 @@ def prepare(raw: Path, **options: Any) -> None:
 
     Example: redifine dataset prepare butterfly downloads/leedsbutterfly --blip models/base/blip
     """
-    from pipeline.cli.dataset_chain import into_chain
-
-    images = into_chain(raw, options, click.echo)
+    images = prepare_chain(raw, options)
     click.echo(f"{images} images in data/D_0, their prompts in data/prompts.jsonl; go on with dvc repro")
 
 
@@ -99,3 +101,46 @@ def fetch(source: str, out: Path, **options: Any) -> None:
     for problem in problems:
         click.echo(str(problem))
     click.echo(f"{written} images in {out}; {len(problems)} problem(s)")
+
+
+def prepare_chain(raw: Path, options: dict[str, Any]) -> int:
+    """Caption the raw set, point params.yaml at it and write D_0, P and M_0's record; return the number of images.
+
+    `options` are those of `redifine caption`. Raises UserError as both do; params.yaml is written between them.
+    """
+    from pipeline.chain import params as parameters
+    from pipeline.chain import presets
+    from pipeline.chain.params import View
+    from pipeline.chain.paths import Layout
+    from pipeline.core.json_files import read_jsonl
+    from pipeline.inputs.base_models.completeness import require_usable
+    from pipeline.inputs.missing import missing_inputs
+    from pipeline.prepare import stage
+
+    params = parameters.load()
+    # Before the hours that captions take, not after them.
+    for sentence in missing_inputs({"model": params.model, "vae": params.vae}, Path()):
+        raise UserError(sentence)
+    require_usable(params.model, params.vae)
+    chosen = _with_defaults(options, params)
+    caption_set(raw, chosen)
+    folder = chosen["out"] or raw
+    values: dict[str, Any] = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
+    if options["strict"] is not None:
+        values["strict"] = options["strict"]
+    for line in presets.describe_changes(presets.assign(values)):
+        click.echo(line)
+    layout = Layout()
+    stage.run(View(parameters.load(), "prepare"), layout)
+    return len(read_jsonl(layout.prompts))
+
+
+def _with_defaults(options: dict[str, Any], params: Params) -> dict[str, Any]:
+    """Return `options` with the folder to write, and squares that are large enough for the chain."""
+    from pipeline.inputs.datasets.catalogue import dataset as known_dataset
+
+    known = known_dataset(options["name"])
+    if known.name == "folder":
+        return options
+    size = max(known.size or 0, params.resolution) if options["size"] is None else options["size"]
+    return options | {"out": options["out"] or Path("raw") / known.name, "size": size}

@@ -35,7 +35,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def examine(root: Path) -> list[CheckResult]:
-    """Every check on the project at `root`, in the order in which a run meets them."""
+    """Run every check on the project at `root`, in the order in which a run meets them."""
     from pipeline.run.doctor import git_and_dvc, machine, project
 
     params, of_params = project.read_params(root)
@@ -60,7 +60,7 @@ def examine(root: Path) -> list[CheckResult]:
 
 
 def line(finding: CheckResult) -> str:
-    """ "note     sd-scripts   not there; run 'make vendor'"."""
+    """Return, say, "note     sd-scripts   not there; run 'make vendor'"."""
     from pipeline.core.errors import printable
 
     level = click.style(f"{finding.level:8}", fg=_COLOURS[finding.level])

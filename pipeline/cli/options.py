@@ -83,12 +83,12 @@ CHAIN_DEFAULTS = ("model", "clip_skip", "max_token_length")
 
 
 def device_option(function: Any) -> Any:
-    """--device, as `pick_device` takes it."""
+    """Add --device, as `pick_device` takes it."""
     return click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")(function)
 
 
 def processes_option(function: Any) -> Any:
-    """--processes, also by an environment variable, for `dvc repro` passes no options on."""
+    """Add --processes, also by an environment variable, for `dvc repro` passes no options on."""
     return click.option(
         "--processes",
         type=click.IntRange(1, 64),
@@ -109,7 +109,7 @@ def refuse_others(context: click.Context, *allowed: str) -> None:
 
 
 def drawing(function: Any) -> Any:
-    """The options of `redifine sample` without --k, with the defaults of params."""
+    """Add the options of `redifine sample` without --k, with the defaults of params."""
     for option in reversed(_DRAWING):
         function = option(function)
     return function

@@ -1,8 +1,9 @@
-"""The command `redifine repro`."""
+"""The commands `redifine repro` and `redifine exp`, which run DVC."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -43,4 +44,24 @@ def repro(arguments: tuple[str, ...]) -> None:
         check_fetched(Path(), parameters.load().last)
     with fork_client.fork_server(Path(), fork_server.MODULE):
         code = run_dvc(["repro", *arguments])
+    sys.exit(code)
+
+
+@click.command(
+    short_help="dvc exp, after checking that Git is ready.",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def exp(arguments: tuple[str, ...]) -> None:
+    """`dvc exp ...`, after checking that Git is ready for it, and every value that -S would set in params.yaml.
+
+    Example: redifine exp run -S cfg=2.5
+    """
+    from pipeline.versioning.experiment_checks import check_git, check_settings
+
+    check_git(Path())
+    check_settings(arguments)
+    runs_stages = arguments[:1] == ("run",) and "--queue" not in arguments
+    with fork_client.fork_server(Path(), fork_server.MODULE) if runs_stages else nullcontext():
+        code = run_dvc(["exp", *arguments])
     sys.exit(code)

@@ -41,7 +41,7 @@ _ASSUMED = (
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several click decorators as one, in the order of the help."""
+    """Return several click decorators as one, in the order of the help."""
 
     def decorate(function: Any) -> Any:
         for option in reversed(options):
@@ -140,7 +140,7 @@ def _read(
     mutation: float,
     tail: float,
 ) -> tuple[list[MeasuredSetting], Assumptions]:
-    """The settings that the options name, and what they assume. Raises UserError for --run beside revisions."""
+    """Return the settings that the options name, and what they assume. Raises UserError for --run beside revisions."""
     from pipeline.core.files import project_root
     from pipeline.studies.theory.fit_and_forecast import Assumptions
     from pipeline.studies.theory.measured_power import read_folder, read_settings

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 _WORST = 10
 
-
-_RUNNER = "pipeline.cli.in_turn"
+RUNNER = "pipeline.cli.run_commands"
 """Runs the stages in a scratch copy, in one process."""
 
 
@@ -61,12 +60,12 @@ def verify(
         from pipeline.provenance.verify.recompute import verify as compute
 
         tolerance = Tolerance(min_psnr, max_distance)
-        holds = _show(compute(root, k, _numbers(images, root, k), device, tolerance, _RUNNER), as_json)
+        holds = _show(compute(root, k, _numbers(images, root, k), device, tolerance, RUNNER), as_json)
     context.exit(0 if holds else 1)
 
 
 def _numbers(images: str | None, root: Path, k: int) -> Collection[int]:
-    """The prompts that --images names; none without it. Raises UserError when "all" needs a D_k that is not here."""
+    """Return the prompts that --images names; none without it. Raises UserError when "all" needs a D_k that is not here."""
     if images is None:
         return ()
     if images == "all":

@@ -164,7 +164,7 @@ def test_memory_that_is_used_up_is_said_in_a_sentence(project: Path, monkeypatch
         raise error
 
     monkeypatch.setattr(stage, "run", fail)
-    assert "the memory is used up" in refused("curate", "--k", "1")
+    assert "out of memory" in refused("curate", "--k", "1")
 
 
 def test_an_error_of_the_programs_own_is_not_hidden(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Run commands of the pipeline one after another in one process, which imports the libraries once."""
+"""Run commands of the pipeline one after another in one process, which imports the libraries once (for `verify`)."""
 
 from __future__ import annotations
 
