@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from pipeline.charts.numbers import counted
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.runs import ComparedRun
-from pipeline.theory.forecast import ForecastScore, forecast_power, score
-from pipeline.theory.power_table import FEWEST_ITERATIONS
+from pipeline.theory.forecast import ForecastScore, backtest, root_mean_square
 
 
 def paragraph(study: Sequence[Setting]) -> str:
@@ -18,7 +15,7 @@ def paragraph(study: Sequence[Setting]) -> str:
     scores = [found for setting in study for run in setting.runs if (found := _score(run)) is not None]
     if not scores:
         return ""
-    error, unchanged = (_root_mean_square([getattr(s, name) for s in scores]) for name in ("error", "unchanged"))
+    error, unchanged = (root_mean_square([getattr(s, name) for s in scores]) for name in ("error", "unchanged"))
     nearer = sum(s.error < s.unchanged for s in scores) / len(scores)
     covered = sum(s.covered for s in scores) / len(scores)
     worse = "worse than to say that nothing changes, perhaps because S levels off where a drift would go on"
@@ -33,15 +30,10 @@ def paragraph(study: Sequence[Setting]) -> str:
 
 def _score(run: ComparedRun) -> ForecastScore | None:
     """In units of S_0; None where S is missing or the chain is too short."""
-    known = run.last - max(run.last // 3, 1)
     power = [run.value("power_ratio", k) for k in range(1, run.last + 1)]
     ratios = [value for value in power if value is not None and value > 0.0]
-    if known <= FEWEST_ITERATIONS or len(ratios) < run.last:
+    if len(ratios) < run.last:
         return None
     deviation, unit = run.value("power_spread", 1), run.value("power", 0)
-    forecast = forecast_power([ratios[:known]], run.last - 1, deviation / unit if deviation and unit else None)
-    return score(forecast, ratios[known - 1], ratios[known:])
-
-
-def _root_mean_square(values: Sequence[float]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+    tested = backtest(ratios, deviation / unit if deviation and unit else None)
+    return tested[1] if tested else None

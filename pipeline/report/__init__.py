@@ -8,5 +8,5 @@ stage.py -> report/index.html (page.py, page.html.j2, page.css, page.js), report
   page.py's sections, each a list of figures.py's Figure:
     figures.py, colour.py            measures over k; losses and guidance within k
     projection.py, memorisation.py   the map of D_0..D_K; generalisation and entropy
-    spectra.py, forecast.py, fingerprints.py, latents.py
+    spectra.py, fingerprints.py, latents.py
 """

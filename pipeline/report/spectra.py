@@ -1,16 +1,17 @@
-"""Spectra over k against D_0's (Fig. 39), and the high-frequency power with the theory's curve over it (Fig. 4b)."""
+"""Spectra over k against D_0's (Fig. 39), and the high-frequency power with the theory's curve (Fig. 4b) and forecast."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.charts.lines import Intervals, Series
 from pipeline.charts.numbers import short
-from pipeline.report.figures import ACCENT, Figure, Points, against_k, line_per_iteration, reference_line
+from pipeline.report.figures import ACCENT, QUIET, Figure, Points, against_k, line_per_iteration, reference_line
 from pipeline.report.finished_chain import FinishedChain
-from pipeline.report.forecast import forecast_figures
 from pipeline.theory.fit import PowerFit, fit_power
-from pipeline.theory.power_table import FEWEST_ITERATIONS
+from pipeline.theory.fit_problem import FEWEST_ITERATIONS
+from pipeline.theory.forecast import Forecast, ForecastScore, backtest
 
 FIT_COLOUR = "var(--fit)"
 
@@ -66,8 +67,37 @@ def _share(fit: PowerFit, name: str) -> str:
     return f"{getattr(fit, name):.0%} ({low:.0%}–{high:.0%})".replace("%", " %")
 
 
-def _analyses(chain: FinishedChain) -> list[dict[str, Any]]:
-    return [chain.real_analysis, *(iteration.analysis for iteration in chain.iterations)]
+def forecast_figures(measured: Sequence[float], deviation: float | None = None) -> list[Figure]:
+    """Draw what the theory (section 4), shown the first two thirds of S_1..S_K, would have said of the rest, and what happened.
+
+    Nothing for too short a chain. `deviation` is the deviation of S over the images of D_1. S_0, of real images, is the unit
+    and no part of the forecast.
+    """
+    tested = backtest(measured[1:], deviation or None) if min(measured) > 0 else None
+    return [_forecast(*tested, measured)] if tested else []
+
+
+def _forecast(forecast: Forecast, result: ForecastScore, measured: Sequence[float]) -> Figure:
+    """Draw S_k / S_0; the forecast's iterations count from k = 1."""
+    unit, known = measured[0], len(forecast.fit.curve)
+    ratios = list(enumerate(power / unit for power in measured))
+    power, low, high = ([value / unit for value in values] for values in (forecast.power, forecast.low, forecast.high))
+    start, happened = ratios[known], ratios[known + 1 :]
+    interval = [(known, start[1], start[1]), *zip(range(known + 1, len(ratios)), low, high, strict=True)]
+    return against_k(
+        "Forecast of the high-frequency power",
+        f"The selection model fitted to k = 1 to {known} alone, and what it says of the iterations after them, with its 95 % "
+        f"prediction band. It erred by {short(result.error / unit)} (root mean square); had one said “it stays as it is at "
+        f"k = {known}”, by {short(result.unchanged / unit)}.",
+        [
+            Series("known", ratios[1 : known + 1], QUIET, markers=True),
+            Series("what then happened", happened, ACCENT, markers=True),
+            Series("forecast", [start, *enumerate(power, known + 1)], FIT_COLOUR, dashed=True),
+        ],
+        from_zero=True,
+        bands=[Intervals(interval, FIT_COLOUR)],
+        size=(540, 290),
+    )
 
 
 def _radial(chain: FinishedChain) -> Figure:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -33,12 +34,11 @@ from pipeline.theory.fit_problem import (
     PRIOR_SPREAD,
     FitProblem,
     Variant,
-    asymptotic_response,
     build_problem,
     derivative,
     parameters,
 )
-from pipeline.theory.uncertainty import Optimum, bands, optimum_with_covariance, quantile
+from pipeline.theory.uncertainty import Optimum, bands, quantile
 
 LEAST_NOISE = 0.002
 """No measured power is taken to be surer than this share of S_0: a curve that is met exactly has a band, too."""
@@ -101,7 +101,7 @@ def describe(problem: FitProblem, optimum: Optimum) -> PowerFit:
         sigma_G0=data.unit * problem.genetic,
         mutation=problem.variant.mutation,
         tail=problem.variant.tail,
-        response=data.unit * float(asymptotic_response(problem, optimum.theta)),
+        response=data.unit * float(problem.response(optimum.theta)),
         noise=data.unit * optimum.noise,
         between=None if optimum.between is None else data.unit * optimum.between,
         intervals=_intervals(problem, optimum),
@@ -128,24 +128,30 @@ def fit_parameters_and_noise(problem: FitProblem) -> Optimum:
 def _fit_with_noise(problem: FitProblem, theta: np.ndarray, noise: float) -> Optimum:
     """Alternate fit and noise until the noise stays within 1 %."""
     for _ in range(_MOST_ROUNDS):
-        optimum = _with_covariance(problem, theta, noise)
-        if abs(math.log(optimum.noise / noise)) < 0.01:
+        residuals, freedom = problem.residuals(theta), _with_covariance(problem, theta, noise).freedom
+        found = max(math.sqrt(float(residuals @ residuals) / freedom), LEAST_NOISE)
+        if abs(math.log(found / noise)) < 0.01:
             break
-        noise = optimum.noise
+        noise = found
         theta = _descend(problem, noise, theta)
-    return _with_covariance(problem, theta, noise, keep_noise=True)
+    return _with_covariance(problem, theta, noise)
 
 
-def _with_covariance(problem: FitProblem, theta: np.ndarray, noise: float, keep_noise: bool = False) -> Optimum:
-    """Return the optimum with the covariance at `noise`, and the noise that the residuals tell of (or `noise` itself)."""
-    data, residuals = problem.observations, problem.residuals(theta)
-    levels = data.means(data.value - problem.shape(theta, data.last)[data.t])
-    gradients = data.means(derivative(lambda at: problem.shape(at, data.last)[..., data.t], theta).T).T
-    optimum = optimum_with_covariance(
-        theta, derivative(problem.residuals, theta), np.diag(PRIOR_SPREAD**-2.0), noise, levels, gradients, data
+def _with_covariance(problem: FitProblem, theta: np.ndarray, noise: float) -> Optimum:
+    """Return the optimum with its covariance (slope' slope / noise^2 + prior)^-1: `slope` [n,3] of the residuals, the prior's
+    inverse covariance, and the `noise` that weighs data against prior."""
+    data, slope = problem.observations, derivative(problem.residuals, theta)
+    information = slope.T @ slope / noise**2
+    covariance = np.linalg.inv(information + np.diag(PRIOR_SPREAD**-2.0))
+    return Optimum(
+        theta,
+        covariance,
+        levels=data.means(data.value - problem.shape(theta, data.last)[data.t]),
+        gradients=data.means(derivative(lambda at: problem.shape(at, data.last)[..., data.t], theta).T).T,
+        lengths=data.lengths,
+        noise=noise,
+        freedom=max(len(slope) - data.runs - float(np.trace(covariance @ information)), 1.0),
     )
-    found = max(math.sqrt(float(residuals @ residuals) / optimum.freedom), LEAST_NOISE)
-    return optimum if keep_noise else optimum.with_noise(found)
 
 
 def _search(problem: FitProblem, noise: float, also: np.ndarray | None = None) -> np.ndarray:
@@ -169,14 +175,9 @@ def _objective(problem: FitProblem, noise: float, theta: np.ndarray) -> np.ndarr
 def _descend(problem: FitProblem, noise: float, start: np.ndarray) -> np.ndarray:
     """Return the optimum in the valley of `start`."""
 
-    def residuals(theta: np.ndarray) -> np.ndarray:
-        return _objective(problem, noise, theta)
-
-    def jacobian(theta: np.ndarray) -> np.ndarray:
-        return derivative(residuals, theta)
-
+    residuals = partial(_objective, problem, noise)
     limits = (PRIOR_CENTRE - _LIMIT, PRIOR_CENTRE + _LIMIT)
-    return least_squares(residuals, start, jac=jacobian, bounds=limits, max_nfev=_MOST_STEPS).x
+    return least_squares(residuals, start, jac=partial(derivative, residuals), bounds=limits, max_nfev=_MOST_STEPS).x
 
 
 def _intervals(problem: FitProblem, optimum: Optimum) -> dict[str, tuple[float, float]]:
@@ -184,7 +185,7 @@ def _intervals(problem: FitProblem, optimum: Optimum) -> dict[str, tuple[float, 
 
     def transformed(theta: np.ndarray) -> np.ndarray:
         r1, r2, sigma_E = parameters(theta)
-        return np.stack([logit(r1), logit(r2), np.log(sigma_E), asymptotic_response(problem, theta)], axis=-1)
+        return np.stack([logit(r1), logit(r2), np.log(sigma_E), problem.response(theta)], axis=-1)
 
     unit, centre = problem.observations.unit, transformed(optimum.theta)
     half = quantile(optimum.freedom) * optimum.spread(derivative(transformed, optimum.theta))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core.errors import UserError
-from pipeline.theory import asymptotics, paper_values
-from pipeline.theory.power_table import PowerTable, table_of_powers
-from pipeline.theory.recursion import Trait, trajectory
+from pipeline.theory import paper_values
+from pipeline.theory.recursion import Trait, response_limit, trajectory
 from pipeline.theory.truncation import Selection
+
+FEWEST_ITERATIONS = 3
 
 GENETIC_RATIO = paper_values.SIGMA_G0 / paper_values.MU_0
 """sigma_G0 / mu_0 where sigma_G0 is not given: the paper's, 2.07."""
@@ -39,6 +41,37 @@ class Variant:
 PLAIN = Variant()
 
 
+class PowerTable(NamedTuple):
+    """n powers of m runs: `value` [n] in units of `unit`, the mean first power; `run` [n] in 0..m-1 and `t` [n] from 0."""
+
+    value: np.ndarray
+    run: np.ndarray
+    t: np.ndarray
+    unit: float
+
+    @property
+    def runs(self) -> int:
+        return int(self.run[-1]) + 1
+
+    @property
+    def last(self) -> int:
+        """Return the largest t."""
+        return int(self.t.max())
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the number of powers of each run, [m]."""
+        return np.bincount(self.run)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """[...,n] -> the mean over each run, [...,m]."""
+        return values @ (np.eye(self.runs)[self.run] / self.lengths)
+
+    def centred(self, values: np.ndarray) -> np.ndarray:
+        """[...,n] less the mean over each run."""
+        return values - self.means(values)[..., self.run]
+
+
 @dataclass(frozen=True)
 class FitProblem:
     """What is fitted to what, in units of S_0: `genetic` is sigma_G0. theta [...,3] = (log r1/r, log r2/r, log sigma_E)."""
@@ -58,14 +91,45 @@ class FitProblem:
         data = self.observations
         return data.centred(data.value - self.shape(theta, data.last)[..., data.t])
 
+    def response(self, theta: np.ndarray) -> np.ndarray:
+        """theta [...,3] -> the mean's change per iteration in the limit."""
+        r1, r2, sigma_E = parameters(theta)
+        return response_limit(self.variant.selection(r1, r2, sigma_E), sigma_E, self.variant.mutation * sigma_E)
+
 
 def build_problem(runs: Sequence[Sequence[float]], sigma_G0: float | None, variant: Variant) -> FitProblem:
     """Return the fit of these runs. Raises UserError as `fit_power` does, and for a sigma_G0 that is no deviation."""
-    data = table_of_powers(runs)
+    data = power_table(runs)
     genetic = GENETIC_RATIO if sigma_G0 is None else sigma_G0 / data.unit
     if not (math.isfinite(genetic) and genetic > 0):
         raise UserError(f"sigma_G0 must be a number above 0, got {sigma_G0}; leave it out for {GENETIC_RATIO:.2f} times S_0")
     return FitProblem(data, genetic, variant)
+
+
+def power_table(runs: Sequence[Sequence[float]]) -> PowerTable:
+    """Return each run's S_0..S_K as one table. Raises UserError for no run, K < 3, or a value that is no power."""
+    arrays = [_checked(powers) for powers in runs]
+    if not arrays:
+        raise UserError("a fit needs at least one run; name a folder or revisions that have metrics")
+    unit = float(np.mean([powers[0] for powers in arrays]))
+    return PowerTable(
+        value=np.concatenate(arrays) / unit,
+        run=np.repeat(np.arange(len(arrays)), [len(powers) for powers in arrays]),
+        t=np.concatenate([np.arange(len(powers)) for powers in arrays]),
+        unit=unit,
+    )
+
+
+def _checked(powers: Sequence[float]) -> np.ndarray:
+    values = np.asarray(powers, dtype=np.float64)
+    if len(values) < FEWEST_ITERATIONS + 1:
+        raise UserError(
+            f"a fit needs the power of at least {FEWEST_ITERATIONS} iterations after the first images, "
+            f"got {max(len(values) - 1, 0)}; run more iterations or start from an earlier one (--start)"
+        )
+    if not np.all(np.isfinite(values) & (values > 0)):
+        raise UserError(f"a power must be a number above 0, got {list(powers)}; measure the chain again")
+    return values
 
 
 def parameters(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,9 +143,3 @@ def derivative(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) 
     """Return central differences of `function`, [...,3] -> [...,M], at theta [3]: [M,3], in one call."""
     step = 1e-5 * np.eye(len(theta))
     return ((function(theta + step) - function(theta - step)) / 2e-5).T
-
-
-def asymptotic_response(problem: FitProblem, theta: np.ndarray) -> np.ndarray:
-    """theta [...,3] -> the mean's change per iteration in the limit."""
-    r1, r2, sigma_E = parameters(theta)
-    return asymptotics.response(problem.variant.selection(r1, r2, sigma_E), sigma_E, problem.variant.mutation * sigma_E)

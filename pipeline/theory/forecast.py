@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core.errors import UserError
 from pipeline.theory.fit import PowerFit, describe, fit_parameters_and_noise
-from pipeline.theory.fit_problem import PLAIN, Variant, build_problem, derivative
+from pipeline.theory.fit_problem import FEWEST_ITERATIONS, PLAIN, Variant, build_problem, derivative
 from pipeline.theory.uncertainty import bands
 
 
@@ -65,8 +65,17 @@ def score(forecast: Forecast, before: float, happened: Sequence[float]) -> Forec
     actual = np.asarray(happened, dtype=np.float64)
     power, low, high = (np.asarray(values[: len(actual)]) for values in (forecast.power, forecast.low, forecast.high))
     inside = (low <= actual) & (actual <= high)
-    return ForecastScore(_root_mean_square(actual - power), _root_mean_square(actual - before), float(inside.mean()))
+    return ForecastScore(root_mean_square(actual - power), root_mean_square(actual - before), float(inside.mean()))
 
 
-def _root_mean_square(values: np.ndarray) -> float:
+def backtest(powers: Sequence[float], sigma_G0: float | None = None) -> tuple[Forecast, ForecastScore] | None:
+    """Forecast the last third of one chain's powers from the rest, and score it. None for too short a chain."""
+    known = len(powers) - max(len(powers) // 3, 1)
+    if known <= FEWEST_ITERATIONS:
+        return None
+    forecast = forecast_power([powers[:known]], len(powers) - 1, sigma_G0)
+    return forecast, score(forecast, powers[known - 1], powers[known:])
+
+
+def root_mean_square(values: Sequence[float] | np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values))))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student_t
-
-from pipeline.theory.power_table import PowerTable
 
 CONFIDENCE = 0.95
 
@@ -43,9 +41,6 @@ class Optimum:
         """Return the standard deviations [M] of M quantities, from their derivatives [M,3]."""
         return np.sqrt(np.einsum("mi,ij,mj->m", slope, self.covariance, slope))
 
-    def with_noise(self, noise: float) -> Optimum:
-        return replace(self, noise=noise)
-
 
 class Bands(NamedTuple):
     """Half widths of pointwise 95 % bands over t, [K+1]: see `bands`."""
@@ -53,24 +48,6 @@ class Bands(NamedTuple):
     mean: np.ndarray
     single: np.ndarray
     ahead: np.ndarray
-
-
-def optimum_with_covariance(
-    theta: np.ndarray,
-    slope: np.ndarray,
-    prior: np.ndarray,
-    noise: float,
-    levels: np.ndarray,
-    gradients: np.ndarray,
-    data: PowerTable,
-) -> Optimum:
-    """Return the optimum with its covariance (slope' slope / noise^2 + prior)^-1: `slope` [n,3] of the residuals, `prior`
-    [3,3] the prior's inverse covariance, `noise` the one that weighed data against prior in the fit."""
-    information = slope.T @ slope / noise**2
-    covariance = np.linalg.inv(information + prior)
-    used = float(np.trace(covariance @ information))
-    freedom = max(len(slope) - len(levels) - used, 1.0)
-    return Optimum(theta, covariance, levels, gradients, data.lengths, noise, freedom)
 
 
 def bands(optimum: Optimum, slope: np.ndarray) -> Bands:

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.theory.asymptotics import response, variance_limit
 from pipeline.theory.paper_values import PAPER_REDIFINE_SELECTION, PAPER_REDIFINE_TRAIT, PAPER_SELECTION, PAPER_TRAIT
 from pipeline.theory.population import Inheritance, Populations, simulate
-from pipeline.theory.recursion import Trait, Trajectory, heritability, trajectory
+from pipeline.theory.recursion import Trait, Trajectory, heritability, response_limit, trajectory, variance_limit
 from pipeline.theory.truncation import Selection
 
 SETTINGS = {name: (selection, PAPER_TRAIT) for name, selection in PAPER_SELECTION.items()}
@@ -29,7 +28,7 @@ def test_response_per_iteration_is_theorem_1_by_iteration_200(selection: Selecti
     expected = np.sign(selection.r1 - selection.r2) * c1 * c2 / np.sqrt(1 - c2) * 0.25
     steps = np.diff(trajectory(selection, PAPER_TRAIT, 200).mean)
     assert steps[-1] == pytest.approx(expected, abs=1e-6)
-    assert response(selection, 0.25) == pytest.approx(expected, abs=1e-9)
+    assert response_limit(selection, 0.25) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("selection", HARD, ids=PAPER_SELECTION)
@@ -47,7 +46,7 @@ def test_the_limits_are_where_the_path_ends(name: str) -> None:
     selection, trait = SETTINGS[name]
     path = trajectory(selection, trait, 2000)
     assert path.sigma_P[-1] ** 2 == pytest.approx(variance_limit(selection, trait.sigma_E), rel=1e-9)
-    assert np.diff(path.mean)[-1] == pytest.approx(response(selection, trait.sigma_E, trait.sigma_M), abs=1e-9)
+    assert np.diff(path.mean)[-1] == pytest.approx(response_limit(selection, trait.sigma_E, trait.sigma_M), abs=1e-9)
 
 
 def test_high_guidance_moves_up_and_low_guidance_down() -> None:

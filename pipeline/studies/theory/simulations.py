@@ -10,10 +10,9 @@ import numpy as np
 from pipeline.core.files import write_text
 from pipeline.core.randomness import derive_seed
 from pipeline.studies.theory import figures
-from pipeline.theory import asymptotics
 from pipeline.theory.paper_values import PAPER_REDIFINE_SELECTION, PAPER_REDIFINE_TRAIT, PAPER_SELECTION, PAPER_TRAIT
 from pipeline.theory.population import half_life, simulate, variance_left, wright_fisher
-from pipeline.theory.recursion import Trait, trajectory
+from pipeline.theory.recursion import Trait, response_limit, trajectory, variance_limit
 from pipeline.theory.truncation import Selection
 
 FAR = 200
@@ -74,9 +73,9 @@ _SETTING_HEAD = (
 
 
 def _setting_line(name: str, selection: Selection, trait: Trait) -> str:
-    limit = float(asymptotics.response(selection, trait.sigma_E, trait.sigma_M))
+    limit = float(response_limit(selection, trait.sigma_E, trait.sigma_M))
     far = float(np.diff(trajectory(selection, trait, FAR).mean)[-1])
-    deviation = float(np.sqrt(asymptotics.variance_limit(selection, trait.sigma_E)))
+    deviation = float(np.sqrt(variance_limit(selection, trait.sigma_E)))
     shares = f"{selection.r1:>7}{selection.r2:>8}{selection.rate:>6g}{trait.sigma_M:>9}"
     return f"{name:26}{shares}{limit:>16.6f}{far:>11.6f}{deviation:>15.4f}"
 
