@@ -36,7 +36,7 @@ PARTS = {
     "dvc repro": (ChainRun, "_reproduce"),
     "experiment": (worktree, "save"),
     "push": (ChainRun, "_send"),
-    "note": (ChainRun, "record_progress"),
+    "progress file": (ChainRun, "record_progress"),
 }
 
 

@@ -43,7 +43,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Claim:
+class PaperClaim:
     """One sentence of a paper, and the checks that it comes to on the miniature."""
 
     text: str
@@ -87,71 +87,71 @@ _IN_STYLE = (
 )
 
 CLAIMS = (
-    Claim("Finetuned on its own images, a model collapses", "sec. 3", _rates("cfg7.5", "above", 0.0)),
-    Claim("The higher the guidance above 2.5, the faster", "sec. 3.2",
+    PaperClaim("Finetuned on its own images, a model collapses", "sec. 3", _rates("cfg7.5", "above", 0.0)),
+    PaperClaim("The higher the guidance above 2.5, the faster", "sec. 3.2",
           _rates("cfg10", "above", "cfg7.5", not_resolved=_SPOILT) +
           _rates("cfg7.5", "above", "cfg5") + _rates("cfg5", "above", "cfg2.5")),
-    Claim("Guidance 2.5 degrades least; 1.0 degrades, too", "sec. 3.2",
+    PaperClaim("Guidance 2.5 degrades least; 1.0 degrades, too", "sec. 3.2",
           _rates("cfg2.5", "below", "cfg7.5") + _rates("cfg1", "above", 0.0) +
           _rates("cfg2.5", "below", "cfg1", contrary=_OPTIMUM) +
           (Check("FID_1", "cfg2.5", "below", "cfg1"), Check("FID_K", "cfg2.5", "below", "cfg1"),
            Check("CLIP score_1", "cfg2.5", "above", "cfg1"),
            Check("CLIP score_K", "cfg2.5", "above", "cfg1", {"contrary": "1.0 begins behind and ends ahead"}),
            Check("SFD_K", "cfg2.5", "below", "cfg1", {"contrary": "1.0 begins behind and ends ahead"}))),
-    Claim("High guidance saturates colours, and ReDiFine does so less", "sec. 3.2",
+    PaperClaim("High guidance saturates colours, and ReDiFine does so less", "sec. 3.2",
           (Check("saturation_K / saturation_0", "cfg7.5", "above", 1.0,
                  {"not resolved": _BLOTS}),
            Check("saturation_K / saturation_0", "redifine", "below", "cfg7.5", {"not resolved": _BLOTS}))),
-    Claim("High guidance adds high frequencies, guidance 1.0 loses them", "sec. 4.2",
+    PaperClaim("High guidance adds high frequencies, guidance 1.0 loses them", "sec. 4.2",
           (Check("S_K / S_0", "cfg7.5", "above", 1.0), Check("S_K / S_0", "cfg1", "below", 1.0))),
-    Claim("ReDiFine slows the collapse of guidance 7.5, from a better first iteration", "sec. 5",
+    PaperClaim("ReDiFine slows the collapse of guidance 7.5, from a better first iteration", "sec. 5",
           (*_rates("redifine", "below", "cfg7.5"), Check("FID_1", "redifine", "below", "cfg7.5"),
            Check("recall_K", "redifine", "above", "cfg7.5"))),
-    Claim("ReDiFine, without tuning, is about as good as the best constant guidance", "sec. 5",
+    PaperClaim("ReDiFine, without tuning, is about as good as the best constant guidance", "sec. 5",
           (*_rates("redifine", "not above", "cfg2.5"), Check("FID_K", "redifine", "not above", "cfg2.5"),
            *_rates("redifine", "not above", "cfg1", "cfg1.5",
                    not_resolved=_HIDDEN),
            Check("FID_K", "redifine", "not above", "cfg1"))),
-    Claim("Condition drop alone and the schedule alone help", "app. F",
+    PaperClaim("Condition drop alone and the schedule alone help", "app. F",
           tuple(check for arm in ("drop0.1", "drop0.2", "drop0.4", "alpha1", "alpha2", "alpha3", "linear")
                 for check in _rates(arm, "below", "cfg7.5", not_resolved=_SPREAD))),
-    Claim("Condition drop mitigates saturation, 0.2 best", "app. F.1",
+    PaperClaim("Condition drop mitigates saturation, 0.2 best", "app. F.1",
           tuple(Check("saturation_K / saturation_0", "drop0.2", "below", other, {"not resolved": _BLOTS})
                 for other in ("cfg7.5", "drop0.1", "drop0.4"))),
-    Claim("Both together help more than either", "sec. 5",
+    PaperClaim("Both together help more than either", "sec. 5",
           _rates("redifine", "below", "drop0.2") +
           _rates("redifine", "below", "alpha2", not_resolved=_SCHEDULE)),
-    Claim("Half of the images replaced by real ones rarely slows the collapse of guidance 7.5", "app. C.3",
+    PaperClaim("Half of the images replaced by real ones rarely slows the collapse of guidance 7.5", "app. C.3",
           _rates("mix50", "not below", "cfg7.5", contrary=_COUNTERPART)),
-    Claim("With 90 % real images guidance 7.5 still collapses", "sec. 5, fig. 7",
+    PaperClaim("With 90 % real images guidance 7.5 still collapses", "sec. 5, fig. 7",
           _rates("mix90", "above", 0.0, not_resolved=_ALMOST_REAL)),
-    Claim("ReDiFine slows the collapse more than mixing in real images", "sec. 1, sec. 5",
+    PaperClaim("ReDiFine slows the collapse more than mixing in real images", "sec. 1, sec. 5",
           _rates("redifine", "below", "mix50", not_resolved=_SPREAD) +
           _rates("redifine", "below", "mix90", contrary="90 % real images leave little to collapse here (above)")),
-    Claim("ReDiFine helps with real images mixed in, too", "sec. 5",
+    PaperClaim("ReDiFine helps with real images mixed in, too", "sec. 5",
           _rates("mix50-redifine", "below", "mix50") +
           _rates("mix90-redifine", "below", "mix90", not_resolved="there is hardly a collapse to slow")),
-    Claim("Training on all earlier images as well does not stop the collapse", "app. C.12",
+    PaperClaim("Training on all earlier images as well does not stop the collapse", "app. C.12",
           _rates("accumulate", "above", 0.0) + _rates("accumulate", "below", "cfg7.5", not_resolved=_SPREAD)),
-    Claim("After 12 iterations ReDiFine is ahead of constant guidance 2.5", "app. E.2",
+    PaperClaim("After 12 iterations ReDiFine is ahead of constant guidance 2.5", "app. E.2",
           (Check("FID_K", "redifine-12", "below", "cfg2.5-12", {"not resolved": _SPREAD}),)),
-    Claim("Selection widens the training set", "second paper",
+    PaperClaim("Selection widens the training set", "second paper",
           tuple(Check("entropy of T_K", arm, "above", "random") for arm in ("greedy", "threshold_decay"))),
-    Claim("Selecting a varied training set keeps the model generalising", "second paper",
+    PaperClaim("Selecting a varied training set keeps the model generalising", "second paper",
           tuple(Check(quantity, arm, "above", "random",
                       {"not resolved": _DRIVEN_OFF if quantity == "GS_K" else _SPREAD})
                 for arm in ("greedy", "threshold_decay") for quantity in ("GS_K", "entropy of D_K"))),
-    Claim("Selecting a varied training set improves the images", "second paper",
+    PaperClaim("Selecting a varied training set improves the images", "second paper",
           tuple(Check("FID_K", arm, "below", "random", {"not resolved": _NOT_MEMORISED})
                 for arm in ("greedy", "threshold_decay"))),
-    Claim("What prevents the collapse does not make the model memorise", "not a claim of the papers",
+    PaperClaim("What prevents the collapse does not make the model memorise", "not a claim of the papers",
           (Check("GS_K", "redifine", "not below", "cfg2.5", {"contrary": _IN_STYLE}),
            Check("GS_K", "redifine", "not below", "cfg7.5", {"not resolved": _SPREAD}))),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Finding:
     """What the runs say to a check: the mean difference over seeds with its interval, and a verdict."""
 
     check: Check
@@ -168,14 +168,14 @@ class Judgement:
         return f"{claim}: difference {plus_minus(self.difference)}, {seeds}: **{self.verdict}**" + (f" ({why})" if why else "")
 
 
-def judge(check: Check, settings: Sequence[Setting]) -> Judgement:
+def compare_arms(check: Check, settings: Sequence[Setting]) -> Finding:
     """Compare seed by seed, so that what a seed does to both arms cancels.
 
     A verdict needs the 95 % interval of the difference on one side of 0.
     """
     runs = {setting.name: {run.seed: run for run in setting.runs} for setting in settings}
     difference = estimate(_differences(check, runs))
-    return Judgement(check, difference, _verdict(difference, _SIGNS[check.relation]))
+    return Finding(check, difference, _verdict(difference, _SIGNS[check.relation]))
 
 
 def _differences(check: Check, runs: dict[str, dict[int, ComparedRun]]) -> list[float | None]:

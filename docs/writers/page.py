@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from docs.writers import forecasts
-from docs.writers.claims import CLAIMS, Claim, judge
+from docs.writers.claims import CLAIMS, PaperClaim, compare_arms
 from docs.writers.figures import CURVES, picture
 from docs.writers.tables import DEFAULT, STUDY, table_of
 from pipeline.charts.numbers import counted, plus_minus
@@ -23,7 +23,7 @@ PICTURED = {"cfg7.5": "guidance 7.5", "cfg1": "guidance 1.0", "cfg2.5": "guidanc
 def page(
     study: Sequence[Setting], default: Sequence[Setting], notes: str, sweep: plan.Sweep, others: Mapping[str, plan.Sweep]
 ) -> str:
-    """The whole page as Markdown; `notes` are words above the numbers, `sweep` is what the study was to run, and `others` are
+    """Return the page as Markdown; `notes` are words above the numbers, `sweep` is what the study was to run, and `others` are
     the project's sweeps whose numbers are not on the page, by name.
     """
     parts = [
@@ -39,7 +39,7 @@ def page(
         _figures(DEFAULT),
         *(_pictures(setting.name) for setting in default),
         "## The papers' claims",
-        _how_judged(),
+        _how_claims_are_judged(),
         *(_claim(claim, study) for claim in CLAIMS),
         "## The study: every arm",
         _what_ran(study, sweep),
@@ -55,7 +55,7 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
-def _how_judged() -> str:
+def _how_claims_are_judged() -> str:
     count = sum(len(claim.checks) for claim in CLAIMS)
     return (
         "A claim counts as shown, or as contrary, only where the 95 % interval of the difference, taken seed by seed, lies on "
@@ -65,8 +65,8 @@ def _how_judged() -> str:
     )
 
 
-def _claim(claim: Claim, study: Sequence[Setting]) -> str:
-    findings = "\n".join(f"- {judge(check, study).sentence()}" for check in claim.checks)
+def _claim(claim: PaperClaim, study: Sequence[Setting]) -> str:
+    findings = "\n".join(f"- {compare_arms(check, study).sentence()}" for check in claim.checks)
     return f"**{claim.text}** ({claim.source}).\n\n{findings}"
 
 
@@ -79,7 +79,7 @@ def _elsewhere(others: Mapping[str, plan.Sweep]) -> str:
 
 
 def _what_ran(study: Sequence[Setting], sweep: plan.Sweep) -> str:
-    """The study's own settings, and what its file lists but has not been run."""
+    """Return the study's own settings, and what its file lists but has not been run."""
     base = ", ".join(f"{key}: {value}" for key, value in sweep.base.items())
     ran = {(setting.name, run.seed) for setting in study for run in setting.runs}
     missing = [_missing(arm, [seed for seed in sweep.seeds if (arm, seed) not in ran]) for arm in plan.arms(sweep)]
@@ -103,7 +103,7 @@ def _entropy(study: Sequence[Setting]) -> list[str]:
 
 
 def _within_chains(study: Sequence[Setting]) -> str:
-    """The correlation without what differs between settings: chain by chain."""
+    """Return the correlation without what differs between settings: chain by chain."""
     chains = [entropy_points([Setting(setting.name, (run,))]) for setting in study for run in setting.runs]
     found = [r for points in chains if (r := pearson([x for _, _, x, _ in points], [y for _, _, _, y in points])) is not None]
     if not found:

@@ -74,12 +74,12 @@ def test_folder_and_environment_are_the_clients(server: tuple[psutil.Process, Pa
 
 
 def test_the_server_runs_it(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
-    with blocked(server, tmp_path) as (_, fork):
+    with BlockedStage(server, tmp_path) as (_, fork):
         assert fork.ppid() == server[0].pid
 
 
 def test_a_killed_client_leaves_no_orphan(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
-    with blocked(server, tmp_path) as (client, fork):
+    with BlockedStage(server, tmp_path) as (client, fork):
         client.send_signal(signal.SIGKILL)
         client.wait()
         psutil.wait_procs([fork], timeout=20)
@@ -88,7 +88,7 @@ def test_a_killed_client_leaves_no_orphan(server: tuple[psutil.Process, Path], t
 
 
 def test_ctrl_c_ends_the_fork_as_it_ends_a_process_of_its_own(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
-    with blocked(server, tmp_path) as (client, fork):
+    with BlockedStage(server, tmp_path) as (client, fork):
         for _ in range(30):  # until it waits, and as a user who sees nothing happen
             client.send_signal(signal.SIGINT)
             time.sleep(1.0)
@@ -149,7 +149,7 @@ def test_ctrl_c_before_a_fork_has_begun_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_twice_is_as_once(server: tuple[psutil.Process, Path], tmp_path: Path) -> None:
-    with blocked(server, tmp_path) as (client, fork):
+    with BlockedStage(server, tmp_path) as (client, fork):
         time.sleep(3.0)  # until it waits for the fork
         fork.suspend()
         for _ in range(3):
@@ -176,7 +176,7 @@ only_linux = pytest.mark.skipif(
 )
 
 
-class begun:
+class StageUnderServer:
     """A stage that waits for ever, its params.yaml being a pipe without a writer, below a program that has begun a server."""
 
     def __init__(self, folder: Path) -> None:
@@ -189,7 +189,7 @@ class begun:
             time.sleep(0.05)
         self.fork, self.server = forks[0], forks[0].parent()
 
-    def __enter__(self) -> begun:
+    def __enter__(self) -> StageUnderServer:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -206,7 +206,7 @@ def place(tmp_path: Path) -> Path:
 
 @only_linux
 def test_a_server_ends_with_its_starter_when_that_is_killed(place: Path) -> None:
-    with begun(place) as run:
+    with StageUnderServer(place) as run:
         assert run.server is not None and run.server.parent() == run.process
         family = run.process.children(recursive=True)
     assert psutil.wait_procs(family, timeout=20)[1] == []
@@ -214,7 +214,7 @@ def test_a_server_ends_with_its_starter_when_that_is_killed(place: Path) -> None
 
 @only_linux
 def test_nothing_is_left_of_a_server_that_is_no_longer_needed(place: Path) -> None:
-    with begun(place) as run:
+    with StageUnderServer(place) as run:
         assert list((place / ".dvc/tmp").iterdir()) != []
         family = run.process.children(recursive=True)
         with (place / "params.yaml").open("w") as pipe:
@@ -227,8 +227,8 @@ def test_nothing_is_left_of_a_server_that_is_no_longer_needed(place: Path) -> No
 @pytest.mark.slow
 @only_linux
 def test_two_runs_in_one_clone_have_a_server_each(place: Path) -> None:
-    with begun(place) as first:
-        with begun(place) as second:
+    with StageUnderServer(place) as first:
+        with StageUnderServer(place) as second:
             family = second.process.children(recursive=True)
         assert psutil.wait_procs(family, timeout=20)[1] == []
         assert first.fork.is_running() and first.server is not None and first.server.is_running()
@@ -236,7 +236,7 @@ def test_two_runs_in_one_clone_have_a_server_each(place: Path) -> None:
 
 @only_linux
 def test_a_stage_whose_server_is_killed_begins_again_by_itself(place: Path) -> None:
-    with begun(place) as run:
+    with StageUnderServer(place) as run:
         assert run.server is not None
         run.server.kill()
         assert psutil.wait_procs([run.fork], timeout=20)[1] == []
@@ -251,7 +251,7 @@ def _is_a_fork(process: psutil.Process) -> bool:
     return False
 
 
-class blocked:
+class BlockedStage:
     """A command that waits for ever, because its params.yaml is a pipe without a writer: client and fork."""
 
     def __init__(self, server: tuple[psutil.Process, Path], folder: Path) -> None:

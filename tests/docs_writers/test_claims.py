@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from docs.writers.claims import CLAIMS, Check, judge
+from docs.writers.claims import CLAIMS, Check, compare_arms
 from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.runs import TableRow, runs_from_rows
 from pipeline.studies.sweep import plan
@@ -26,7 +26,7 @@ def study(**last_fids: list[float]) -> list[Setting]:
 
 def test_the_difference_is_taken_seed_by_seed_with_students_interval() -> None:
     a, b = [12.0, 15.0, 11.0], [22.0, 25.5, 20.0]
-    finding = judge(Check("collapse rate", "a", "below", "b"), study(a=a, b=b))
+    finding = compare_arms(Check("collapse rate", "a", "below", "b"), study(a=a, b=b))
     interval = stats.ttest_1samp(np.subtract(a, b), 0.0).confidence_interval(0.95)
     assert finding.difference is not None
     assert (finding.difference.low, finding.difference.high) == pytest.approx((interval.low, interval.high))
@@ -46,23 +46,23 @@ def test_the_difference_is_taken_seed_by_seed_with_students_interval() -> None:
 )
 def test_the_verdict_follows_the_interval(relation: str, fids: list[float], verdict: str) -> None:
     arms = study(a=fids, b=[20.0, 20.0, 20.0]) if fids else study(b=[20.0])
-    assert judge(Check("FID_K", "a", relation, "b"), arms).verdict == verdict
+    assert compare_arms(Check("FID_K", "a", relation, "b"), arms).verdict == verdict
 
 
 @pytest.mark.parametrize(("relation", "verdict"), [("not below", "contrary"), ("not above", "shown")])
 def test_a_claim_may_deny_a_difference(relation: str, verdict: str) -> None:
-    assert judge(Check("FID_K", "a", relation, "b"), study(a=[9.0, 8.0, 7.0], b=[20.0, 20.0, 20.0])).verdict == verdict
+    assert compare_arms(Check("FID_K", "a", relation, "b"), study(a=[9.0, 8.0, 7.0], b=[20.0, 20.0, 20.0])).verdict == verdict
 
 
 def test_a_remark_stands_with_its_verdict_alone() -> None:
     check = Check("FID_K", "a", "below", "b", {"contrary": "because it rained"})
     high, low = [30.0, 30.5, 29.5], [10.0, 10.5, 9.5]
-    assert judge(check, study(a=high, b=low)).sentence().endswith("**contrary** (because it rained)")
-    assert judge(check, study(a=low, b=high)).sentence().endswith("**shown**")
+    assert compare_arms(check, study(a=high, b=low)).sentence().endswith("**contrary** (because it rained)")
+    assert compare_arms(check, study(a=low, b=high)).sentence().endswith("**shown**")
 
 
 def test_a_claim_may_compare_with_a_number() -> None:
-    assert judge(Check("collapse rate", "a", "above", 0.0), study(a=[20.0, 21.0, 22.0])).verdict == "shown"
+    assert compare_arms(Check("collapse rate", "a", "above", 0.0), study(a=[20.0, 21.0, 22.0])).verdict == "shown"
 
 
 def test_every_arm_of_a_claim_is_in_the_study() -> None:
