@@ -27,6 +27,7 @@ from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.families.sd1 import StableDiffusion1
 from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.methods.schedules.constant import Constant
@@ -141,7 +142,7 @@ def write_lora(model: StableDiffusion, path: Path) -> Path:
     """A random LoRA of rank 4 that fits the model."""
     noise = generator(0)
     weights = {}
-    for name, layer in lora.target_modules(model).items():
+    for name, layer in target_modules(model).items():
         out, into, *kernel = layer.weight.shape  # type: ignore[misc]
         down, up = (0.02 * torch.randn(*shape, *kernel, generator=noise) for shape in ((4, into), (out, 4)))
         weights[name] = lora.LowRank(down, up, 4.0)

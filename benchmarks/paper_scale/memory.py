@@ -13,11 +13,11 @@ import torch
 from benchmarks.paper_scale.counting import LiveBytes, fused_attention, parameter_bytes
 from benchmarks.paper_scale.models import new_parts, new_tokenizer
 from pipeline.core.randomness import generator
-from pipeline.diffusion import lora
 from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.text import CHUNK, WINDOW
 from pipeline.sample.sampler import DECODE_PIXELS
-from pipeline.train.low_rank import attached, initial
+from pipeline.train.trainable_lora import attached, initial
 
 ALLOWANCE = 1.2e9
 SIDE, RANK, ALPHA = 512, 32, 8.0
@@ -56,7 +56,7 @@ def training_bytes(dtype: torch.dtype, batch: int, checkpointing: bool, tokens: 
     if checkpointing:
         model.unet.enable_gradient_checkpointing()
     parts = (model.text_encoder, model.vae, model.unet)
-    modules = lora.target_modules(model)
+    modules = target_modules(model)
     start = initial(modules, RANK, ALPHA, generator(0))
     with fused_attention(), LiveBytes() as step:
         step.know(tensor for part in parts for tensor in (*part.parameters(), *part.buffers()))

@@ -1,8 +1,8 @@
-"""LoRA files in kohya's key format: which layers they change, and how they are read, merged and written."""
+"""LoRA files in kohya's key format: how they are read, merged into a model and written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +13,9 @@ from torch import nn
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
 from pipeline.core.tensors import load_tensors, save_tensors
-from pipeline.diffusion.families import FAMILIES, DiffusionModel, TrainParts
+from pipeline.diffusion.families import FAMILIES, DiffusionModel
+from pipeline.diffusion.lora_targets import target_modules
 
-TEXT_ENCODER_PREFIX, DENOISER_PREFIX = "lora_te", "lora_unet"
-"""How layers' names begin in every family."""
-
-_TEXT_BLOCKS = frozenset({"CLIPAttention", "CLIPMLP"})
 _SUFFIXES = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}
 
 
@@ -55,31 +52,6 @@ def identify(path: Path, name: str) -> LoraFile:
     content = path.read_bytes()
     tensors = content[8 + int.from_bytes(content[:8], "little") :]
     return LoraFile(name, sha256_bytes(content), sha256_bytes(tensors))
-
-
-def target_modules(model: DiffusionModel, train_parts: TrainParts = "both") -> dict[str, nn.Module]:
-    """Return {kohya's name: layer} of every Linear and 1x1 Conv2d that a LoRA changes, text encoders first, as sd-scripts does.
-
-    In the denoiser those are all inside the family's blocks, proj_in and proj_out included; in a text encoder q, k, v, out,
-    fc1 and fc2 of each layer. The names equal those of sd-scripts.
-    """
-    found: dict[str, nn.Module] = {}
-    if train_parts != "unet":
-        for prefix, text_encoder in model.text_encoders().items():
-            found.update(_layers(text_encoder, prefix, _TEXT_BLOCKS))
-    if train_parts != "text_encoder":
-        layers = _layers(model.denoiser, DENOISER_PREFIX, model.lora_blocks())
-        found.update((model.lora_name(name), layer) for name, layer in layers)
-    return found
-
-
-def _layers(root: nn.Module, prefix: str, blocks: frozenset[str]) -> Iterator[tuple[str, nn.Module]]:
-    """Yield layers inside blocks whose class is named in `blocks`; by name, as the class moves between library versions."""
-    for block_name, block in root.named_modules():
-        if type(block).__name__ in blocks:
-            for name, layer in block.named_modules():
-                if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)):
-                    yield f"{prefix}.{block_name}.{name}".replace(".", "_"), layer
 
 
 def load(path: Path) -> dict[str, LowRank]:

@@ -29,6 +29,7 @@ from scipy.optimize import least_squares
 from scipy.special import logit
 
 from pipeline.theory.fit_problem import (
+    LEAST_NOISE,
     PLAIN,
     PRIOR_CENTRE,
     PRIOR_SPREAD,
@@ -39,9 +40,6 @@ from pipeline.theory.fit_problem import (
     parameters,
 )
 from pipeline.theory.uncertainty import Optimum, bands, quantile
-
-LEAST_NOISE = 0.002
-"""No measured power is taken to be surer than this share of S_0: a curve that is met exactly has a band, too."""
 
 _LIMIT = 8.0
 """How far the logs may go from the prior's centre: keeps the search from overflowing on its way."""

@@ -16,6 +16,9 @@ from pipeline.theory.truncation import Selection
 
 FEWEST_ITERATIONS = 3
 
+LEAST_NOISE = 0.002
+"""No measured power is taken to be surer than this share of S_0: a curve that is met exactly has a band, too."""
+
 GENETIC_RATIO = paper_values.SIGMA_G0 / paper_values.MU_0
 """sigma_G0 / mu_0 where sigma_G0 is not given: the paper's, 2.07."""
 

@@ -6,7 +6,7 @@
       trainer: kohya                 trainer: builtin
     kohya/launch.py (parent)         settings.py   the TOMLs read back
     kohya/entry.py (child)           builtin.py    the loop
-      one of sd-scripts' scripts       posterior_latents, step_noise, condition_drop, low_rank, checkpoint
+      one of sd-scripts' scripts       posterior_latents, step_noise, condition_drop, trainable_lora, checkpoint
                   |                    distributed_launch.py, distributed.py: in several processes
               stage.py -> models/M_k/lora.safetensors, loss.csv, lineage.json
 

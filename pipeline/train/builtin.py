@@ -18,16 +18,17 @@ from pipeline.diffusion import lora
 from pipeline.diffusion.deterministic import deterministic
 from pipeline.diffusion.devices import dtype_of, to_device
 from pipeline.diffusion.families import DiffusionModel
+from pipeline.diffusion.lora_targets import DENOISER_PREFIX, TEXT_ENCODER_PREFIX, target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.train.checkpoint import CheckpointManager, State
 from pipeline.train.compiled import compile_if_worth_it
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.distributed import ProcessGroup
-from pipeline.train.low_rank import Network, attached, initial
 from pipeline.train.out_of_memory import explain_out_of_memory
 from pipeline.train.posterior_latents import PosteriorLatents, encode_images
 from pipeline.train.settings import Settings
 from pipeline.train.step_noise import NoiseSource, SeededNoise, StepNoise
+from pipeline.train.trainable_lora import Network, attached, initial
 
 _READ_EVERY = 20
 """Steps between two looks at the losses: on a GPU each look waits for all work in flight."""
@@ -69,7 +70,7 @@ def train(
     with explain_out_of_memory(settings.batch_size, settings.precision), deterministic(device):
         model = _load_model(settings, root, device)
         data = load_data(settings, model, root)
-        modules = lora.target_modules(model, settings.train_parts)
+        modules = target_modules(model, settings.train_parts)
         noise_source = noise_source or _seeded_noise(settings, data, model.noise.train_steps)
         with attached(modules, start or _start(settings, modules, root)) as network:
             group = group or ProcessGroup()
@@ -207,8 +208,8 @@ def _loss(
 def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
     """Return parameters of the text encoders and of the denoiser with their learning rates."""
     groups: list[dict[str, object]] = [
-        {"params": network.parameters(lora.TEXT_ENCODER_PREFIX), "lr": settings.text_encoder_lr},
-        {"params": network.parameters(lora.DENOISER_PREFIX), "lr": settings.unet_lr},
+        {"params": network.parameters(TEXT_ENCODER_PREFIX), "lr": settings.text_encoder_lr},
+        {"params": network.parameters(DENOISER_PREFIX), "lr": settings.unet_lr},
     ]
     return [group for group in groups if group["params"]]
 

@@ -9,8 +9,8 @@ import torch
 from pipeline.core.randomness import generator
 from pipeline.diffusion.compiled import compile_checked, should_compile
 from pipeline.diffusion.families import DiffusionModel
-from pipeline.diffusion.lora import DENOISER_PREFIX, TEXT_ENCODER_PREFIX
-from pipeline.train.low_rank import Network
+from pipeline.diffusion.lora_targets import DENOISER_PREFIX, TEXT_ENCODER_PREFIX
+from pipeline.train.trainable_lora import Network
 
 _LOSS_SCALE = 1024.0
 """The mean over a batch of latents has gradients so small that float16 rounds them away; training scales its loss, too."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.diffusion import families, lora
+from pipeline.diffusion import families
 from pipeline.diffusion.families import FAMILIES, DiffusionModel, ModelFamily, NoiseProcess, SdScripts, family_of
 from pipeline.diffusion.families.layouts import LAYOUTS, layout_of
+from pipeline.diffusion.lora_targets import DENOISER_PREFIX, TEXT_ENCODER_PREFIX, target_modules
 from pipeline.diffusion.models import load_base, outline
 from pipeline.inputs.base_models.architecture import recognise
 from project import ROOT
@@ -85,10 +86,10 @@ def test_one_step_of_training_and_one_of_sampling_go_through_the_protocol(folder
 
 def test_names_in_lora_files_are_the_familys_own(folder: tuple[ModelFamily, Path]) -> None:
     family, path = folder
-    names = lora.target_modules(load_base(path))
+    names = target_modules(load_base(path))
     assert any(map(family.lora_key.match, names))
     assert not any(other.lora_key.match(name) for other in FAMILIES.values() if other is not family for name in names)
-    assert all(name.startswith((lora.TEXT_ENCODER_PREFIX, lora.DENOISER_PREFIX)) for name in names)
+    assert all(name.startswith((TEXT_ENCODER_PREFIX, DENOISER_PREFIX)) for name in names)
 
 
 def test_train_toml_and_metadata_can_hold_what_a_family_adds(folder: tuple[ModelFamily, Path]) -> None:

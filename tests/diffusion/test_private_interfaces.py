@@ -22,7 +22,7 @@ def test_torch_keeps_the_compiled_call_where_it_is_taken_back() -> None:
 
 
 def test_a_module_without_a_forward_of_its_own_runs_its_classs() -> None:
-    """low_rank.attached sets `forward` on instances, and deletes it to undo that."""
+    """trainable_lora.attached sets `forward` on instances, and deletes it to undo that."""
     module = nn.Linear(2, 2)
     module.forward = lambda x: x
     assert torch.equal(module(torch.ones(1, 2)), torch.ones(1, 2))

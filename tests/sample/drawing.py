@@ -12,6 +12,7 @@ from diffusers import StableDiffusionPipeline
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
@@ -40,7 +41,7 @@ def write_random_lora(model: Path, path: Path, seed: int = 0, size: float = 0.1)
     """A LoRA of rank 4 on every layer that kohya trains, far from zero."""
     base, noise = load_base(model), generator(seed)
     weights = {}
-    for name, layer in lora.target_modules(base).items():
+    for name, layer in target_modules(base).items():
         out, into, *kernel = layer.weight.shape
         down, up = (size * torch.randn(*shape, *kernel, generator=noise) for shape in ((4, into), (out, 4)))
         weights[name] = lora.LowRank(down, up, 2.0)

@@ -12,6 +12,7 @@ from pipeline.chain.paths import Layout
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models.identity import base_files, base_hash
 
@@ -30,7 +31,7 @@ def sampling_chain(model: Path, root: Path) -> Layout:
     write_json(layout.base_record(), {"files": files, "model": str(model), "sha256": base_hash(files), "vae": None})
     write_jsonl(layout.prompts, [{"index": i, "name": str(i), "prompt": prompt} for i, prompt in enumerate(PROMPTS)])
     chance, weights = generator(0), {}
-    for name, layer in lora.target_modules(load_base(model)).items():
+    for name, layer in target_modules(load_base(model)).items():
         out, into, *kernel = layer.weight.shape
         down, up = (0.03 * torch.randn(*shape, *kernel, generator=chance) for shape in ((4, into), (out, 4)))
         weights[name] = lora.LowRank(down, up, 2.0)

@@ -11,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
-from pipeline.diffusion import lora
 from pipeline.diffusion.devices import check_precision
 from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.prompt_encoding import encode_prompts
@@ -21,9 +21,9 @@ from pipeline.sample.sampler import Settings, decode, draw_latents
 from pipeline.train import builtin, stage
 from pipeline.train import compiled as compiled_training
 from pipeline.train.distributed import ProcessGroup
-from pipeline.train.low_rank import attached, initial
 from pipeline.train.posterior_latents import PosteriorLatents
 from pipeline.train.step_noise import SeededNoise
+from pipeline.train.trainable_lora import attached, initial
 from train.train_project import settings_of, view, write_project
 
 DEVICE = torch.device("lazy:0")
@@ -69,7 +69,7 @@ def test_a_training_step_stays_on_the_models_device(
     data = builtin.Data(
         torch.arange(6, device=DEVICE), ids[:-1], ids[-1:], PosteriorLatents(mean, mean, elsewhere.scale_latents)
     )
-    modules = lora.target_modules(elsewhere)
+    modules = target_modules(elsewhere)
     with attached(modules, initial(modules, 4, 2.0, generator(0))) as network:
         network.merge()
         draw = SeededNoise(0, 6, 2, (4, 8, 8), True, 0.1, 0.1, train_steps=1000)(0)

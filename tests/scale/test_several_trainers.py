@@ -15,14 +15,15 @@ from pipeline.core.files import write_text
 from pipeline.core.json_files import read_json
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.train import builtin, config, stage
 from pipeline.train.distributed import ProcessGroup
 from pipeline.train.kohya import launch
 from pipeline.train.kohya.ranks import Rank
-from pipeline.train.low_rank import attached, initial
 from pipeline.train.settings import read_settings
 from pipeline.train.step_noise import SeededNoise
+from pipeline.train.trainable_lora import attached, initial
 from pipeline.train.training_inputs import read_inputs
 from project import ROOT
 from train.train_project import needs_sd_scripts, view, write_project
@@ -53,7 +54,7 @@ def test_the_parts_of_loss_and_gradient_add_up_to_those_of_the_whole_batch(proje
     settings = read_settings(write_inputs(project, view(batch_size=3, condition_drop=0.5, unet_lr=1e-3)), project.root)
     model = load_base(settings.model)
     data = builtin.load_data(settings, model, project.root)
-    modules = lora.target_modules(model)
+    modules = target_modules(model)
     start = initial(modules, 4, 2.0, generator(1))
     for layer in start.values():
         layer.up.normal_(generator=generator(2))

@@ -26,6 +26,7 @@ from pipeline.curate import stage as curate
 from pipeline.diffusion import lora
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.families.sdxl.model import StableDiffusionXL
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.measure import stage as measure
 from pipeline.prepare import stage as prepare
 from pipeline.sample import stage as sample
@@ -103,7 +104,7 @@ def assert_diffusers_loads(folder: Path, family: str, path: Path, weights: dict[
     ours = as_ours(pipe)
     parts = [part for part in (pipe.text_encoder, getattr(pipe, "text_encoder_2", None), pipe.unet) if part is not None]
     assert sum(weight.numel() for part in (*parts, pipe.vae) for weight in part.parameters()) == PARAMETERS[family]
-    names = {id(module): name for name, module in lora.target_modules(ours).items()}
+    names = {id(module): name for name, module in target_modules(ours).items()}
     pipe.load_lora_weights(str(path.parent), weight_name=path.name)
     wrapped = [module for part in parts for module in part.modules() if hasattr(module, "lora_A") and len(module.lora_A)]
     assert {names[id(module.base_layer)] for module in wrapped} == weights.keys()

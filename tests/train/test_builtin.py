@@ -19,15 +19,16 @@ from pipeline.core.errors import UserError
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
 from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.diffusion.noise_schedule import min_snr_weight
 from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import stage
 from pipeline.train.builtin import learning_rate, train
-from pipeline.train.low_rank import SidePath, attached, initial
 from pipeline.train.posterior_latents import encode_images
 from pipeline.train.settings import Settings
 from pipeline.train.step_noise import SeededNoise
+from pipeline.train.trainable_lora import SidePath, attached, initial
 from train.train_project import settings_of, view, write_project
 
 
@@ -49,7 +50,7 @@ class AddLowRank(nn.Module):
 def loop_by_hand(settings: Settings, root: Path, draws: SeededNoise, start: dict[str, lora.LowRank]) -> list[float]:
     """Images loaded, mirrored and encoded anew in every step; diffusers' noise scheduler; one AdamW over merged weights."""
     model = load_base(settings.model)
-    modules = lora.target_modules(model)
+    modules = target_modules(model)
     changes = {name: AddLowRank(start[name]) for name in modules}
     for name, module in modules.items():
         parametrize.register_parametrization(module, "weight", changes[name])
@@ -82,7 +83,7 @@ def loop_by_hand(settings: Settings, root: Path, draws: SeededNoise, start: dict
 def test_losses_equal_those_of_a_loop_by_hand(project: Layout) -> None:
     settings = settings_of(project, epochs=3, unet_lr=1e-3, text_encoder_lr=1e-3, max_token_length=150)
     model = load_base(settings.model)
-    start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
+    start = initial(target_modules(model), settings.rank, settings.alpha, generator(1))
     draws = SeededNoise(3, 6, 2, (4, 8, 8), flip=True, caption_dropout=0.0, noise_offset=0.2, train_steps=1000)
     ours = train(settings, project.root, "cpu", noise_source=draws, start=start).losses
     assert ours == pytest.approx(loop_by_hand(settings, project.root, draws, start), rel=1e-4)
@@ -139,7 +140,7 @@ def test_layers_of_one_shape_keep_their_own_changes() -> None:
 def test_a_text_layer_that_clip_skip_leaves_out_is_not_changed(project: Layout, change: dict[str, int]) -> None:
     settings = settings_of(project, epochs=1, text_encoder_lr=0.1, **change)
     model = load_base(settings.model)
-    start = initial(lora.target_modules(model), settings.rank, settings.alpha, generator(1))
+    start = initial(target_modules(model), settings.rank, settings.alpha, generator(1))
     last = f"layers_{model.text_encoder.config.num_hidden_layers - 1}_"
     trained = train(settings, project.root, "cpu", start=start).weights
     same = [torch.equal(trained[name].down, start[name].down) for name in start if last in name]

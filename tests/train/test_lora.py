@@ -11,6 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.diffusion import lora
 from pipeline.diffusion.families.sd1.model import StableDiffusion
+from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 
 LINEAR = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
@@ -30,13 +31,13 @@ def weights(model: StableDiffusion) -> dict[str, lora.LowRank]:
         down, up = torch.randn(3, *shape[1:], generator=chance), torch.randn(shape[0], 3, *shape[2:], generator=chance)
         return lora.LowRank(down, up, 1.5)
 
-    modules = lora.target_modules(model)
+    modules = target_modules(model)
     return {name: low_rank(modules[name].weight.shape) for name in (LINEAR, CONV)}
 
 
 def test_targets_are_the_layers_of_stable_diffusion_1(model: StableDiffusion) -> None:
     """192 in the U-Net (16 transformer blocks of 12) and 6 in each layer of the text encoder, as kohya's files have."""
-    names = list(lora.target_modules(model))
+    names = list(target_modules(model))
     assert sum(name.startswith("lora_unet_") for name in names) == 192
     assert sum(name.startswith("lora_te_") for name in names) == 6 * model.text_encoder.config.num_hidden_layers
     assert "lora_unet_up_blocks_3_attentions_2_transformer_blocks_0_ff_net_0_proj" in names
@@ -46,7 +47,7 @@ def test_targets_are_the_layers_of_stable_diffusion_1(model: StableDiffusion) ->
 
 @pytest.mark.parametrize(("parts", "prefix"), [("unet", "lora_unet_"), ("text_encoder", "lora_te_")])
 def test_targets_can_be_one_part_only(model: StableDiffusion, parts: lora.TrainParts, prefix: str) -> None:
-    names = lora.target_modules(model, parts)
+    names = target_modules(model, parts)
     assert names and all(name.startswith(prefix) for name in names)
 
 
