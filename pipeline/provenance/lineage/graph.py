@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,26 +11,12 @@ from typing import Any
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.provenance.lineage.ancestry import ancestors, inputs
-from pipeline.provenance.lineage.code_version import CodeVersion, code_version_of
-from pipeline.provenance.lineage.runs import RecordedRun
+from pipeline.provenance.lineage.runs import CodeVersion, RecordedRun, code_version_of
 from pipeline.versioning.dvc_lock import LOCK_FILE, PathEntry, StageEntry
 
 _LAYOUT = Layout()
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;#]+)", re.MULTILINE)
 _PINS = Path("requirements.lock")
-
-
-@dataclass(frozen=True)
-class Software:
-    """What ran the stages."""
-
-    code: CodeVersion
-    sd_scripts: tuple[str, ...]
-    """Commits of sd-scripts that trained the models; none for the builtin trainer."""
-    machines: tuple[str, ...]
-    """What the models were trained on: "NVIDIA A100, torch 2.13.0"."""
-    libraries: dict[str, str]
-    """{name: pinned version}"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +29,13 @@ class Lineage:
     """First what ran first."""
     records: dict[str, dict[str, Any]]
     """{path: content} of lineage.json of each M_k and of M_0's base.json, as far as they are here."""
-    software: Software
+    code: CodeVersion
+    sd_scripts: tuple[str, ...]
+    """Commits of sd-scripts that trained the models; none for the builtin trainer."""
+    machines: tuple[str, ...]
+    """What the models were trained on: "NVIDIA A100, torch 2.13.0"."""
+    libraries: dict[str, str]
+    """{name: pinned version}"""
 
     @property
     def items(self) -> dict[str, PathEntry]:
@@ -60,13 +51,11 @@ def trace(run: RecordedRun, target: str, root: Path) -> Lineage:
         raise UserError(f"{LOCK_FILE} of {run.name} records no {target}; run 'dvc repro', or name an iteration that it has")
     records = _records(run, stages)
     code = code_version_of(root, target, md5, {stage.name: stage for stage in stages})
-    return Lineage(run.name, target, tuple(stages), records, _software(run, code, records))
-
-
-def _software(run: RecordedRun, code: CodeVersion, records: Mapping[str, Mapping[str, Any]]) -> Software:
-    trained = {record.get("sd_scripts_commit") for record in records.values()} - {None}
+    trained = {str(record["sd_scripts_commit"]) for record in records.values() if record.get("sd_scripts_commit") is not None}
     machines = {_machine(record["made_on"]) for record in records.values() if isinstance(record.get("made_on"), dict)}
-    return Software(code, tuple(sorted(map(str, trained))), tuple(sorted(machines)), _libraries(run))
+    return Lineage(
+        run.name, target, tuple(stages), records, code, tuple(sorted(trained)), tuple(sorted(machines)), _libraries(run)
+    )
 
 
 def _machine(made_on: Mapping[str, Any]) -> str:
@@ -79,23 +68,13 @@ def _records(run: RecordedRun, stages: Sequence[StageEntry]) -> dict[str, dict[s
     for item in (item for stage in stages for item in stage.outs if item.path.startswith("models/M_")):
         base = item.path == _LAYOUT.model(0).as_posix()
         path = _LAYOUT.base_record() if base else Path(item.path) / _LAYOUT.lineage(0).name
-        content = _optional(run, path)
-        if content is not None:
+        if content := run.read_mapping(path):
             found[path.as_posix()] = content
     return found
 
 
-def _optional(run: RecordedRun, path: Path) -> dict[str, Any] | None:
-    """Return a JSON mapping of the run; None where it is not at hand: dvc.lock's hash of it is still there."""
-    try:
-        value = json.loads(run.files.read(path))
-    except (UserError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _libraries(run: RecordedRun) -> dict[str, str]:
     try:
-        return dict(_PIN.findall(run.files.read(_PINS).decode(errors="replace")))
+        return dict(_PIN.findall(run.read(_PINS).decode(errors="replace")))
     except UserError:
         return {}

@@ -9,10 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, UnidentifiedImageError
+from safetensors import SafetensorError, safe_open
+
 from pipeline.chain.paths import Layout, iterations
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
 from pipeline.provenance.lineage.runs import RecordedRun, other_runs, work_tree
+from pipeline.sample.png import KEY, parse_parameters
 from pipeline.versioning.revisions import WORKSPACE
 
 _LAYOUT = Layout()
@@ -63,10 +67,6 @@ def read_unknown_file(path: Path) -> UnknownFile:
 
 
 def _image_text(path: Path) -> dict[str, str]:
-    from PIL import Image, UnidentifiedImageError
-
-    from pipeline.sample.png import KEY, parse_parameters
-
     try:
         with Image.open(path) as image:
             text = image.info.get(KEY)
@@ -76,8 +76,6 @@ def _image_text(path: Path) -> dict[str, str]:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="numpy") as weights:
             return dict(weights.metadata() or {})
@@ -112,7 +110,9 @@ def _in_run(file: UnknownFile, run: RecordedRun, seen: set[tuple[str, str | None
         images, model = _LAYOUT.images(k).as_posix(), _LAYOUT.model(k).as_posix()
         if image and _is_new(run, images, seen):
             yield from (Match(run, images, True, row) for row in _rows(run, k) if row.get("sha256") == file.sha256)
-        if k and file.model_sha256 and _is_new(run, model, seen) and _lora_sha256(run, k) == file.model_sha256:
+        if not (k and file.model_sha256 and _is_new(run, model, seen)):
+            continue
+        if run.read_mapping(_LAYOUT.lineage(k)).get("lora_sha256") == file.model_sha256:
             drawn = image and file.says.get("Iteration") == str(k)
             yield Match(run, images if drawn else model, not image)
 
@@ -134,18 +134,10 @@ def _iterations(file: UnknownFile, run: RecordedRun) -> list[int]:
 
 def _rows(run: RecordedRun, k: int) -> list[dict[str, Any]]:
     try:
-        lines = run.files.read(_LAYOUT.manifest(k)).decode().split("\n")
+        lines = run.read(_LAYOUT.manifest(k)).decode().split("\n")
         return [row for line in lines if line and isinstance(row := json.loads(line), dict)]
     except (UserError, ValueError):
         return []
-
-
-def _lora_sha256(run: RecordedRun, k: int) -> str | None:
-    try:
-        value = json.loads(run.files.read(_LAYOUT.lineage(k)))
-    except (UserError, ValueError):
-        return None
-    return value.get("lora_sha256") if isinstance(value, dict) else None
 
 
 def _own_words(file: UnknownFile) -> str:

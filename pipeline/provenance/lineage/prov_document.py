@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
+
+from prov.constants import PROV
+from prov.model import ProvDocument
 
 from pipeline.chain.paths import Layout
 from pipeline.provenance.lineage.ancestry import inputs
 from pipeline.provenance.lineage.graph import Lineage
-
-if TYPE_CHECKING:
-    from prov.model import ProvDocument
-
-    from pipeline.provenance.lineage.code_version import CodeVersion
-    from pipeline.provenance.lineage.identify import Match, UnknownFile
+from pipeline.provenance.lineage.identify import Match, UnknownFile
+from pipeline.provenance.lineage.runs import CodeVersion
 
 PREFIX, NAMESPACE = "chain", "urn:redifine:chain:"
 CODE, TRAINER = f"{PREFIX}:software/redifine", f"{PREFIX}:software/sd-scripts"
@@ -25,18 +24,17 @@ _SAID = ("file", "prompt_index", "image_index", "prompt", "seed", "sha256")
 
 def prov_document(lineage: Lineage, file: UnknownFile | None = None, match: Match | None = None) -> ProvDocument:
     """`lineage` and, when the question was about a `file`, that file as a part of where it belongs."""
-    from prov.model import ProvDocument
-
     document = ProvDocument()
     document.add_namespace(PREFIX, NAMESPACE)
     _agents(document, lineage)
     for path, item in sorted(lineage.items.items()):
-        document.entity(_name(path), _attributes({"md5": item.md5, "run": lineage.run} | _record(lineage, path), _type(path)))
+        kind = "Collection" if path.startswith(("data/D_", "models/")) else None
+        document.entity(_name(path), _attributes({"md5": item.md5, "run": lineage.run} | _record(lineage, path), kind))
     for stage in lineage.stages:
         name = _name(stage.name)
         document.activity(name, None, None, _attributes({"command": stage.command, **stage.params}))
         document.wasAssociatedWith(name, CODE)
-        if stage.name.startswith("train@") and lineage.software.sd_scripts:
+        if stage.name.startswith("train@") and lineage.sd_scripts:
             document.wasAssociatedWith(name, TRAINER)
         for item in inputs(stage):
             document.used(name, _name(item.path))
@@ -53,22 +51,17 @@ def to_json(document: ProvDocument) -> str:
 
 
 def _agents(document: ProvDocument, lineage: Lineage) -> None:
-    software = lineage.software
-    facts: dict[str, Any] = _version(software.code) | {
-        "library": [f"{n} {v}" for n, v in software.libraries.items()],
-    }
-    if software.machines:
-        facts["machine"] = list(software.machines)
-    document.agent(CODE, _attributes(facts, "prov:SoftwareAgent"))
-    if software.sd_scripts:
-        document.agent(TRAINER, _attributes({"commit": list(software.sd_scripts)}, "prov:SoftwareAgent"))
+    libraries = [f"{name} {version}" for name, version in lineage.libraries.items()]
+    facts = _version(lineage.code) | {"library": libraries, "machine": list(lineage.machines)}
+    document.agent(CODE, _attributes(facts, "SoftwareAgent"))
+    if lineage.sd_scripts:
+        document.agent(TRAINER, _attributes({"commit": list(lineage.sd_scripts)}, "SoftwareAgent"))
 
 
 def _version(code: CodeVersion) -> dict[str, Any]:
     """The commit that first recorded the target; where none has, that, and HEAD. `changed`: modules that it holds otherwise."""
-    found: dict[str, Any] = {"commit": code.commit or ("not committed yet" if code.head else "unknown")}
-    found |= {"name": code.name, "head": code.head}
-    return found | ({"changed": list(code.changed)} if code.changed else {})
+    commit = code.commit or ("not committed yet" if code.head else "unknown")
+    return {"commit": commit, "name": code.name, "head": code.head, "changed": list(code.changed)}
 
 
 def _add_file(document: ProvDocument, file: UnknownFile, match: Match) -> None:
@@ -90,31 +83,18 @@ def _record(lineage: Lineage, path: str) -> dict[str, Any]:
     return {}
 
 
-def _type(path: str) -> str | None:
-    return "prov:Collection" if path.startswith(("data/D_", "models/")) else None
-
-
 def _name(path: str) -> str:
     return f"{PREFIX}:{path}"
 
 
 def _attributes(values: Mapping[str, Any], kind: str | None = None) -> list[tuple[str, Any]]:
     """Return PROV's literals: text, numbers, truth values; a list is several values of one attribute; None is left out."""
-    found: list[tuple[str, Any]] = [("prov:type", _qualified(kind))] if kind else []
+    found: list[tuple[str, Any]] = [("prov:type", PROV[kind])] if kind else []
     for key, value in values.items():
-        found += [(f"{PREFIX}:{key}", _literal(each)) for each in _each(value) if each is not None]
+        several = value if isinstance(value, list) else [value]
+        found += [(f"{PREFIX}:{key}", _literal(each)) for each in several if each is not None]
     return found
-
-
-def _each(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _literal(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else json.dumps(value, sort_keys=True)
-
-
-def _qualified(kind: str) -> Any:
-    from prov.constants import PROV
-
-    return PROV[kind.partition(":")[2]]

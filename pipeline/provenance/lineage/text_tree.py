@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.text import Text
+from rich.tree import Tree
 
 from pipeline.methods.chosen import read_by_methods
 from pipeline.provenance.lineage.ancestry import inputs
 from pipeline.provenance.lineage.graph import Lineage
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
-
-    from pipeline.provenance.lineage.code_version import CodeVersion
-    from pipeline.provenance.lineage.identify import Match, UnknownFile
-    from pipeline.versioning.dvc_lock import StageEntry
+from pipeline.provenance.lineage.identify import Match, UnknownFile
+from pipeline.provenance.lineage.runs import CodeVersion
+from pipeline.versioning.dvc_lock import StageEntry
 
 _SHORT = 12
 _WORTH_SAYING = {
@@ -28,9 +27,6 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors",
 
 def text_tree(lineage: Lineage, file: UnknownFile | None = None, match: Match | None = None) -> Tree:
     """`file`, when the question was about a file, and where it belongs."""
-    from rich.text import Text
-    from rich.tree import Tree
-
     tree = Tree(Text(_title(lineage, file, match)))
     if match is not None and match.row:
         tree.add(Text(_image(match.row)))
@@ -67,8 +63,6 @@ def _by_iteration(lineage: Lineage) -> dict[int, list[StageEntry]]:
 
 
 def _add_stage(branch: Tree, stage: StageEntry, lineage: Lineage) -> None:
-    from rich.text import Text
-
     kind = stage.name.partition("@")[0]
     names = dict.fromkeys([*_WORTH_SAYING.get(kind, ()), *read_by_methods(stage.params)])
     settings = ", ".join(f"{name} {stage.params[name]}" for name in names if stage.params.get(name) is not None)
@@ -90,14 +84,10 @@ def _record(records: Mapping[str, Mapping[str, Any]], path: str) -> str:
 
 
 def _add_software(branch: Tree, lineage: Lineage) -> None:
-    from rich.text import Text
-
-    software = lineage.software
-    lines = _code(software.code)
-    lines += [f"sd-scripts: commit {commit}" for commit in software.sd_scripts] or ["sd-scripts: not used (builtin trainer)"]
-    lines += [f"trained on: {machine}" for machine in software.machines]
-    pins = software.libraries
-    pinned = ", ".join(f"{name} {pins[name]}" for name in _LIBRARIES if name in pins)
+    lines = _code(lineage.code)
+    lines += [f"sd-scripts: commit {commit}" for commit in lineage.sd_scripts] or ["sd-scripts: not used (builtin trainer)"]
+    lines += [f"trained on: {machine}" for machine in lineage.machines]
+    pinned = ", ".join(f"{name} {lineage.libraries[name]}" for name in _LIBRARIES if name in lineage.libraries)
     lines.append(f"libraries, as requirements.lock has them: {pinned or 'not recorded'}")
     for line in lines:
         branch.add(Text(line))

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.chain.paths import Layout
 from pipeline.core.json_files import read_json
 from pipeline.methods.policies import POLICIES
-from pipeline.provenance.lineage.code_version import first_recording_commit
+from pipeline.provenance.lineage.runs import first_recording_commit
 from pipeline.provenance.share.iterations import ChainRecord
 
 
@@ -42,7 +42,7 @@ def _code_commit(root: Path, record: ChainRecord, k: int) -> str | None:
     """Return the commit that first recorded D_k; None before there is one."""
     md5 = _hash(record, Layout().images(k))
     found = first_recording_commit(root, Layout().images(k).as_posix(), md5) if md5 else None
-    return found.commit if found else None
+    return found[0] if found else None
 
 
 def ancestry(lineage: Mapping[str, Any]) -> str:

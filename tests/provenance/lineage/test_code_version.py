@@ -12,9 +12,8 @@ from click.testing import CliRunner
 from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.lineage import lineage as command
-from pipeline.provenance.lineage.code_version import CodeVersion
 from pipeline.provenance.lineage.graph import trace
-from pipeline.provenance.lineage.runs import work_tree
+from pipeline.provenance.lineage.runs import CodeVersion, work_tree
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def project(recorded: Path, tmp_path: Path) -> Path:
 
 
 def code(root: Path) -> CodeVersion:
-    return trace(work_tree(root), "data/D_2", root).software.code
+    return trace(work_tree(root), "data/D_2", root).code
 
 
 def edit_and_commit(root: Path, name: str) -> str:
