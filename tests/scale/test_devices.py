@@ -77,7 +77,7 @@ def test_a_training_step_stays_on_the_models_device(
         loss.backward()
         assert {half.grad.device for half in network.parameters("lora_unet") if half.grad is not None} == {DEVICE}
         checked: list[torch.Tensor] = []
-        monkeypatch.setattr(compiled_training, "wanted", lambda *given: True)
+        monkeypatch.setattr(compiled_training, "should_compile", lambda *given: True)
         monkeypatch.setattr(compiled_training, "compile_checked", lambda unet, run, *given: checked.append(run()))
         compiled_training.compile_if_worth_it(elsewhere, network, (2, 4, 8, 8), data.ids, 2000)
         assert checked[0].numel() == sum(half.numel() for half in network.parameters("lora_unet"))

@@ -252,7 +252,7 @@ def test_channels_last_changes_where_numbers_lie_and_not_what_is_learnt(
     settings = settings_of(project, epochs=2, unet_lr=1e-3, text_encoder_lr=1e-3)
     plain = train(settings, project.root, "cpu").losses
     strides = []
-    monkeypatch.setattr(StableDiffusion, "layout", torch.channels_last)
+    monkeypatch.setattr(StableDiffusion, "memory_format", torch.channels_last)
     predict = StableDiffusion.predict
 
     def watched(self: StableDiffusion, latents: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
