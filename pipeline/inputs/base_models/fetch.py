@@ -191,7 +191,7 @@ def _from_file(
     if here := _already_here(target, wish):
         return here
     # A VAE alone looks alike in every family.
-    chosen = LAYOUTS[kind].published() if kind in LAYOUTS else configs or next(iter(LAYOUTS.values())).published()
+    chosen = configs or LAYOUTS.get(kind, next(iter(LAYOUTS.values()))).published()
     lent, texts = (None, None) if kind == "vae" else find_vocabulary(root, tokenizer, chosen["text_encoder"]["vocab_size"])
     if (free := free_bytes(target)) < file.stat().st_size + _SPARE_BYTES:
         raise UserError(
