@@ -6,7 +6,8 @@ stage.py -> report/index.html (page.py, page.html.j2, page.css, page.js), report
   drift.py           each prompt's distance from its real image over k, and the worst, median and best
   descriptions.py    what was run, and what became of it, in sentences
   page.py's sections, each a list of figures.py's Figure:
-    figures.py, colour.py            measures over k; losses and guidance within k
-    projection.py, memorisation.py   the map of D_0..D_K; generalisation and entropy
-    spectra.py, fingerprints.py, latents.py
+    figures.py         how one is drawn; measures over k, generalisation and entropy among them
+    projection.py      the map of D_0..D_K
+    spectra.py, fingerprints.py
+    within_k.py        losses, guidance, latents
 """

@@ -29,16 +29,8 @@ class GridImage:
     enlarged: str | None = None
 
     @property
-    def file(self) -> str:
-        return str(self.listed["file"])
-
-    @property
     def seed(self) -> int | None:
         return self.listed.get("seed")
-
-    @property
-    def sha256(self) -> str:
-        return str(self.listed["sha256"])
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,15 @@ from pipeline.chain.params import View
 from pipeline.charts.colours import iteration_colours
 from pipeline.charts.html import render_template
 from pipeline.charts.numbers import short
-from pipeline.report.colour import colour_figures
 from pipeline.report.descriptions import describe_outcome, describe_parameters
 from pipeline.report.drift import PromptDrift, draw_drift, median_line
-from pipeline.report.figures import Figure, further_measures, over_k, within_k
+from pipeline.report.figures import Figure, memorisation_figures, over_k
 from pipeline.report.fingerprints import fingerprint_figures
 from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.image_grid import GridRow
-from pipeline.report.latents import latent_figures
-from pipeline.report.memorisation import memorisation_figures
 from pipeline.report.projection import projection_figure
 from pipeline.report.spectra import spectrum_figures
+from pipeline.report.within_k import within_k
 
 _HERE = Path(__file__).parent
 STYLE = _HERE / "page.css"
@@ -49,10 +47,10 @@ def render_page(params: View, chain: FinishedChain, rows: list[GridRow], drift: 
         last=last.k,
         palette_light=iteration_colours(last.k, dark=False),
         palette_dark=iteration_colours(last.k, dark=True),
-        figures_over=[*over_k(chain), *colour_figures(chain), *further_measures(chain)],
+        figures_over=over_k(chain),
         figures_map=[projection_figure(chain), *memorisation_figures(chain)],
         figures_spectra=[*spectrum_figures(chain), *fingerprint_figures(chain)],
-        figures_within=[*within_k(chain), *latent_figures(chain)],
+        figures_within=within_k(chain),
         draw=_draw,
         feature=last.metrics["feature"],
         lineage=chain.lineage,

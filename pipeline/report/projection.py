@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.charts import svg
 from pipeline.report.figures import Figure
 from pipeline.report.finished_chain import FinishedChain
 
 MOST_POINTS = 2000
 """More take long to place and cannot be told apart; whole prompts are left out then, evenly over the prompts."""
 
-WIDTH, HEIGHT, MARGIN = 720, 660, 14
+FRAME = svg.Frame(720, 660, 14, 14, 706, 646)
 
 
 def projection_figure(chain: FinishedChain) -> Figure:
@@ -51,34 +52,30 @@ def prompt_rows(manifests: Sequence[Sequence[dict[str, Any]]], most: int) -> lis
 
 
 def draw_map(points: Sequence[np.ndarray], prompts: Sequence[tuple[int, str]]) -> Markup:
-    """Draw positions [N,2] of D_0..D_K, row i of each for `prompts`[i] = (index, prompt), as a path for each set."""
+    """Draw positions [N,2] of D_0..D_K, row i of each for `prompts`[i] = (index, prompt), as a path for each set;
+    and a line through the sets' middles.
+    """
     if not points:
         return Markup('<p class="empty">No prompt has an image in every iteration.</p>')
     placed = _fit(points)
     sets = [_dots(k, positions) for k, positions in enumerate(placed)]
-    drift = _drift([np.median(positions, axis=0) for positions in placed])
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="Map of all images" data-map="{}">{}{}</svg>').format(
-        WIDTH, HEIGHT, json.dumps(prompts, ensure_ascii=False, separators=(",", ":")), Markup("").join(sets), drift
-    )
+    middles = [(float(x), float(y)) for x, y in (np.median(positions, axis=0) for positions in placed)]
+    dot = Markup('<circle class="middle" style="--c: var(--k{})" cx="{:.1f}" cy="{:.1f}" r="7"/>')
+    drift = [svg.polyline("drift", middles), *(dot.format(k, x, y) for k, (x, y) in enumerate(middles))]
+    data = json.dumps(prompts, ensure_ascii=False, separators=(",", ":"))
+    return svg.element(FRAME, "Map of all images", [*sets, *drift], Markup(' data-map="{}"').format(data))
 
 
 def _fit(points: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Centre the positions in the drawing, both axes on one scale."""
     everything = np.concatenate(points)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    room = np.array([WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN])
+    room = np.array([FRAME.right - FRAME.left, FRAME.bottom - FRAME.top])
     scale = (room / np.maximum(high - low, 1e-9)).min()
-    return [np.array([WIDTH, HEIGHT]) / 2 + (positions - (low + high) / 2) * scale for positions in points]
+    return [np.array([FRAME.width, FRAME.height]) / 2 + (positions - (low + high) / 2) * scale for positions in points]
 
 
 def _dots(k: int, positions: np.ndarray) -> Markup:
     """Draw a path of strokes without length: their round ends are the points, at a fifth of the text of as many circles."""
     path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in positions)
     return Markup('<path class="dots" data-k="{}" style="--c: var(--k{})" d="{}"/>').format(k, k, path)
-
-
-def _drift(middles: Sequence[np.ndarray]) -> Markup:
-    """Draw a line through the sets' middles, with a large dot for each."""
-    line = Markup('<polyline class="drift" points="{}"/>').format(" ".join(f"{x:.1f},{y:.1f}" for x, y in middles))
-    dot = Markup('<circle class="middle" style="--c: var(--k{})" cx="{:.1f}" cy="{:.1f}" r="7"/>')
-    return line + Markup("").join(dot.format(k, x, y) for k, (x, y) in enumerate(middles))

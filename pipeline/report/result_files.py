@@ -22,6 +22,8 @@ _IN_WORDS = frozenset({"feature", "fingerprint.denoiser"})
 
 _NEVER_NULL = frozenset({"fid", "fid_1", "fid_floor", "fid_floor_n", "recall", "precision"})
 
+_MISSING = object()
+
 _REMEDY = "restore it with 'dvc checkout', or make it again with 'dvc repro'"
 
 
@@ -42,16 +44,19 @@ class StoredFeatures:
 def read_keys(path: Path, keys: Iterable[str]) -> dict[str, Any]:
     """Read a JSON object that has all `keys`, where "a.b" is b in a. Raise UserError when it is missing or lacks one."""
     value = read_json(path)
-    keys = tuple(keys)
-    if missing := [key for key in keys if not _has(value, key)]:
+    found = {key: reduce(_inner, key.split("."), value) for key in keys}
+    if missing := [key for key, inner in found.items() if inner is _MISSING]:
         raise UserError(f"{path} lacks {', '.join(missing)}: an older version made it; make it again with 'dvc repro'")
-    for key in keys:
-        found = reduce(lambda inner, name: inner[name], key.split("."), value)
-        if not _fits(key, found):
+    for key, inner in found.items():
+        if not _fits(key, inner):
             raise UserError(
-                f"{path}: {key} must be {'text' if key in _IN_WORDS else 'a number'}, got {short_repr(found)}; {_REMEDY}"
+                f"{path}: {key} must be {'text' if key in _IN_WORDS else 'a number'}, got {short_repr(inner)}; {_REMEDY}"
             )
     return value
+
+
+def _inner(value: Any, name: str) -> Any:
+    return value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
 
 
 def _fits(key: str, value: Any) -> bool:
@@ -74,10 +79,3 @@ def _is_words(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(isinstance(part, int) or _is_words(part) for part in value.values())
     return isinstance(value, str) and fault_of_text(value) is None
-
-
-def _has(value: Any, key: str) -> bool:
-    first, _, rest = key.partition(".")
-    if not isinstance(value, Mapping) or first not in value:
-        return False
-    return _has(value[first], rest) if rest else True

@@ -36,7 +36,7 @@ def images(rows: list[GridRow]) -> list[GridImage]:
 
 def test_small_images_go_in_as_they_are_stored(small: Layout) -> None:
     for image in images(grid(small, manifests(small))):
-        stored = (small.images(image.k) / image.file).read_bytes()
+        stored = (small.images(image.k) / image.listed["file"]).read_bytes()
         assert base64.b64decode(image.thumbnail.split(",")[1]) == stored
         assert image.enlarged is None
 

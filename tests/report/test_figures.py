@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from pipeline.report.memorisation import correlation
+from pipeline.report.figures import correlation
 
 
 def test_a_score_that_is_exponential_in_the_entropy_correlates_fully() -> None:

@@ -1,19 +1,37 @@
-"""The last latents over k: their density beside the Gaussian of equal mean and variance, and their moments (Fig. 38a)."""
+"""What happens within each k: losses and guidance; the last latents' density and moments beside a Gaussian's (Fig. 38)."""
 
 from __future__ import annotations
 
 from markupsafe import Markup
 
 from pipeline.charts.lines import LineChart, Series, draw_lines
-from pipeline.report.figures import ACCENT, Figure, Points, reference_line
-from pipeline.report.finished_chain import FinishedChain, Iteration
+from pipeline.report.figures import ACCENT, Figure, Points, line_per_iteration, reference_line
+from pipeline.report.finished_chain import LOSS_POINTS, FinishedChain, Iteration
 
 _GAUSSIAN_KURTOSIS = 3.0
 
 
-def latent_figures(chain: FinishedChain) -> list[Figure]:
-    """Draw the density, and variance and kurtosis."""
-    return [_density(chain), _moments(chain)]
+def within_k(chain: FinishedChain) -> list[Figure]:
+    """Draw what happens during finetuning and sampling, and the last latents' density, variance and kurtosis."""
+    losses = line_per_iteration(chain, "optimizer step", lambda it: list(it.losses))
+    diffs = line_per_iteration(
+        chain, "sampling step", lambda it: list(enumerate(it.analysis["diff"], 1)), from_zero=True, whole_x=True
+    )
+    return [
+        Figure(
+            "Training loss",
+            f"Of every finetuning; each point is the mean over a stretch of the run (at most {LOSS_POINTS} a curve).",
+            losses,
+        ),
+        Figure(
+            "What guidance multiplies",
+            "Mean norm of the conditional minus the unconditional score, from the noisiest sampling step to the last.",
+            diffs,
+            paper="Fig. 38b",
+        ),
+        _density(chain),
+        _moments(chain),
+    ]
 
 
 def _density(chain: FinishedChain) -> Figure:
