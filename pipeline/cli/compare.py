@@ -56,8 +56,7 @@ def collect(
     with different features.
     """
     from pipeline.chain.params import Params
-    from pipeline.studies.compare.checks import check_features, warnings
-    from pipeline.studies.compare.groups import group_runs, without_duplicates
+    from pipeline.studies.compare.groups import check_features, group_runs, warnings, without_duplicates
     from pipeline.studies.compare.runs import read_run
     from pipeline.versioning.revisions import experiments_of_head, open_revisions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -41,21 +41,23 @@ def read_json(path: Path, required: Mapping[str, type | UnionType] | None = None
 
 def read_jsonl(path: Path, required: Iterable[str] = ()) -> list[dict[str, Any]]:
     """Read a JSON-lines file. Raise UserError when one is damaged, or lacks a `required` key or its kind of value."""
-    required = tuple(required)
+    return parse_jsonl(read_text(path), str(path), tuple(required), "restore it with 'dvc checkout'")
+
+
+def parse_jsonl(text: str, name: str, required: Sequence[str], remedy: str) -> list[dict[str, Any]]:
+    """Parse JSON lines. Raise UserError, with what to do about it, when one is damaged or lacks what is `required`."""
     rows = []
     # Not splitlines(): it also breaks at characters that a caption may hold, such as U+2028.
-    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), 1):
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         if not line:
             continue
         try:
             row = parse_json(line)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}, line {number} is not valid JSON ({error}); restore it with 'dvc checkout'") from error
+            raise UserError(f"{name}, line {number} is not valid JSON ({error}); {remedy}") from error
         if not isinstance(row, dict) or not all(is_valid_field(key, row.get(key)) for key in required):
-            raise UserError(
-                f"{path}, line {number} must have {', '.join(required)}, with plain text, numbers and paths inside the set; "
-                "restore it with 'dvc checkout'"
-            )
+            wanted = f"{', '.join(required)}, with plain text, numbers and paths inside the set"
+            raise UserError(f"{name}, line {number} must have {wanted}; {remedy}")
         rows.append(row)
     return rows
 

@@ -1,4 +1,5 @@
-"""Settings: runs whose parameters are equal but for the seed, and a name that says how one differs from the others."""
+"""Settings: runs whose parameters are equal but for the seed, a name that says how one differs from the others, and what must
+hold before they may be compared."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from pipeline.chain.params import STAGE_PARAMS, Params
+from pipeline.charts.numbers import counted
 from pipeline.charts.statistics import SeedMean, estimate
+from pipeline.core.errors import UserError
 from pipeline.methods.measures import MEASURES
 from pipeline.studies.compare.runs import ComparedRun
 
@@ -114,14 +117,9 @@ def _default(key: str) -> Any:
 
 def _part(key: str, values: ParameterValues) -> str:
     value = values.get(key)
-    text = (
-        str(value).lower()
-        if isinstance(value, bool) or value is None
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-    return f"{key}={text}"
+    if isinstance(value, bool) or value is None:
+        return f"{key}={str(value).lower()}"
+    return f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
 
 
 def without_duplicates(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("seed",)) -> tuple[list[ComparedRun], list[str]]:
@@ -134,6 +132,45 @@ def without_duplicates(runs: Sequence[ComparedRun], averaged: Iterable[str] = ("
             notices.append(f"{run.name} has the same parameters and seed as {kept[key].name}: only {kept[key].name} counts.")
         kept.setdefault(key, run)
     return list(kept.values()), notices
+
+
+def check_features(runs: Sequence[ComparedRun]) -> None:
+    """Raise UserError when two runs were measured in different feature spaces: their FIDs share no scale."""
+    known = [run for run in runs if run.features_of is not None]
+    for run in known[1:]:
+        if run.features_of != known[0].features_of:
+            raise UserError(
+                f"{known[0].name} and {run.name} were measured with different features ({known[0].features_of} against "
+                f"{run.features_of}), so their FIDs share no scale and cannot stand in one figure; "
+                f"compare runs of one feature_model, or measure one of them again"
+            )
+
+
+def warnings(runs: Sequence[ComparedRun]) -> list[str]:
+    """Return sentences on chains that ended early, and on different numbers of images and iterations."""
+    early = [
+        f"{run.name} ended early: {counted(run.last, 'iteration')} of {run.planned} measured; its curves stop there."
+        for run in runs
+        if run.last < run.planned
+    ]
+    return early + _different_n(runs) + _different_last(runs)
+
+
+def _different_n(runs: Sequence[ComparedRun]) -> list[str]:
+    sizes = {run.name: int(n) for run in runs if (n := run.value("n", 1)) is not None}
+    if len(set(sizes.values())) < 2:
+        return []
+    listed = ", ".join(f"{n} in {name}" for name, n in sizes.items())
+    return [f"The runs have different numbers of images ({listed}): FID falls with that number, so compare them with care."]
+
+
+def _different_last(runs: Sequence[ComparedRun]) -> list[str]:
+    reached = sorted({run.last for run in runs})
+    if len(reached) < 2:
+        return []
+    return [
+        f"The chains have different lengths (K = {', '.join(map(str, reached))}): index K means each setting's last iteration."
+    ]
 
 
 Column = Callable[[Setting], SeedMean | None]

@@ -14,8 +14,7 @@ from pipeline.charts.thumbnails import thumbnail
 from pipeline.core.errors import UserError
 from pipeline.core.images import IMAGE_ERRORS
 from pipeline.studies.compare.groups import Setting
-from pipeline.studies.compare.run_data import read_image, read_manifest
-from pipeline.studies.compare.runs import ComparedRun
+from pipeline.studies.compare.runs import ComparedRun, read_image, read_manifest
 
 PROMPTS = 8
 BUDGET = 18_000_000

@@ -16,10 +16,9 @@ from pipeline.charts.numbers import plus_minus
 from pipeline.core.errors import UserError
 from pipeline.report.figures import Figure
 from pipeline.report.page import STYLE
-from pipeline.studies.compare.figures import entropy_figure, key, over_k, trade_off
+from pipeline.studies.compare.figures import entropy_figure, key, over_k, projection_panels, trade_off
 from pipeline.studies.compare.groups import Setting, columns
 from pipeline.studies.compare.image_columns import ColumnBlock, PromptRow, representative_runs, side_by_side
-from pipeline.studies.compare.projections import projection_panels
 
 _HERE = Path(__file__).parent
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.chain.image_sets import MANIFEST_KEYS, check_features
 from pipeline.chain.params import Params
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
+from pipeline.core.files import sha256_bytes
+from pipeline.core.json_files import parse_json, parse_jsonl
 from pipeline.methods.measures import MEASURES
 from pipeline.methods.measures.collapse_rate import collapse_rate
 from pipeline.versioning.dvc_lock import LOCK_FILE, parse_lock
 from pipeline.versioning.revisions import ChainFiles
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LAYOUT = Layout()
 
@@ -122,8 +127,8 @@ def _params(source: ChainFiles, name: str) -> dict[str, Any]:
 
 def _json(source: ChainFiles, path: Path, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(source.read(path))
-    except ValueError as error:
+        found = parse_json(source.read(path).decode())
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} of {name} is not valid JSON; run its stage again and commit") from error
     if not isinstance(found, dict):
         raise UserError(f"{path} of {name} must hold a JSON object; run its stage again and commit")
@@ -146,3 +151,41 @@ def _locked_hash(source: ChainFiles, dependency: str) -> str | None:
     stages = parse_lock(source.read(Path(LOCK_FILE)).decode())
     read = stages["reference"].deps if "reference" in stages else ()
     return next((item.md5 for item in read if item.path == dependency), None)
+
+
+def read_features(run: ComparedRun) -> list[np.ndarray]:
+    """Read features of D_0..D_K, each [N,d] float32. Raise UserError when one is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    sets = []
+    for k in range(run.last + 1):
+        path = _LAYOUT.features(k)
+        try:
+            found = load(_files(run, path).read(path))["image"]
+        except (SafetensorError, KeyError) as error:
+            raise UserError(f"{path} of {run.name} holds no features; run its stage again") from error
+        sets.append(check_features(found, f"{path} of {run.name}", k))
+    return sets
+
+
+def read_manifest(run: ComparedRun, k: int) -> list[dict[str, Any]]:
+    """Read the rows of D_k: file, prompt_index, image_index, prompt, sha256. Raise UserError when it is missing or damaged."""
+    path = _LAYOUT.manifest(k)
+    text = _files(run, path).read(path).decode(errors="surrogateescape")  # which is no plain text, and refused as such
+    return parse_jsonl(text, f"{path} of {run.name}", MANIFEST_KEYS, "run its stage again")
+
+
+def read_image(run: ComparedRun, k: int, row: Mapping[str, Any]) -> bytes:
+    """Read an image file of D_k. Raise UserError when it is missing or not the one that the manifest records."""
+    path = _LAYOUT.images(k) / row["file"]
+    content = _files(run, path).read_image(_LAYOUT.images(k), row)
+    if sha256_bytes(content) != row["sha256"]:
+        raise UserError(f"{path} of {run.name} is not the image that its manifest.jsonl records (sha256 differs); restore it")
+    return content
+
+
+def _files(run: ComparedRun, path: Path) -> ChainFiles:
+    if run.source is None:
+        raise UserError(f"{run.name} comes from a table, which holds no {path}; name a revision instead")
+    return run.source

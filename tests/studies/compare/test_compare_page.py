@@ -13,8 +13,7 @@ from pipeline.core.errors import UserError
 from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.image_columns import image_uri, representative_runs, shown_iterations, side_by_side
 from pipeline.studies.compare.page import draw_comparison, render_page, table_values
-from pipeline.studies.compare.run_data import read_image, read_manifest
-from pipeline.studies.compare.runs import ComparedRun, TableRow, read_run, runs_from_rows
+from pipeline.studies.compare.runs import ComparedRun, TableRow, read_image, read_manifest, read_run, runs_from_rows
 
 
 def run(name: str, **chain: object) -> ComparedRun:
@@ -123,6 +122,20 @@ def test_an_exchanged_image_is_refused() -> None:
     damaged = read_run(StoredFiles(files), "a")
     with pytest.raises(UserError, match="D_1/00000.png of a is not the image that its manifest.jsonl records"):
         read_image(damaged, 1, read_manifest(damaged, 1)[0])
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b'{"file": "00000.png"}'])
+def test_a_damaged_manifest_ends_in_a_sentence(line: bytes) -> None:
+    damaged = read_run(StoredFiles(chain_files(1.0) | {"data/D_1/manifest.jsonl": line}), "a")
+    with pytest.raises(UserError, match=r"D_1/manifest.jsonl of a, line 1 .*; run its stage again"):
+        read_manifest(damaged, 1)
+
+
+def test_a_manifest_that_is_no_utf8_ends_in_a_sentence() -> None:
+    files = chain_files(1.0)
+    files["data/D_1/manifest.jsonl"] = files["data/D_1/manifest.jsonl"].replace(b"a red cat", b"a red \xff cat")
+    with pytest.raises(UserError, match="manifest.jsonl of a, line 1 must have .* plain text"):
+        read_manifest(read_run(StoredFiles(files), "a"), 1)
 
 
 def test_large_images_are_shrunk_and_text_is_no_image() -> None:

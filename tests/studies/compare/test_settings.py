@@ -4,8 +4,7 @@ import pytest
 from chains import parameters
 
 from pipeline.core.errors import UserError
-from pipeline.studies.compare.checks import check_features, warnings
-from pipeline.studies.compare.groups import columns, group_runs, without_duplicates
+from pipeline.studies.compare.groups import check_features, columns, group_runs, warnings, without_duplicates
 from pipeline.studies.compare.runs import ComparedRun, TableRow, runs_from_rows
 
 REDIFINE = {"ReDiFine": {"cfg": 7.5, "schedule": "exponential", "cfg_decay": 2.0, "condition_drop": 0.2}}
