@@ -15,6 +15,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import save_tensors
+from pipeline.diffusion.families.sd1.layout import LAYOUT as SD1
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.inputs.creatures import CAPTION_FORMS, NARROW_STYLE, caption, distinct_creatures
 from pipeline.miniature import clip_towers
@@ -41,19 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "unet_restart": {"steps": 2400, "batch": 64, "lr": 1e-3, "compiled": True},
     "unet_restart_2": {"steps": 1800, "batch": 64, "lr": 8e-4, "compiled": True},
 }
-
-MODEL_INDEX = {
-    "_class_name": "StableDiffusionPipeline",
-    "feature_extractor": [None, None],
-    "image_encoder": [None, None],
-    "requires_safety_checker": False,
-    "safety_checker": [None, None],
-    "scheduler": ["diffusers", "EulerAncestralDiscreteScheduler"],
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
+MODEL_INDEX = SD1.published()["model_index"] | {"scheduler": ["diffusers", "EulerAncestralDiscreteScheduler"]}
 
 
 def build(out: Path, *, scale: float = 1.0, parts: Sequence[str] | None = None) -> None:
@@ -64,7 +53,8 @@ def build(out: Path, *, scale: float = 1.0, parts: Sequence[str] | None = None) 
     for part in PARTS:
         if parts is None or part in parts:
             settings = scaled(SETTINGS[part], scale)
-            data = _drawings(part)
+            narrow_share = 0.0 if part in U_NET_SEEDS else NARROW_SHARE
+            data = make_drawings(U_NET_SEEDS.get(part, SEED), DRAWINGS, narrow_share=narrow_share)
             losses = _TRAINERS[part](out, data, settings)
             _record(out, part, data, settings, losses)
     _write_pipeline_files(out)
@@ -74,12 +64,6 @@ def scaled(settings: dict[str, Any], scale: float) -> dict[str, Any]:
     """Return the settings with every number of steps multiplied by `scale`, and at least 1."""
     counts = ("steps", "horizon", "cooldown")
     return {name: max(1, round(value * scale)) if name in counts else value for name, value in settings.items()}
-
-
-def _drawings(part: str) -> Drawings:
-    if part in U_NET_SEEDS:
-        return make_drawings(U_NET_SEEDS[part], DRAWINGS, narrow_share=0.0)
-    return make_drawings(SEED, DRAWINGS, narrow_share=NARROW_SHARE)
 
 
 def _towers(out: Path, data: Drawings, settings: dict[str, Any]) -> list[float]:
@@ -150,9 +134,8 @@ def load_classifier(model: Path) -> Classifier:
 
 def _record(out: Path, part: str, data: Drawings, settings: dict[str, Any], losses: list[float]) -> None:
     path = out / "build.json"
-    record: dict[str, Any] = (
-        read_json(path) if path.is_file() else {"command": "redifine miniature build", "seed": SEED, "parts": {}}
-    )
+    new = {"command": "redifine miniature build", "seed": SEED, "parts": {}}
+    record: dict[str, Any] = read_json(path) if path.is_file() else new
     record["parts"][part] = settings | {
         "drawings": len(data),
         "data_sha256": data.sha256(),
@@ -173,12 +156,9 @@ def _strip_versions(out: Path) -> None:
     """Write configs without library versions and source paths, so that a rebuild writes the same bytes."""
     for path in sorted(out.glob("*/*config*.json")):
         config = json.loads(path.read_text())
-        kept = {
-            key: value
-            for key, value in config.items()
-            if key not in ("_name_or_path", "transformers_version", "_diffusers_version")
-        }
-        write_json(path, kept)
+        for key in ("_name_or_path", "transformers_version", "_diffusers_version"):
+            config.pop(key, None)
+        write_json(path, config)
 
 
 def parameter_count(model: Path) -> dict[str, int]:

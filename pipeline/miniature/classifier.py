@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -14,11 +16,11 @@ from pipeline.miniature.training_loop import fit
 class Classifier(nn.Module):
     """Five strided convolutions and a linear layer per attribute: [N,3,64,64] in -1..1 -> logits per attribute."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        channels = [3, width, 2 * width, 3 * width, 4 * width]
+        channels = (3, 32, 64, 96, 128)
         layers: list[nn.Module] = []
-        for i, (inner, outer) in enumerate(zip(channels, channels[1:], strict=False)):
+        for i, (inner, outer) in enumerate(pairwise(channels)):
             layers += [nn.Conv2d(inner, outer, 3, stride=2, padding=1), nn.GroupNorm(4, outer), nn.SiLU()]
             if i > 0:
                 layers += [nn.Conv2d(outer, outer, 3, padding=1), nn.GroupNorm(4, outer), nn.SiLU()]
@@ -34,12 +36,10 @@ class Classifier(nn.Module):
 def train_classifier(drawings: Drawings, *, steps: int, batch: int, lr: float, seed: int) -> tuple[Classifier, list[float]]:
     """Minimise the cross-entropy over all attributes, on drawings shifted by up to 2 pixels and slightly noisy."""
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     model = Classifier()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def loss_of(_: int) -> torch.Tensor:
-        rows = torch.randint(len(drawings), (batch,), generator=generator)
+    def loss_of(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         dx, dy = torch.randint(-2, 3, (2,), generator=generator).tolist()
         images = to_unit_range(drawings.images[rows]).roll((dy, dx), dims=(2, 3))
         images = images + 0.05 * torch.randn(images.shape, generator=generator)
@@ -48,7 +48,7 @@ def train_classifier(drawings: Drawings, *, steps: int, batch: int, lr: float, s
         losses = [cross_entropy(logits[name].float(), drawings.labels[rows, i]) for i, name in enumerate(ATTRIBUTES)]
         return torch.stack(losses).mean()
 
-    averaged, history = fit("classifier", model, loss_of, steps=steps, lr=lr, ema=0.99)
+    averaged, history = fit("classifier", model, loss_of, len(drawings), steps=steps, batch=batch, lr=lr, seed=seed, ema=0.99)
     averaged.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return averaged, history
 

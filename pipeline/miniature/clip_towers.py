@@ -57,17 +57,17 @@ def train_towers(
 ) -> tuple[CLIPModel, list[float]]:
     """Train both towers from scratch on drawings and their captions; bfloat16 autocast, float32 weights."""
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     model = _TowersWithHeads(new_clip(len(tokenizer)))
     # The text tower is causal: what stands after EOS cannot change what is read at EOS, so no padding to 77 here.
     ids = tokenizer(drawings.captions, padding=True, return_tensors="pt").input_ids
 
-    def loss_of(_: int) -> torch.Tensor:
-        rows = torch.randint(len(drawings), (batch,), generator=generator)
+    def loss_of(rows: torch.Tensor, _: torch.Generator) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             return model(to_unit_range(drawings.images[rows]), ids[rows], drawings.labels[rows])
 
-    averaged, history = fit("towers", model, loss_of, steps=steps, lr=lr, ema=0.998, weight_decay=0.05)
+    averaged, history = fit(
+        "towers", model, loss_of, len(drawings), steps=steps, batch=batch, lr=lr, seed=seed, ema=0.998, weight_decay=0.05
+    )
     return averaged.clip, history
 
 

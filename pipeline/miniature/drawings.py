@@ -32,9 +32,6 @@ class Drawings:
         digest.update("\n".join(self.captions).encode())
         return digest.hexdigest()
 
-    def pick(self, rows: torch.Tensor) -> Drawings:
-        return Drawings(self.images[rows], [self.captions[int(i)] for i in rows], self.labels[rows])
-
 
 def to_unit_range(images: torch.Tensor) -> torch.Tensor:
     """Turn uint8 [N,3,H,W] 0..255 into float32 -1..1."""

@@ -73,24 +73,27 @@ Model = TypeVar("Model", bound=nn.Module)
 def fit(
     name: str,
     model: Model,
-    loss_of: Callable[[int], torch.Tensor],
+    loss_of: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+    count: int,
     *,
     steps: int,
+    batch: int,
     lr: float,
+    seed: int,
     weight_decay: float = 1e-4,
     warmup: int = 100,
     horizon: int | None = None,
     cooldown: int = 0,
     ema: float | None = None,
-    max_grad_norm: float = 1.0,
 ) -> tuple[Model, list[float]]:
-    """Minimise `loss_of(step)` over the parameters of `model`.
+    """Minimise `loss_of(rows, generator)` over the parameters of `model`; rows are `batch` of `count`, drawn at every step.
 
     The learning rate follows a cosine towards `horizon` (by default `steps`), and falls linearly to zero over the last
     `cooldown` steps, so that a run can end before its horizon. Return the model (its exponential moving average when
     `ema` is given) and the mean loss of every 50 steps.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    generator = torch.Generator().manual_seed(seed)
     optimizer = MatrixOptimizer(model, lr, weight_decay)
     averaged = copy.deepcopy(model).eval().requires_grad_(False) if ema is not None else model
     history: list[float] = []
@@ -98,10 +101,10 @@ def fit(
     started = time.monotonic()
     with Progress(name, steps) as progress:
         for step in range(steps):
-            loss = loss_of(step)
+            loss = loss_of(torch.randint(count, (batch,), generator=generator), generator)
             model.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             falling = min(1.0, (steps - step) / cooldown) if cooldown else 1.0
             optimizer.step(lr * cosine_with_warmup(step, horizon or steps, warmup) * falling)
             if ema is not None:

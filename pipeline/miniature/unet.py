@@ -10,7 +10,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.diffusion import text
 from pipeline.diffusion.families.sd1 import StableDiffusion1
-from pipeline.diffusion.noise_schedule import TRAIN_STEPS, alphas_cumprod
+from pipeline.diffusion.noise_schedule import NOISE, TRAIN_STEPS
 from pipeline.miniature.drawings import Drawings, to_unit_range
 from pipeline.miniature.training_loop import fit
 
@@ -72,7 +72,6 @@ def train_unet(
     cooldown: int = 0,
     start: UNet2DConditionModel | None = None,
     compiled: bool = False,
-    widths: tuple[int, ...] = WIDTHS,
 ) -> tuple[UNet2DConditionModel, list[float]]:
     """Train eps-prediction with min-SNR weights (gamma 5) and captions dropped with probability 0.12; text encoder frozen.
 
@@ -80,28 +79,22 @@ def train_unet(
     a C++ compiler.
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     mean, std = encode_posterior(vae, drawings.images)
     states = encode_captions(tokenizer, text_encoder, [*drawings.captions, ""])
-    signal = alphas_cumprod(torch, torch.float64).float()
-    weight = torch.clamp(MIN_SNR_GAMMA * (1 - signal) / signal, max=1.0)
-    unet = start or new_unet(widths, states.shape[-1])
-    unet = unet.train().requires_grad_(True).to(memory_format=torch.channels_last)
+    unet = (start or new_unet()).train().requires_grad_(True).to(memory_format=torch.channels_last)
     predict = torch.compile(unet) if compiled else unet
 
-    def loss_of(_: int) -> torch.Tensor:
-        rows = torch.randint(len(drawings), (batch,), generator=generator)
+    def loss_of(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         latents = mean[rows] + std[rows] * torch.randn(mean[rows].shape, generator=generator)
         noise = torch.randn(latents.shape, generator=generator)
         t = torch.randint(TRAIN_STEPS, (batch,), generator=generator)
         dropped = torch.rand(batch, generator=generator) < CAPTION_DROPOUT
-        kept = signal[t].view(-1, 1, 1, 1)
-        noisy = kept.sqrt() * latents + (1 - kept).sqrt() * noise
+        noisy = NOISE.add_noise(latents, noise, t).contiguous(memory_format=torch.channels_last)
         condition = states[torch.where(dropped, len(drawings), rows)].float()
-        predicted = predict(noisy.contiguous(memory_format=torch.channels_last), t, condition).sample
-        return ((predicted - noise).square().mean(dim=(1, 2, 3)) * weight[t]).mean()
+        return NOISE.loss(predict(noisy, t, condition).sample, latents, noise, t, MIN_SNR_GAMMA)
 
     averaged, history = fit(
-        "unet", unet, loss_of, steps=steps, lr=lr, ema=0.998, weight_decay=1e-2, horizon=horizon, cooldown=cooldown
-    )
+        "unet", unet, loss_of, len(drawings), steps=steps, batch=batch, lr=lr, seed=seed,
+        ema=0.998, weight_decay=1e-2, horizon=horizon, cooldown=cooldown,
+    )  # fmt: skip
     return averaged.to(memory_format=torch.contiguous_format), history

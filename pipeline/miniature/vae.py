@@ -36,11 +36,9 @@ def new_vae() -> AutoencoderKL:
 def train_vae(drawings: Drawings, *, steps: int, batch: int, lr: float, seed: int) -> tuple[AutoencoderKL, list[float]]:
     """Minimise squared plus a little absolute error, with a weak KL term; bfloat16 autocast, float32 weights."""
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     vae = new_vae().to(memory_format=torch.channels_last)
 
-    def loss_of(_: int) -> torch.Tensor:
-        rows = torch.randint(len(drawings), (batch,), generator=generator)
+    def loss_of(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         images = to_unit_range(drawings.images[rows]).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
@@ -50,7 +48,7 @@ def train_vae(drawings: Drawings, *, steps: int, batch: int, lr: float, seed: in
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1.0 - posterior.logvar.float()).mean()
         return (error**2).mean() + 0.05 * error.abs().mean() + KL_WEIGHT * kl
 
-    averaged, history = fit("vae", vae, loss_of, steps=steps, lr=lr, ema=0.999)
+    averaged, history = fit("vae", vae, loss_of, len(drawings), steps=steps, batch=batch, lr=lr, seed=seed, ema=0.999)
     averaged = averaged.to(memory_format=torch.contiguous_format)
     rescale_latents(averaged, encode(averaged, drawings.images[:1024]))
     return averaged, history

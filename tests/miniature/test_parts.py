@@ -78,7 +78,8 @@ def test_training_finds_the_least_squares_solution() -> None:
     x = torch.randn(256, 6, generator=generator)
     y = x @ torch.randn(6, 2, generator=generator) + 0.1 * torch.randn(256, 2, generator=generator)
     model = nn.Linear(6, 2, bias=False)
-    _, history = fit("test", model, lambda _: (model(x) - y).square().mean(), steps=400, lr=0.2, weight_decay=0.0, warmup=5)
+    settings = {"steps": 400, "batch": 1, "lr": 0.2, "seed": 0, "weight_decay": 0.0, "warmup": 5}
+    _, history = fit("test", model, lambda *_: (model(x) - y).square().mean(), 1, **settings)
     exact = torch.linalg.lstsq(x, y).solution
     torch.testing.assert_close(model.weight.detach().T, exact, atol=2e-2, rtol=0)
     assert history[-1] == pytest.approx(float((x @ exact - y).square().mean()), rel=0.05)
