@@ -14,7 +14,7 @@ from pipeline.inputs.captions import parts
 from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult, ImageCaptioner, ImageTagger, LazyModel
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.captions.rules import Window
+from pipeline.inputs.captions.rules import Window, count_words
 from pipeline.inputs.datasets.images import open_image
 from pipeline.inputs.datasets.items import Problem
 
@@ -95,8 +95,6 @@ def _drop_other_models(rows: list[Parts], blip: LazyModel[Any] | None, tagger: L
 def _write_texts(
     job: CaptionJob, outcome: CaptionResult, missing: list[Parts], window: Window, blip: ImageCaptioner, identity: str
 ) -> None:
-    from pipeline.inputs.captions.length_window import count_words
-
     def fill(rows: list[Parts], images: list[Image.Image]) -> None:
         for row, text in zip(rows, blip.caption(images, window), strict=True):
             row.blip = row.blip | {window.label: text}

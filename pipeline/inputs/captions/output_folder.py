@@ -1,4 +1,4 @@
-"""Write images, captions and parts.jsonl into the output folder.
+"""Write images, captions and parts.jsonl into the output folder, and leave the captions that people wrote.
 
 It never holds a caption of another prompt set, even when a run is stopped.
 """
@@ -6,7 +6,8 @@ It never holds a caption of another prompt set, even when a run is stopped.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,17 @@ from pipeline.core.images import encode_png
 from pipeline.inputs.captions import parts
 from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult
 from pipeline.inputs.captions.compose import caption_of
-from pipeline.inputs.captions.manual_captions import ExistingCaptions
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.datasets.caption_files import CaptionFile, fault_of_caption
+from pipeline.inputs.datasets.caption_files import CaptionFile, captions_beside, fault_of_caption
 from pipeline.inputs.datasets.images import open_image, square
 from pipeline.inputs.datasets.items import Problem
 from pipeline.inputs.datasets.selection import SelectedImage
+
+_LASTING = ("tags", "add_tags", "remove_tags", "title", "species", "description")
+"""Corrections that hold for every prompt set; a text or a caption by hand belongs to the one that it was written for."""
+
+_EMPTY = "is empty: no part of its rule says anything"
 
 
 def parts_of(job: CaptionJob, one: SelectedImage, old: Parts | None) -> Parts:
@@ -52,6 +57,50 @@ def write_image(job: CaptionJob, one: SelectedImage, row: Parts, old: Parts | No
         _copy(one.item.path, target)
 
 
+@dataclass(frozen=True)
+class ExistingCaptions:
+    """By image: the captions that stand in the folder, and those, there or beside the raw image, that people wrote."""
+
+    written: Mapping[str, CaptionFile]
+    manual: Mapping[str, CaptionFile]
+
+
+def find_captions(
+    job: CaptionJob, chosen: Sequence[SelectedImage], outcome: CaptionResult, corrections: Mapping[str, Override]
+) -> ExistingCaptions:
+    """Find the captions that there are; what keeps one of people's from being a caption, or corrected, becomes a problem."""
+    written, problems = captions_beside({row.name: job.out / row.file for row in outcome.rows})
+    raw: dict[str, CaptionFile] = {}
+    if not job.in_place:
+        raw, further = captions_beside({one.item.name: one.item.path for one in chosen})
+        problems += further
+    outcome.problems += problems
+    manual = {}
+    for row in outcome.rows:
+        text = written.get(row.name) or raw.get(row.name)
+        correction = corrections.get(row.name, {})
+        if text is None or _is_generated(job, row, text, correction):
+            continue
+        manual[row.name] = text
+        if reason := "" if job.overwrite else _problem(job, text, bool(correction)):
+            outcome.problems.append(Problem(text.path.name, reason))
+    return ExistingCaptions(written, manual)
+
+
+def _is_generated(job: CaptionJob, row: Parts, text: CaptionFile, correction: Override) -> bool:
+    """Tell whether an earlier run wrote a caption, or nobody did: it is empty."""
+    generated = (row.caption, row.replaces, caption_of(row, correction, job.rule, job.thresholds))
+    return not text.fault and text.text in ("", *generated)
+
+
+def _problem(job: CaptionJob, text: CaptionFile, is_corrected: bool) -> str:
+    if text.fault:
+        return f"{text.fault}; fix it, or --overwrite writes it again"
+    if is_corrected and job.overrides:
+        return f"was written or edited by hand and stays, whatever {job.overrides.name} says; --overwrite lets that count"
+    return ""
+
+
 def copy_manual_captions(job: CaptionJob, manual: Mapping[str, CaptionFile]) -> None:
     """Copy what people wrote beside the raw images; what is no caption stays behind."""
     for name, text in manual.items():
@@ -71,13 +120,6 @@ def _copy(source: Path, target: Path) -> None:
         raise UserError(
             f"cannot copy {source} to {target}: {error.strerror}; check free space and permissions, and run again"
         ) from error
-
-
-_LASTING = ("tags", "add_tags", "remove_tags", "title", "species", "description")
-"""Corrections that hold for every prompt set; a text or a caption by hand belongs to the one that it was written for."""
-
-
-_EMPTY = "is empty: no part of its rule says anything"
 
 
 def make_captions(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.core.errors import UserError
-from pipeline.core.guards import is_file_name
-from pipeline.core.json_files import has_type, read_jsonl, write_jsonl
+from pipeline.core.json_files import read_jsonl, write_jsonl
 
 NAME = "parts.jsonl"
-Tag = tuple[str, float, str]
+Score = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Tag = tuple[str, Score, str]
 """Name, score of 0..1, and general or character."""
 
 
@@ -39,20 +41,15 @@ class Parts:
     """Which model made the part: blip, tagger."""
     corrections: dict[str, str] = field(default_factory=dict)
     """By hand (--overrides), of what holds for every caption: tags, add_tags, remove_tags, title, species, description."""
-    thresholds: tuple[float, float] | None = None
+    thresholds: tuple[Score, Score] | None = None
     """Scores from which a general tag and a character's counted when `caption` was made."""
     caption: str = ""
     """What was last written beside the image."""
     replaces: str = ""
     """The caption before that one, while captions are being written: a run that is stopped then has left either."""
 
-    def row(self) -> dict[str, Any]:
-        tags = None if self.tags is None else [list(tag) for tag in self.tags]
-        thresholds = None if self.thresholds is None else list(self.thresholds)
-        return vars(self) | {"attributes": list(self.attributes), "tags": tags, "thresholds": thresholds}
 
-
-_TEXTS = ("name", "file", "sha256", "prepared", "title", "species", "description", "caption", "replaces")
+_ROWS = TypeAdapter(Parts)
 
 
 def load(folder: Path) -> dict[str, Parts]:
@@ -69,39 +66,13 @@ def load(folder: Path) -> dict[str, Parts]:
 
 
 def save(folder: Path, rows: Iterable[Parts]) -> None:
-    write_jsonl(folder / NAME, (parts.row() for parts in rows))
+    write_jsonl(folder / NAME, (vars(row) for row in rows))
 
 
 def _parts(path: Path, row: dict[str, Any]) -> Parts:
-    texts = {key: row.get(key, "") for key in _TEXTS}
-    blip, made_by, attributes = row.get("blip", {}), row.get("made_by", {}), row.get("attributes", [])
-    tags, corrections, thresholds = row.get("tags"), row.get("corrections", {}), row.get("thresholds")
-    whole = (
-        all(isinstance(text, str) for text in (*texts.values(), *attributes))
-        and isinstance(attributes, list)
-        and all(_is_text_by_key(found) for found in (blip, made_by, corrections))
-        and (thresholds is None or _are_two_scores(thresholds))
-        and (tags is None or (isinstance(tags, list) and all(_is_tag(tag) for tag in tags)))
-        and is_file_name(texts["file"])
-    )
-    if not whole:
-        raise UserError(f"{path} has a damaged row for {row['name']!r}; delete the row, and its parts are made again")
-    found = None if tags is None else tuple((name, float(score), kind) for name, score, kind in tags)
-    least = None if thresholds is None else (float(thresholds[0]), float(thresholds[1]))
-    return Parts(
-        **texts, attributes=tuple(attributes), blip=blip, tags=found, made_by=made_by, corrections=corrections, thresholds=least
-    )
-
-
-def _is_text_by_key(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-
-
-def _are_two_scores(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(has_type(score, int | float) for score in value)
-
-
-def _is_tag(tag: Any) -> bool:
-    if not isinstance(tag, list) or len(tag) != 3:
-        return False
-    return isinstance(tag[0], str) and isinstance(tag[1], int | float) and isinstance(tag[2], str)
+    try:
+        return _ROWS.validate_python(row)
+    except ValidationError as error:
+        raise UserError(
+            f"{path} has a damaged row for {row['name']!r}; delete the row, and its parts are made again"
+        ) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +9,13 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from PIL import Image
-
 from pipeline.chain.params import PROMPT_LENGTHS
+from pipeline.charts.thumbnails import THUMBNAIL_SIDE, jpeg_uri
 from pipeline.core.files import write_text
 from pipeline.core.weights import loading
 from pipeline.inputs.captions.parts import Parts
 from pipeline.inputs.datasets.images import open_image
 
-_THUMBNAIL = 192
 _QUALITY = 80
 
 
@@ -48,7 +44,7 @@ def write_sheet(
     entries = [
         Entry(
             row.name,
-            _thumbnail(folder / row.file),
+            jpeg_uri(open_image(folder / row.file), THUMBNAIL_SIDE, _QUALITY),
             cut(captions[row.name], count) if count else (captions[row.name],),
             count(captions[row.name]) if count else None,
             captions[row.name] != row.caption,
@@ -95,12 +91,3 @@ def clip_counter(folder: Path) -> Callable[[str], int]:
         return len(tokenizer.tokenize(text))
 
     return count
-
-
-def _thumbnail(path: Path) -> str:
-    """Encode a small JPEG of the image as a data: URL."""
-    image = open_image(path)
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -11,6 +11,11 @@ PARTS = ("blip", "style", "tags", "name", "description", "attributes")
 FORMS = ("full", "tags", "short", "long")
 
 
+def count_words(text: str) -> int:
+    """Count runs of letters and digits, which is how BLIP's tokenizer sees words: "t-shirt" is two."""
+    return len(re.findall(r"[^\W_]+", text))
+
+
 @dataclass(frozen=True)
 class Window:
     """How long BLIP's text is: `least` to `most` words, or tokens counted as BLIP's own options count them."""

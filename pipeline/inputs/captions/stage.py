@@ -9,9 +9,15 @@ from pipeline.core.files import write_text
 from pipeline.core.progress import Progress
 from pipeline.inputs.captions import overrides, parts
 from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult, ImageCaptioner, ImageTagger, LazyModel
-from pipeline.inputs.captions.manual_captions import find_captions
 from pipeline.inputs.captions.missing_parts import fill_missing, find_missing
-from pipeline.inputs.captions.output_folder import copy_manual_captions, make_captions, parts_of, write_captions, write_image
+from pipeline.inputs.captions.output_folder import (
+    copy_manual_captions,
+    find_captions,
+    make_captions,
+    parts_of,
+    write_captions,
+    write_image,
+)
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
 from pipeline.inputs.datasets.images import SUFFIXES

@@ -13,9 +13,8 @@ from PIL import Image
 from small_captioners import VOCABULARY, network, processor, write_blip
 
 from pipeline.core.errors import UserError
-from pipeline.inputs.captions.blip import Blip, load_blip, tidy
-from pipeline.inputs.captions.length_window import LengthWindow, count_words, word_tables
-from pipeline.inputs.captions.rules import MIDDLE, SHORT, Window
+from pipeline.inputs.captions.blip import Blip, LengthWindow, load_blip, tidy, word_tables
+from pipeline.inputs.captions.rules import MIDDLE, SHORT, Window, count_words
 
 
 def pictures(count: int) -> list[Image.Image]:

@@ -15,8 +15,7 @@ from raw_sets import SaysNumbers, TagsAlike
 from pipeline.core.errors import UserError
 from pipeline.inputs import raw_folder as folder
 from pipeline.inputs.captions import parts, stage
-from pipeline.inputs.captions.length_window import count_words
-from pipeline.inputs.captions.rules import LONG, MIDDLE, RULES, SHORT, prompt_set
+from pipeline.inputs.captions.rules import LONG, MIDDLE, RULES, SHORT, count_words, prompt_set
 
 
 @pytest.mark.parametrize(
