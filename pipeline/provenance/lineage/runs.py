@@ -25,7 +25,7 @@ _NO_RUNS = ("refs/stash", "refs/exps/stash", *(f"refs/exps/{kind}/*" for kind in
 _EXPERIMENT = r"exps/[0-9a-f]{2}/[0-9a-f]+/"
 _KINDS = tuple(
     re.compile(f"refs/{kind}(.+)")
-    for kind in ("heads/", _EXPERIMENT, "tags/", "remotes/", f"redifine/[^/]+/(?:heads/|{_EXPERIMENT})")
+    for kind in ("heads/", _EXPERIMENT, "tags/", "remotes/", f"redifine/[^/]+/{_EXPERIMENT}", "redifine/[^/]+/heads/")
 )
 """References that name a run; the first kind names it best."""
 
@@ -91,9 +91,9 @@ def recording_commits(root: Path, *options: str) -> list[str]:
     return (ask_git(root, "log", *excluded, "--all", "--format=%H", *options, "--", LOCK_FILE) or "").split()
 
 
-def names_of_commits(root: Path) -> dict[str, str]:
-    """Return {commit: name of the branch, experiment or tag that points to it}"""
-    listed = ask_git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
+def names_of_commits(root: Path, *below: str) -> dict[str, str]:
+    """Return {commit: name of the branch, experiment or tag that points to it}, of all references or those `below` some."""
+    listed = ask_git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)", *below) or ""
     named: dict[str, list[tuple[int, str]]] = {}
     for *commits, reference in map(str.split, listed.splitlines()):
         for rank, kind in enumerate(_KINDS):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.methods.chosen import read_by_methods
-from pipeline.provenance.share.export_lineage import ancestry, start, training_images
+from pipeline.methods.policies import POLICIES
 
 PAPER = "https://arxiv.org/abs/2407.17493"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -77,7 +77,7 @@ def model_card(name: str, file: str, licence: str, triggers: list[str], lineage:
 # {name}
 
 M_{k} of a Chain of Diffusion ([paper]({PAPER})): a LoRA of {base["name"]} (sha256 {base["sha256"]}), finetuned
-{start(lineage)}on {training_images(lineage)}, in kohya's key format.{_warning(k - 1)}
+{_start(lineage)}on {_training_images(lineage)}, in kohya's key format.{_warning(k - 1)}
 
 Trigger words: {words}.
 
@@ -137,3 +137,31 @@ def _licence(licence: str) -> str:
     if licence == "unknown":
         return "Not stated. Ask whoever shares this before you use it."
     return f"{licence}. The licences of the base model and of the real images may bind you as well."
+
+
+def ancestry(lineage: Mapping[str, Any]) -> str:
+    """Return one sentence on how this generation was made."""
+    k = lineage["generation"]
+    if k == 0:
+        return "D_0: the real images that the chain starts from."
+    steps = " -> ".join(f"M_{j} -> D_{j}" for j in range(1, k + 1))
+    base = lineage["base_model"]["name"]
+    return f"D_0 (real images) -> {steps}: {base} finetuned {_start(lineage)}on {_training_images(lineage)} made M_{k}."
+
+
+def _training_images(lineage: Mapping[str, Any]) -> str:
+    """Return what M_k was finetuned on, in words."""
+    k, parameters = lineage["generation"], lineage["parameters"]
+    policy = POLICIES.get(name := parameters.get("training_set", "replace"))
+    if k == 1:
+        return "the real images D_0"
+    if policy is None:
+        return f"images of earlier generations (training_set: {name})"
+    before, all_before = f"synthetic images of generation {k - 1}", f"the images of all generations up to {k - 1}"
+    return policy.in_words(parameters, before, all_before)
+
+
+def _start(lineage: Mapping[str, Any]) -> str:
+    """ "from M_2 on, " where the LoRA went on from the one before, else nothing."""
+    k, previous = lineage["generation"], lineage["parameters"].get("start_from") == "previous"
+    return f"from M_{k - 1} on, " if previous and k > 1 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.provenance.share.export_lineage import ancestry
+from pipeline.provenance.share.cards import ancestry
 from pipeline.provenance.share.formats import SPLIT
 
 FILE = "croissant.json"

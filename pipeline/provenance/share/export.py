@@ -12,15 +12,16 @@ from pipeline.chain import params as parameters
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
-from pipeline.core.json_files import read_jsonl, write_json
+from pipeline.core.json_files import read_json, read_jsonl, write_json
 from pipeline.core.tensors import load_tensors
+from pipeline.provenance.lineage.runs import first_recording_commit
 from pipeline.provenance.share import croissant
 from pipeline.provenance.share.cards import data_card, model_card
-from pipeline.provenance.share.checksums import write_checksums
-from pipeline.provenance.share.export_lineage import lineage_of
-from pipeline.provenance.share.formats import WRITERS, read_images
-from pipeline.provenance.share.iterations import read_record
+from pipeline.provenance.share.formats import WRITERS, read_images, write_checksums
+from pipeline.provenance.share.iterations import ChainRecord, read_record
 
+_PLAIN_WORDS = re.compile(r"[\w' -]{2,40}")
+_MOST_TRIGGERS = 8
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,80}")
 
@@ -50,6 +51,38 @@ def write_export(root: Path, k: int, format_: str, out: Path, name: str | None, 
         return write_checksums(folder)
 
 
+def lineage_of(root: Path, record: ChainRecord, k: int) -> dict[str, Any]:
+    """Return generation k, its ancestors D_j and M_j by their DVC hashes, base model, parameters, code commit and metrics.
+
+    Deterministic: no time, no host, no absolute path. Raise UserError when a file of the iteration is missing.
+    """
+    layout = Layout(root)
+    base = read_json(layout.base_record(), {"model": str, "sha256": str})
+    metrics = read_json(layout.metrics(k), {}) if layout.metrics(k).is_file() else {}
+    stages = ["prepare", *(f"{stage}@{k}" for stage in ("curate", "train", "sample") if k)]
+    return {
+        "generation": k,
+        "base_model": {"name": base["model"], "sha256": base["sha256"]},
+        "parameters": record.stage_parameters(*stages),
+        "code_commit": _code_commit(root, record, k),
+        "data": {f"D_{j}": _hash(record, Layout().images(j)) for j in range(k + 1)},
+        "models": {f"M_{j}": _hash(record, Layout().model(j)) for j in range(1, k + 1)},
+        "metrics": {key: value for key, value in metrics.items() if isinstance(value, int | float)},
+    }
+
+
+def _hash(record: ChainRecord, path: Path) -> str | None:
+    found = record.outputs.get(path.as_posix())
+    return found.md5 if found else None
+
+
+def _code_commit(root: Path, record: ChainRecord, k: int) -> str | None:
+    """Return the commit that first recorded D_k; None before there is one."""
+    md5 = _hash(record, Layout().images(k))
+    found = first_recording_commit(root, Layout().images(k).as_posix(), md5) if md5 else None
+    return found[0] if found else None
+
+
 def _write_images(root: Path, folder: Path, k: int, format_: str, title: str, licence: str, lineage: Mapping[str, Any]) -> None:
     WRITERS[format_](folder, read_images(Layout(root), k), k)
     images = len(read_jsonl(Layout(root).manifest(k)))
@@ -68,12 +101,6 @@ def check_empty(folder: Path) -> None:
 def slug(title: str) -> str:
     """Return a file name from a title: "Chain of Diffusion" -> "chain-of-diffusion"."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "chain"
-
-
-_PLAIN_WORDS = re.compile(r"[\w' -]{2,40}")
-
-
-_MOST_TRIGGERS = 8
 
 
 def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineage: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,12 @@ class ChainRecord:
     """The content of one dvc.lock; `name` is how messages call it."""
 
     name: str
-    outputs: dict[str, PathEntry]
-    parameters: dict[str, dict[str, Any]]
+    stages: Mapping[str, StageEntry]
+
+    @cached_property
+    def outputs(self) -> dict[str, PathEntry]:
+        """Return what is in DVC's cache, by path."""
+        return {out.path: out for out, _ in all_outputs(self.stages) if out.path != _IN_GIT}
 
     @property
     def iterations(self) -> list[int]:
@@ -74,7 +79,7 @@ class ChainRecord:
 
     def stage_parameters(self, *stages: str) -> dict[str, Any]:
         """Return the parameters that the stages ran with, in one mapping; they share one params.yaml."""
-        return {key: value for stage in stages for key, value in self.parameters.get(stage, {}).items()}
+        return {key: value for name in stages if name in self.stages for key, value in self.stages[name].params.items()}
 
 
 def read_record(root: Path) -> ChainRecord:
@@ -83,17 +88,12 @@ def read_record(root: Path) -> ChainRecord:
         raise UserError(
             f"there is no {LOCK_FILE} in {root.resolve()}: nothing has run here yet; run 'dvc repro' or 'git pull' first"
         )
-    return _record(LOCK_FILE, read_lock(root))
+    return ChainRecord(LOCK_FILE, read_lock(root))
 
 
 def read_record_at(root: Path, commit: str, name: str) -> ChainRecord | None:
     """Return what a commit's dvc.lock records; None where it has none, or a damaged one."""
     with suppress(UserError):
         stages = read_lock_at(root, commit)
-        return None if stages is None else _record(name, stages)
+        return None if stages is None else ChainRecord(name, stages)
     return None
-
-
-def _record(name: str, stages: Mapping[str, StageEntry]) -> ChainRecord:
-    outputs = {out.path: out for out, _ in all_outputs(stages) if out.path != _IN_GIT}
-    return ChainRecord(name, outputs, {stage.name: stage.params for stage in stages.values()})

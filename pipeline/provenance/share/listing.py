@@ -8,17 +8,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
+
 from pipeline.chain.paths import Layout
+from pipeline.provenance.lineage.runs import names_of_commits
 from pipeline.provenance.share import transfer
-from pipeline.provenance.share.iterations import ChainRecord, iteration_outputs, outputs_to_fetch
-from pipeline.provenance.share.references import all_records
+from pipeline.provenance.share.iterations import ChainRecord, iteration_outputs, outputs_to_fetch, read_record_at
 from pipeline.provenance.share.remotes import name_of
 from pipeline.versioning.dvc_repo import open_repo
+from pipeline.versioning.experiments import ask_remote, has_remote
+from pipeline.versioning.git import git
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 _MOST_METRICS_BYTES = 1_000_000
+_SEEN = "refs/redifine"
+"""Where a listing keeps what it fetched, apart from the user's own references."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class RemoteIteration:
 
 def list_remote(root: Path, remote: str | None, git_remote: str) -> list[RemoteIteration]:
     """Return every iteration of which the remote (a DVC remote's name, or an address) has something, by experiment and k."""
-    records = all_records(root, git_remote)
+    records = _all_records(root, git_remote)
     with open_repo(root) as repo:
         remote = name_of(repo, remote)
         hashes = {output.md5 for record in records for output in record.outputs.values()}
@@ -53,6 +59,16 @@ def list_remote(root: Path, remote: str | None, git_remote: str) -> list[RemoteI
             if present.intersection(_hashes(record, iteration_outputs(k)))
         ]
     return sorted(rows, key=lambda row: (row.experiment, row.k))
+
+
+def _all_records(root: Path, remote: str) -> list[ChainRecord]:
+    """Return the records of the Git remote's branches and experiments, this clone's experiments and HEAD; equal ones once."""
+    if has_remote(root, remote):
+        ask_remote(root, remote, "fetch", "--quiet", "--no-tags", "--prune", remote,
+                   f"+refs/heads/*:{_SEEN}/{remote}/heads/*", f"+refs/exps/*:{_SEEN}/{remote}/exps/*")  # fmt: skip
+    names = names_of_commits(root, f"{_SEEN}/{remote}/heads", f"{_SEEN}/{remote}/exps", "refs/exps")
+    names.setdefault(git(root, "rev-parse", "HEAD"), "HEAD")
+    return [record for commit, name in names.items() if (record := read_record_at(root, commit, name))]
 
 
 def _hashes(record: ChainRecord, paths: Iterable[Path]) -> list[str]:
@@ -88,7 +104,7 @@ def as_table(rows: Sequence[RemoteIteration]) -> str:
     for row in rows:
         note = "" if row.complete else f"only {row.there} of {row.files} outputs"
         fid = "-" if row.fid is None else f"{row.fid:.2f}"
-        cells.append((row.experiment, str(row.k), "-" if row.cfg is None else f"{row.cfg:g}", fid, human_size(row.bytes), note))
+        cells.append((row.experiment, str(row.k), "-" if row.cfg is None else f"{row.cfg:g}", fid, decimal(row.bytes), note))
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return "\n".join(_aligned(line, widths) for line in cells)
 
@@ -97,13 +113,3 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     """Return the first cell to the left, the others to the right."""
     rest = (text.rjust(width) for text, width in zip(cells[1:], widths[1:], strict=True))
     return "  ".join([cells[0].ljust(widths[0]), *rest]).rstrip()
-
-
-def human_size(count: int) -> str:
-    """12345 -> "12.3 kB"."""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

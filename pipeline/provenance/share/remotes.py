@@ -6,8 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,33 +72,27 @@ def parse_options(assignments: tuple[str, ...]) -> dict[str, str]:
 
 def set_up(root: Path, name: str, url: str, options: Mapping[str, str]) -> Address:
     """Make `name` the project's default remote. Raise UserError when DVC refuses the address or an option."""
+    from dvc.config import ConfigError
+
     address = parse_address(url)
     if address.library:
         install(root, address.library)
     settings = {**address.private, **options}
     public = {"url": address.url} | {key: value for key, value in settings.items() if key not in _SECRETS}
     private = {key: value for key, value in settings.items() if key in _SECRETS}
-    with open_repo(root) as repo, _as_sentence(name):
-        # Secrets of an earlier address would not fit this one.
-        with repo.config.edit("local", validate=False) as content:
-            content.setdefault("remote", {}).pop(name, None)
-        with repo.config.edit("repo") as content:
-            content.setdefault("remote", {})[name] = public
-            content.setdefault("core", {})["remote"] = name
-        if private:
-            with repo.config.edit("local") as content:
-                content.setdefault("remote", {})[name] = private
-    return address
-
-
-@contextmanager
-def _as_sentence(name: str) -> Iterator[None]:
-    """Turn what DVC says of an option into a UserError; it names the option, never its value, which may be a secret."""
-    from dvc.config import ConfigError
-
     try:
-        yield
-    except ConfigError as error:
+        with open_repo(root) as repo:
+            # Secrets of an earlier address would not fit this one.
+            with repo.config.edit("local", validate=False) as content:
+                content.setdefault("remote", {}).pop(name, None)
+            with repo.config.edit("repo") as content:
+                content.setdefault("remote", {})[name] = public
+                content.setdefault("core", {})["remote"] = name
+            if private:
+                with repo.config.edit("local") as content:
+                    content.setdefault("remote", {})[name] = private
+        return address
+    except ConfigError as error:  # which names the option, never its value, which may be a secret
         reason = " ".join(str(error).split())
         raise UserError(f"DVC refuses the remote {name}: {reason}; see 'dvc remote modify --help' for the options") from error
 

@@ -10,10 +10,10 @@ from pipeline.chain.image_sets import read_manifest
 from pipeline.chain.paths import Layout
 from pipeline.chain.shards import file_of
 from pipeline.core.errors import UserError
-from pipeline.provenance.share import references, transfer
+from pipeline.provenance.share import transfer
 from pipeline.provenance.share.iterations import ChainRecord, outputs_to_fetch, outputs_to_share, read_record, read_record_at
+from pipeline.versioning import experiments
 from pipeline.versioning.dvc_lock import LOCK_FILE
-from pipeline.versioning.experiments import write_experiment_files
 from pipeline.versioning.git import git
 from pipeline.versioning.not_fetched import mark_partial, unmark_partial
 
@@ -23,17 +23,17 @@ def share(
 ) -> tuple[int, list[str]]:
     """Send iterations (all, when none is named) and what they were made from; the experiment's commit goes last.
 
-    Returns the number of files sent and what is left to do. Raise UserError, see `transfer` and `references`.
+    Returns the number of files sent and what is left to do. Raise UserError, see `transfer` and `experiments`.
     """
     if experiment is None:
         record = read_record(root)
         sent = transfer.push(root, _outputs(record, iterations), remote)
         return sent, _what_git_lacks(root)
-    references.check_name(experiment)
-    found = references.local_experiment(root, experiment)
+    experiments.check_name(experiment)
+    found = experiments.local_experiment(root, experiment)
     chain = _record_of(root, found.commit, experiment)
     sent = transfer.push(root, _outputs(chain, iterations), remote)
-    references.push_experiment(root, found, git_remote, force)
+    experiments.push_experiment(root, found, git_remote, force)
     return sent, [f"others get it with 'redifine get --exp {experiment}'"]
 
 
@@ -42,14 +42,14 @@ def get(
 ) -> tuple[int, list[str]]:
     """Fetch iteration k, or all when k is None; an experiment's params.yaml and dvc.lock come into the work tree first.
 
-    Returns the number of files fetched and how to go on. Raise UserError, see `transfer`, `references` and `experiments`.
+    Returns the number of files fetched and how to go on. Raise UserError, see `transfer` and `experiments`.
     """
     wanted = [] if k is None else [k]
     if experiment is not None:
-        references.check_name(experiment)
-        found = references.fetch_experiment(root, experiment, git_remote, force)
+        experiments.check_name(experiment)
+        found = experiments.fetch_experiment(root, experiment, git_remote, force)
         _record_of(root, found.commit, experiment).check_iterations(wanted)
-        write_experiment_files(root, found.commit, force)
+        experiments.write_experiment_files(root, found.commit, force)
         transfer.check_out_what_is_here(root, force)
     record = read_record(root)
     record.check_iterations(wanted)
