@@ -6,9 +6,7 @@ stage / standalone    what to draw: prompts, seeds, settings, and where the imag
       plan            what is to be drawn, and what is drawn already
       prompt_encoding the prompts, encoded as they are needed
       memory          how many images at a time, and fewer after running out of memory
-      queued          batches queued on a GPU, and waited for when they are written
-        sampler       conditions -> latents -> pixels
-          guidance    one batch for both branches at the scale s_t of each step; records ||cond - uncond||
+      sampler         conditions -> latents -> pixels; one batch for both branches at the scale s_t of each step
       outputs         the images as files or in shards, the traces in one file
         png           each image's lineage as text in its PNG
 

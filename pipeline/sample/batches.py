@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pipeline.core.errors import UserError
@@ -14,7 +15,7 @@ from pipeline.core.files import atomic_folder, free_bytes, write_bytes
 from pipeline.core.images import encode_png
 from pipeline.core.progress import Progress
 from pipeline.core.tensors import save_tensors
-from pipeline.diffusion.compiled import compile_checked, should_compile
+from pipeline.diffusion.compiled import compile_checked, is_compiled, should_compile
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.families import DiffusionModel
 from pipeline.sample.memory import ShrinkingBatches, images_at_a_time
@@ -22,8 +23,7 @@ from pipeline.sample.outputs import TRACE, pack
 from pipeline.sample.plan import Plan, PlannedImage
 from pipeline.sample.png import KEY, Lineage, format_parameters
 from pipeline.sample.prompt_encoding import PromptEncodings, encode_prompts
-from pipeline.sample.queued import QueuedBatch, concatenate, queue_batch
-from pipeline.sample.sampler import Drawn, Settings
+from pipeline.sample.sampler import Drawn, Settings, decode, draw_latents
 
 _WORTH_PIXELS = 256 * 512 * 512
 """From this many pixels on, compiling (a minute or two the first time) should pay for itself."""
@@ -84,18 +84,66 @@ def _draw(
     plan: Plan,
     images: Sequence[PlannedImage],
     shrinking: ShrinkingBatches,
-) -> list[QueuedBatch]:
+) -> list[Drawn]:
     """Draw one batch, in parts that fit the memory."""
 
-    def work(rows: slice) -> QueuedBatch:
+    def work(rows: slice) -> Drawn:
         seeds = [image.seed for image in images[rows]]
         return queue_batch(model, conditions[rows], unconditional, seeds, plan.settings, shrinking.rows, plan.name)
 
     return shrinking.each(work, len(images))
 
 
+def queue_batch(
+    model: DiffusionModel,
+    conditions: torch.Tensor,
+    unconditional: torch.Tensor,
+    seeds: Sequence[int],
+    settings: Settings,
+    rows: int,
+    name: str,
+) -> Drawn:
+    """As `sampler.draw`; on a GPU all of it, decoding too, is queued there, in one stream, and nothing is waited for.
+
+    A compiled U-Net always gets `rows` images, so that it is compiled for one shape. Raise UserError when there is no memory
+    to decode even one image of `name`.
+    """
+    count = len(seeds)
+    if is_compiled(model.denoiser) and count < rows:
+        conditions = torch.cat([conditions, conditions[-1:].expand(rows - count, *conditions.shape[1:])])
+        seeds = [*seeds, *[seeds[-1]] * (rows - count)]
+    latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
+    decoding = ShrinkingBatches(f"sample {name}, decoding", count)
+    pixels = torch.cat(decoding.each(lambda part: decode(model, latents[:count][part]), count))
+    pixels, latents, diff_norm = (_to_cpu(tensor) for tensor in (pixels, latents[:count], diff_norm[:count]))
+    return Drawn(pixels.numpy(), latents, diff_norm, _recorded(model.device))
+
+
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _recorded(device: torch.device) -> torch.cuda.Event | None:
+    """Return the event of the device having done all that was queued so far."""
+    if device.type != "cuda":
+        return None
+    event = torch.cuda.Event(blocking=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
+
+
+def concatenate(parts: Sequence[Drawn]) -> Drawn:
+    """Join the parts of a batch."""
+    if len(parts) == 1:
+        return parts[0]
+    latents, diff_norm = (torch.cat([getattr(part, name) for part in parts]) for name in ("latents", "diff_norm"))
+    return Drawn(np.concatenate([part.pixels for part in parts]), latents, diff_norm)
+
+
 def _finish(
-    folder: Path, parts: Sequence[QueuedBatch], images: Sequence[PlannedImage], plan: Plan, written: Callable[[], None]
+    folder: Path, parts: Sequence[Drawn], images: Sequence[PlannedImage], plan: Plan, written: Callable[[], None]
 ) -> None:
     """Write one batch, as soon as it is there. Raise UserError when a latent is NaN or infinite."""
     drawn = concatenate([part.wait() for part in parts])

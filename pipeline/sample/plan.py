@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.chain.paths import image_name
 from pipeline.chain.shards import LOOSE, Sharding
+from pipeline.core.randomness import image_seed
 from pipeline.sample.png import Lineage
 from pipeline.sample.sampler import Settings
 
@@ -20,6 +22,15 @@ class PlannedImage:
     image_index: int
     prompt: str
     seed: int
+
+
+def plan_images(prompts: Iterable[tuple[int, str]], seed: int, k: int, images_per_prompt: int) -> list[PlannedImage]:
+    """Return the images of D_k for each prompt (index, text), in order."""
+    return [
+        PlannedImage(image_name(index, image), index, image, prompt, image_seed(seed, k, index, image))
+        for index, prompt in prompts
+        for image in range(images_per_prompt)
+    ]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from pipeline.diffusion.models import load_base
 from pipeline.diffusion.text import CHUNK
 from pipeline.methods.registry import call
 from pipeline.methods.schedules import Schedule
-from pipeline.sample.guidance import GuidedPrediction
 
 DECODE_PIXELS = 4 * 512 * 512
 """Pixels that the VAE decodes at a time: its activations are the peak of memory."""
+
+PredictBranches = Callable[[torch.Tensor, int], torch.Tensor]
+"""([2N,C,h,w] float32 of variance 1, t) -> noise [2N,C,h,w]: the first half unconditional, the second conditional."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One batch of images and what was recorded on the way, on the CPU."""
+    """One batch of images and what was recorded on the way, on the CPU, where a GPU may still be going to copy it to."""
 
     pixels: np.ndarray
     """[N,H,W,3] uint8."""
@@ -61,10 +63,45 @@ class Drawn:
     """The last latents before decoding, scaled as the U-Net sees them, [N,4,h,w] float32."""
     diff_norm: torch.Tensor
     """||cond - uncond||_2 of the predicted noise, [N,T] float32."""
+    arrived: torch.cuda.Event | None = None
+    """None: it is there."""
+
+    def wait(self) -> Drawn:
+        """Return it when it is there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self
 
     def not_finite(self) -> list[int]:
         """Return rows whose latents hold NaN or infinity."""
         return [row for row, latents in enumerate(self.latents) if not bool(torch.isfinite(latents).all())]
+
+
+class GuidedPrediction:
+    """The solver's noise prediction: uncond + s_t (cond - uncond) (Chain of Diffusion, sec. 5)."""
+
+    def __init__(
+        self,
+        predict: PredictBranches,
+        network_input: Callable[[torch.Tensor, float], torch.Tensor],
+        sigmas: Sequence[float],
+        scales: Sequence[float],
+    ) -> None:
+        self._predict, self._network_input, self._sigmas, self._scales = predict, network_input, sigmas, scales
+        self._norms: list[torch.Tensor] = []
+
+    def __call__(self, x: torch.Tensor, step: int) -> torch.Tensor:
+        """Predict at x [N,C,h,w] float32 -> the guided eps [N,C,h,w] float32."""
+        scaled = self._network_input(x, self._sigmas[step])
+        unconditional, conditional = self._predict(torch.cat([scaled, scaled]), step).float().chunk(2)
+        self._norms.append((conditional - unconditional).flatten(1).norm(dim=1))
+        # lerp is the formula above, and exact at s = 0 and s = 1.
+        return torch.lerp(unconditional, conditional, self._scales[step])
+
+    @property
+    def diff_norm(self) -> torch.Tensor:
+        """||cond - uncond||_2 of each image at each step so far [N,T] float32, in units of eps (the paper's Diff, G.2)."""
+        return torch.stack(self._norms, dim=1)
 
 
 def load_merged(

@@ -8,19 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.chain.params import PROMPT_LENGTHS, Params
-from pipeline.chain.paths import image_name
 from pipeline.chain.run_environment import run_environment
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, sha256_bytes
 from pipeline.core.json_files import write_jsonl
-from pipeline.core.randomness import image_seed
 from pipeline.diffusion.families import family_of
 from pipeline.diffusion.lora import identify
 from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.methods.schedules import GuidanceSettings, make_schedule
 from pipeline.sample.outputs import collect, discard
-from pipeline.sample.plan import Plan, PlannedImage
+from pipeline.sample.plan import Plan, plan_images
 from pipeline.sample.png import Lineage
 from pipeline.sample.processes import ModelSource, draw_all
 from pipeline.sample.sampler import Settings
@@ -72,11 +70,7 @@ def sample_prompts(
     settings = Settings(guidance, steps, side, side, clip_skip, max_token_length, family_of(model).layout.key)
     weights = identify(lora, lora.stem) if lora is not None else None
     lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
-    images = [
-        PlannedImage(image_name(i, j), i, j, prompt, image_seed(seed, 0, i, j))
-        for i, prompt in enumerate(prompts)
-        for j in range(images_per_prompt)
-    ]
+    images = plan_images(enumerate(prompts), seed, 0, images_per_prompt)
     drawn = [model, vae, asdict(lineage), [asdict(image) for image in images], batch, precision, run_environment(device)]
     key = json.dumps(drawn, sort_keys=True)
     plan = Plan(out.name, images, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])

@@ -12,7 +12,7 @@ from large_sets.conftest import SHARDS, SMALL
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.sample import batches, stage
-from pipeline.sample.queued import queue_batch
+from pipeline.sample.batches import queue_batch
 
 BATCH = {"sample_batch": 1}
 

@@ -9,7 +9,7 @@ from pipeline.diffusion.cpu_layout import optimized_for_cpu, rows_per_piece
 from pipeline.diffusion.cross_attention_cache import cached_cross_attention
 from pipeline.diffusion.models import load_base
 from pipeline.diffusion.noise_schedule import NOISE
-from pipeline.sample.guidance import GuidedPrediction
+from pipeline.sample.sampler import GuidedPrediction
 
 
 def _branches(x, step):

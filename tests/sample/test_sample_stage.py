@@ -29,8 +29,8 @@ from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.sample import batches, outputs, stage, standalone
+from pipeline.sample.batches import queue_batch
 from pipeline.sample.png import parse_parameters
-from pipeline.sample.queued import queue_batch
 
 ROOT = Path(__file__).resolve().parents[2]
 

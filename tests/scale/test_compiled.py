@@ -14,9 +14,8 @@ from pipeline.diffusion import compiled, lora
 from pipeline.diffusion.compiled import compile_checked, copy_weights, is_compiled, restore, should_compile
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
-from pipeline.sample.batches import compile_if_worth_it
+from pipeline.sample.batches import compile_if_worth_it, queue_batch
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.queued import queue_batch
 from pipeline.sample.sampler import Settings, draw
 from pipeline.train import config
 from pipeline.train.builtin import train

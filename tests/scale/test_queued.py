@@ -13,9 +13,9 @@ from pipeline.core.errors import UserError
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
-from pipeline.sample import batches, queued, stage
+from pipeline.sample import batches, stage
+from pipeline.sample.batches import concatenate, queue_batch
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.queued import concatenate, queue_batch
 from pipeline.sample.sampler import Settings, draw
 
 SETTINGS = Settings(Constant(7.5), 3, 64, 64)
@@ -44,9 +44,9 @@ def test_a_compiled_unet_always_gets_a_full_batch_and_the_filling_is_cut_off(
     model: StableDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    original = queued.draw_latents
-    monkeypatch.setattr(queued, "is_compiled", lambda unet: True)
-    monkeypatch.setattr(queued, "draw_latents", lambda *given: sizes.append(len(given[3])) or original(*given))
+    original = batches.draw_latents
+    monkeypatch.setattr(batches, "is_compiled", lambda unet: True)
+    monkeypatch.setattr(batches, "draw_latents", lambda *given: sizes.append(len(given[3])) or original(*given))
     now, later = drawn_later(model, [3, 4], rows=5)
     assert sizes == [5] and len(later.pixels) == 2
     torch.testing.assert_close(now.latents, later.latents, atol=1e-4, rtol=1e-4)
