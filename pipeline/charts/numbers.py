@@ -19,14 +19,10 @@ def short(value: float | None) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
-def spelled(count: int) -> str:
-    """Spell a count: 12 -> "twelve", 13 -> "13", 1008 -> "1,008"."""
-    return _SMALL[count] if count < len(_SMALL) else f"{count:,}"
-
-
 def counted(count: int, noun: str) -> str:
-    """Spell a count with its noun: 1, "prompt" -> "one prompt"; 2, "prompt" -> "two prompts"."""
-    return f"{spelled(count)} {noun}" + ("" if count == 1 else "s")
+    """Spell a count with its noun: 1, "prompt" -> "one prompt"; 13 -> "13 prompts", 1008 -> "1,008 prompts"."""
+    number = _SMALL[count] if count < len(_SMALL) else f"{count:,}"
+    return f"{number} {noun}" + ("" if count == 1 else "s")
 
 
 def plus_minus(value: SeedMean | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from markupsafe import Markup
 
 from pipeline.charts.numbers import short
-from pipeline.report.result_files import StoredFeatures
 
 WIDTH, HEIGHT, MARGIN = 132, 34, 3
 """A path's drawing, in its own units."""
@@ -58,15 +57,13 @@ class PromptDrift:
         return self.distances[prompt][-1] if prompt in self.distances else None
 
 
-def measure_drift(
-    manifests: Sequence[Sequence[Mapping[str, Any]]], features: StoredFeatures | Sequence[np.ndarray]
-) -> PromptDrift:
-    """Measure the summands of SFD (eq. 17) from rows and features [N_k,d] of D_0..D_K; the mean of a prompt's images."""
-    real = {int(row["prompt_index"]): feature for row, feature in zip(manifests[0], features[0], strict=True)}
+def measure_drift(manifests: Sequence[Sequence[Mapping[str, Any]]], features: Callable[[int], np.ndarray]) -> PromptDrift:
+    """Measure the summands of SFD (eq. 17) from rows and `features`(k) [N_k,d] of D_0..D_K; the mean of a prompt's images."""
+    real = {int(row["prompt_index"]): feature for row, feature in zip(manifests[0], features(0), strict=True)}
     paths: dict[int, Distances] = {prompt: [0.0] for prompt in real}
     for k, rows in enumerate(manifests[1:], 1):
         moved: dict[int, list[float]] = {prompt: [] for prompt in real}
-        for row, feature in zip(rows, features[k], strict=True):
+        for row, feature in zip(rows, features(k), strict=True):
             prompt = int(row["prompt_index"])
             if prompt in real:
                 moved[prompt].append(float(np.linalg.norm(feature.astype(np.float64) - real[prompt])))

@@ -1,22 +1,26 @@
-"""Everything that is known about a finished chain, read from its files."""
+"""Everything that is known about a finished chain, read from its files; a sentence where one is of an older version."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.chain.image_sets import read_manifest
+from pipeline.chain.image_sets import read_features, read_manifest
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_file
+from pipeline.core.guards import fault_of_text, short_repr
 from pipeline.core.json_files import read_json
 from pipeline.core.tensors import read_array
 from pipeline.methods.measures import MEASURES
-from pipeline.report.result_files import StoredFeatures, read_keys
 
 LOSS_POINTS = 40
 """A loss curve is averaged over this many stretches of equal length: smooth enough to read, small enough to show."""
@@ -28,6 +32,13 @@ REAL_ANALYSIS = (
 )
 ANALYSIS = (*REAL_ANALYSIS, "diff", *(f"latents.{name}" for name in ("centres", "density", "gaussian", "variance", "kurtosis")))
 """What the page shows of analysis/; a file that lacks one of these is of an older version."""
+
+_IN_WORDS = frozenset({"feature", "fingerprint.denoiser"})
+"""The keys that are read whose values are no numbers."""
+
+_NEVER_NULL = frozenset({"fid", "fid_1", "fid_floor", "fid_floor_n", "recall", "precision"})
+
+_MISSING = object()
 
 
 def metric_keys(k: int) -> tuple[str, ...]:
@@ -68,12 +79,13 @@ class Fingerprint:
 @dataclass(frozen=True)
 class FinishedChain:
     """A whole chain: `real` and `real_analysis` are metrics/0.json and analysis/0.json; for k = 0..K, `manifests`[k] has
-    the rows of D_k, `features`[k] their features [N_k,d] in that order, and `fingerprints`[k] the fingerprint."""
+    the rows of D_k, `features`(k) reads their features [N_k,d] in that order (all at once could fill the memory), and
+    `fingerprints`[k] is the fingerprint."""
 
     real: dict[str, Any]
     real_analysis: dict[str, Any]
     iterations: list[Iteration]
-    features: StoredFeatures
+    features: Callable[[int], np.ndarray]
     fingerprints: list[Fingerprint]
     manifests: list[list[dict[str, Any]]]
     lineage: list[LineageRow]
@@ -90,11 +102,51 @@ def read_finished_chain(layout: Layout, last: int) -> FinishedChain:
         real=read_keys(layout.metrics(0), metric_keys(0)),
         real_analysis=read_keys(layout.analysis(0), REAL_ANALYSIS),
         iterations=[_iteration(layout, k) for k in range(1, last + 1)],
-        features=StoredFeatures(layout, [len(manifest) for manifest in manifests]),
+        features=lambda k: read_features(layout, k, len(manifests[k])),
         fingerprints=[_maps(layout, k) for k in range(last + 1)],
         manifests=manifests,
         lineage=[_lineage(layout, k, len(manifest)) for k, manifest in enumerate(manifests)],
     )
+
+
+def read_keys(path: Path, keys: Iterable[str]) -> dict[str, Any]:
+    """Read a JSON object that has all `keys`, where "a.b" is b in a. Raise UserError when it is missing or lacks one."""
+    value = read_json(path)
+    found = {key: reduce(_inner, key.split("."), value) for key in keys}
+    if missing := [key for key, inner in found.items() if inner is _MISSING]:
+        raise UserError(f"{path} lacks {', '.join(missing)}: an older version made it; make it again with 'dvc repro'")
+    for key, inner in found.items():
+        if not _fits(key, inner):
+            kind = "text" if key in _IN_WORDS else "a number"
+            remedy = "restore it with 'dvc checkout', or make it again with 'dvc repro'"
+            raise UserError(f"{path}: {key} must be {kind}, got {short_repr(inner)}; {remedy}")
+    return value
+
+
+def _inner(value: Any, name: str) -> Any:
+    return value.get(name, _MISSING) if isinstance(value, Mapping) else _MISSING
+
+
+def _fits(key: str, value: Any) -> bool:
+    if key in _IN_WORDS:
+        return _is_words(value)
+    return _is_numbers(value) or (value is None and key not in _NEVER_NULL)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Is it a finite number, or lists and mappings of such?"""
+    if isinstance(value, list):
+        return all(map(_is_numbers, value))
+    if isinstance(value, Mapping):
+        return all(map(_is_numbers, value.values()))
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _is_words(value: Any) -> bool:
+    """Is it text that can be shown, or a mapping to such, with whole numbers among it?"""
+    if isinstance(value, Mapping):
+        return all(isinstance(part, int) or _is_words(part) for part in value.values())
+    return isinstance(value, str) and fault_of_text(value) is None
 
 
 def _iteration(layout: Layout, k: int) -> Iteration:

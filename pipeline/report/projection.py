@@ -24,7 +24,7 @@ def projection_figure(chain: FinishedChain) -> Figure:
     from pipeline.charts.embedding import tsne
 
     rows = prompt_rows(chain.manifests, MOST_POINTS)
-    sets = [chain.features[k][chosen] for k, chosen in enumerate(rows)]
+    sets = [chain.features(k)[chosen] for k, chosen in enumerate(rows)]
     # The limit is met already: prompts stay whole, and the points in their order.
     points = tsne(sets, limit=sum(len(chosen) for chosen in rows)) if rows[0] else []
     prompts = [(int(row["prompt_index"]), row["prompt"]) for row in (chain.manifests[0][i] for i in rows[0])]

@@ -102,17 +102,13 @@ def _forecast(forecast: Forecast, result: ForecastScore, measured: Sequence[floa
 
 def _radial(chain: FinishedChain) -> Figure:
     """Draw the rings but ring 0: the mean, which is removed beforehand."""
-
-    def points(analysis: dict[str, Any]) -> Points:
-        return _profile(analysis["spectrum"])[1:]
-
     return _against_real(
         chain,
         "Radial power spectrum",
         "Share of an image’s power at each spatial frequency, from coarse to fine, on a logarithmic scale. "
         "Dashed: the real images; a curve that ends below it has lost detail.",
         "cycles per pixel",
-        points,
+        lambda analysis: _profile(analysis["spectrum"])[1:],
         log=True,
     )
 
@@ -134,17 +130,13 @@ def _angular(chain: FinishedChain) -> Figure:
 
 def _residual(chain: FinishedChain) -> Figure:
     denoiser = chain.real_analysis["fingerprint"]["denoiser"]
-
-    def points(analysis: dict[str, Any]) -> Points:
-        return _profile(analysis["fingerprint"])
-
     return _against_real(
         chain,
         "Spectrum of the residuals",
         f"Power of what a denoiser ({denoiser}) takes away, ring by ring around the middle of the pictures below. "
         "Dashed: the real images.",
         "cycles per pixel",
-        points,
+        lambda analysis: _profile(analysis["fingerprint"]),
         log=True,
         paper="Fig. 40b",
     )

@@ -14,19 +14,19 @@ def test_the_mean_of_the_last_distances_is_the_sfd() -> None:
     rng = np.random.default_rng(0)
     real, drawn = rng.normal(size=(9, 5)).astype(np.float32), rng.normal(size=(9, 5)).astype(np.float32)
     order, shuffled = list(range(9)), [4, 0, 8, 2, 6, 1, 7, 3, 5]
-    drift = measure_drift([manifest(order), manifest(shuffled)], [real, drawn])
+    drift = measure_drift([manifest(order), manifest(shuffled)], [real, drawn].__getitem__)
     assert np.mean([path[1] for path in drift.distances.values()]) == pytest.approx(sfd(drawn, real, shuffled, order))
 
 
 def test_each_path_starts_at_the_real_image_and_follows_its_own_prompt() -> None:
     sets = [np.array([[0.0], [10.0]]), np.array([[12.0], [1.0]]), np.array([[5.0], [10.0]])]
-    drift = measure_drift([manifest([0, 1]), manifest([1, 0]), manifest([0, 1])], sets)
+    drift = measure_drift([manifest([0, 1]), manifest([1, 0]), manifest([0, 1])], sets.__getitem__)
     assert drift.distances == {0: [0.0, 1.0, 5.0], 1: [0.0, 2.0, 0.0]}
 
 
 def test_several_images_of_a_prompt_count_with_their_mean_and_a_missing_one_leaves_a_gap() -> None:
     sets = [np.zeros((2, 1)), np.array([[1.0], [3.0]])]
-    assert measure_drift([manifest([0, 1]), manifest([0, 0])], sets).distances == {0: [0.0, 2.0], 1: [0.0, None]}
+    assert measure_drift([manifest([0, 1]), manifest([0, 0])], sets.__getitem__).distances == {0: [0.0, 2.0], 1: [0.0, None]}
 
 
 def test_prompts_are_ordered_by_their_last_distance() -> None:

@@ -21,19 +21,11 @@ FAR = 200
 
 def simulate_paper(out: Path, iterations: int, size: int, replicates: int, seed: int) -> str:
     """Write figures 4b and 25 and their table; return one line a setting."""
-    baseline = {"CFG 7.5, hard": PAPER_SELECTION["high (CFG 7.5)"]}
+    plain = {name: (selection, PAPER_TRAIT) for name, selection in PAPER_SELECTION.items()}
+    mutated = {name: (selection, PAPER_REDIFINE_TRAIT) for name, selection in PAPER_REDIFINE_SELECTION.items()}
     groups = [
-        (
-            "cfg.svg",
-            "Selection for three CFG scales (Fig. 4b)",
-            {name: (s, PAPER_TRAIT) for name, s in PAPER_SELECTION.items()},
-        ),
-        (
-            "redifine.svg",
-            "Mutation and soft truncation (Fig. 25)",
-            {name: (s, PAPER_TRAIT) for name, s in baseline.items()}
-            | {name: (s, PAPER_REDIFINE_TRAIT) for name, s in PAPER_REDIFINE_SELECTION.items()},
-        ),
+        ("cfg.svg", "Selection for three CFG scales (Fig. 4b)", plain),
+        ("redifine.svg", "Mutation and soft truncation (Fig. 25)", {"CFG 7.5, hard": plain["high (CFG 7.5)"], **mutated}),
     ]
     rows, lines = [], [_SETTING_HEAD]
     for file, title, settings in groups:
