@@ -11,6 +11,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.inputs.base_models.check import Report
     from pipeline.inputs.base_models.completeness import Role
     from pipeline.inputs.base_models.fetch import Fetched
@@ -105,14 +107,19 @@ def check(model: str | None, json_: bool) -> None:
 
     Example: redifine base check sd15
     """
+    from pipeline.chain import params
     from pipeline.inputs.base_models.check import as_json, as_text
     from pipeline.inputs.base_models.check import check as look
-    from pipeline.inputs.base_models.completeness import require_no_faults
+    from pipeline.inputs.base_models.completeness import require_no_faults, used_folders
     from pipeline.inputs.base_models.source import local_folder
 
     root = project_root()
+    uses: Sequence[tuple[str, Role | None, tuple[str, ...]]] = [(model, None, ())] if model else ()
+    if not model:
+        values = params.load(root / params.FILE)
+        uses = used_folders(values.model, values.vae)
     reports: list[Report] = []
-    for name, role, without in [(model, None, ())] if model else _set_in_params(root):
+    for name, role, without in uses:
         folder = local_folder(name, root)
         reports.append(look(folder, _relative(folder, root), role, without))
     click.echo(as_json(reports) if json_ else "\n".join(as_text(report) for report in reports))
@@ -124,21 +131,11 @@ def _relative(folder: Path, root: Path) -> str:
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
 
 
-def _set_in_params(root: Path) -> list[tuple[str, Role | None, tuple[str, ...]]]:
-    """Return (folder, what for, parts that it need not have) of the model and the VAE of params.yaml."""
-    from pipeline.chain import params
-
-    values = params.load(root / params.FILE)
-    if values.vae is None:
-        return [(values.model, "model", ())]
-    return [(values.model, "model", ("vae",)), (values.vae, "vae", ())]
-
-
 @base.command(name="list", short_help="Models by name, and those that are here.")
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def list_models(json_: bool) -> None:
     """List the models that can be fetched by name, and everything in models/base."""
-    from pipeline.inputs.base_models.listing import all_models, as_json, as_table
+    from pipeline.inputs.base_models.check import all_models, as_json, as_table
 
     found = all_models(project_root())
     click.echo(as_json(found) if json_ else as_table(found))

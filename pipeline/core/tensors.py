@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,8 @@ from pipeline.core.weights import refused_weights
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+_ROWS = 64
 
 
 class TensorSpec(NamedTuple):
@@ -75,60 +78,44 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapp
             file.write(tensor_bytes(tensors[name]))
 
 
-def load_tensors(path: Path, required: Iterable[str] = ()) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read a safetensors file's tensors and metadata. Raise UserError when it is missing, damaged or lacks a tensor."""
-    from safetensors import SafetensorError, safe_open
-
-    _require_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise refused_weights(path, error) from error
-    if missing := sorted(set(required) - tensors.keys()):
-        raise UserError(f"{path} has no tensor {', '.join(missing)}; restore it with 'dvc checkout' or make it again")
-    return tensors, metadata
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a safetensors file's tensors and metadata. Raise UserError when it is missing or damaged."""
+    with _opened(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """Read one tensor of a safetensors file. Raise UserError when the file is missing or damaged, or lacks the tensor."""
-    try:
-        with _open_with(path, name) as file:
-            array: np.ndarray = file.get_tensor(name)
-    except TypeError as error:  # a type that numpy does not have
-        raise refused_weights(path, error) from error
+    with _opened(path, name) as file:
+        array: np.ndarray = file.get_tensor(name)
     return array
 
 
-def read_array_in_parts(path: Path, name: str, rows: int = 64) -> Iterator[np.ndarray]:
-    """Read one tensor of a safetensors file `rows` rows at a time. Raise UserError as `read_array` does."""
-    with _open_with(path, name) as file:
+def read_array_in_parts(path: Path, name: str) -> Iterator[np.ndarray]:
+    """Read one tensor of a safetensors file 64 rows at a time. Raise UserError as `read_array` does."""
+    with _opened(path, name) as file:
         count = file.get_slice(name).get_shape()[0]
-    for start in range(0, count, rows):
+    for start in range(0, count, _ROWS):
         # Opened anew: the pages read so far stay mapped as long as the file is open.
-        with _open_with(path, name) as file:
-            part = file.get_slice(name)[start : min(start + rows, count)]
+        with _opened(path, name) as file:
+            part = file.get_slice(name)[start : min(start + _ROWS, count)]
         yield part
 
 
-def _open_with(path: Path, name: str) -> Any:
-    """Open a safetensors file that must hold the tensor `name`."""
+@contextmanager
+def _opened(path: Path, *required: str, framework: str = "np") -> Iterator[Any]:
+    """Open a safetensors file that must hold the tensors `required`. Raise UserError for what keeps it from being read."""
     from safetensors import SafetensorError, safe_open
 
-    _require_file(path)
-    try:
-        file = safe_open(path, framework="np")
-    except (SafetensorError, OSError) as error:
-        raise refused_weights(path, error) from error
-    if name not in file.keys():  # noqa: SIM118  (not a mapping)
-        raise UserError(f"{path} lacks {name}: an older version made it; make it again with 'dvc repro'")
-    return file
-
-
-def _require_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; run the stage that makes it ('dvc repro') or fetch it ('dvc pull')")
+    try:
+        with safe_open(path, framework=framework) as file:
+            if missing := sorted(set(required) - set(file.keys())):
+                raise UserError(f"{path} lacks {', '.join(missing)}: an older version made it; make it again with 'dvc repro'")
+            yield file
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type that numpy does not have
+        raise refused_weights(path, error) from error
 
 
 class TensorInfo(NamedTuple):
@@ -140,13 +127,6 @@ class TensorInfo(NamedTuple):
 
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """List a safetensors file's tensors by its header alone. Raise UserError for a pickle, and when bytes are missing."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            return {name: TensorInfo(tensor.get_dtype(), tuple(tensor.get_shape())) for name, tensor in tensors.items()}
-    except SafetensorError as error:
-        raise refused_weights(path, error) from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    with _opened(path) as file:
+        tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+        return {name: TensorInfo(tensor.get_dtype(), tuple(tensor.get_shape())) for name, tensor in tensors.items()}

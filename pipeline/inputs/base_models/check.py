@@ -1,18 +1,19 @@
-"""Check that a base model is complete: every part there, every file as recorded; and its architecture and precision."""
+"""Check that a base model is complete, every file as recorded, and list the catalogue beside what is in models/base."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.chain.model_names import CATALOGUE, FOLDER
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import read_header
 from pipeline.inputs.base_models.architecture import Architecture, recognise
 from pipeline.inputs.base_models.completeness import Role, faults
-from pipeline.inputs.base_models.record import FILE, hashed, read_record
+from pipeline.inputs.base_models.record import files_below, hashed, read_record
 
 _PRECISIONS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 
@@ -42,7 +43,8 @@ def check(folder: Path, name: str, role: Role | None = None, without: Collection
         raise UserError(f"there is no folder {name}; bring the model with 'redifine base fetch', or name another folder")
     found = recognise(folder)
     record = read_record(folder)
-    files = hashed(folder) if record else {path: {"bytes": size} for path, size in _sizes(folder).items()}
+    sizes = {path: {"bytes": file.stat().st_size} for path, file in files_below(folder).items()}
+    files = hashed(folder) if record else sizes
     changed = _changed(record["files"], files) if record else ()
     return Report(
         folder=name,
@@ -56,11 +58,6 @@ def check(folder: Path, name: str, role: Role | None = None, without: Collection
         licence=record.get("licence") if record else None,
         faults=[*faults(folder, found, role, without), *changed],
     )
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / FILE)
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def _changed(recorded: dict[str, Any], files: dict[str, Any]) -> Iterator[str]:
@@ -85,8 +82,8 @@ def _precision(folder: Path, found: Architecture) -> list[str]:
     return sorted(_PRECISIONS.get(kind, kind) for kind in kinds)
 
 
-def as_json(reports: list[Report]) -> str:
-    return json.dumps([vars(report) for report in reports], indent=2, sort_keys=True, ensure_ascii=False)
+def as_json(found: Sequence[Report | ModelRow]) -> str:
+    return json.dumps([vars(one) for one in found], indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def as_text(report: Report) -> str:
@@ -107,3 +104,44 @@ def describe_source(source: dict[str, Any] | None, licence: str | None) -> str:
         variant = f", {source['variant']}" if source.get("variant") else ""
         return f"from {source['repository']}@{source['revision'][:12]}{variant} ({licence or 'no licence stated'})"
     return f"from the folder {source['folder']}" if "folder" in source else f"from the file {source['file']}"
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model: in the catalogue, in models/base, or in both."""
+
+    name: str
+    purpose: str
+    source: str
+    licence: str | None
+    gigabytes: float
+    vae: str | None
+    here: bool
+
+
+def all_models(root: Path) -> list[ModelRow]:
+    """List the catalogue in its order, then other models below models/base by name. Raise UserError for a damaged record."""
+    places = sorted(path for path in (root / FOLDER).glob("*") if path.is_dir() and not path.name.startswith("."))
+    here = {path.name: record for path in places if (record := read_record(path)) is not None}
+    known = [
+        ModelRow(entry.name, entry.purpose, f"{entry.repository}@{entry.revision}", entry.licence, entry.gigabytes, entry.vae,
+            name in here)
+        for name, entry in CATALOGUE.items()
+    ]  # fmt: skip
+    others = [
+        ModelRow(name, record["kind"], describe_source(record["source"], record.get("licence")).removeprefix("from "),
+            record.get("licence"), sum(row["bytes"] for row in record["files"].values()) / 1e9, None, True)
+        for name, record in here.items() if name not in CATALOGUE
+    ]  # fmt: skip
+    return known + others
+
+
+def as_table(found: list[ModelRow]) -> str:
+    """Format name, size, where it is, what for; the catalogue's source in full on a second line."""
+    lines = []
+    for row in found:
+        place = "here" if row.here else "-"
+        vae = f"; with {row.vae}" if row.vae else ""
+        lines.append(f"{row.name:24} {row.gigabytes:5.1f} GB  {place:5} {row.purpose}{vae}")
+        lines.append(f"{'':24} {row.source}, {row.licence or 'no licence stated'}")
+    return "\n".join(lines)

@@ -91,23 +91,18 @@ def _broken(folder: Path, parts: Sequence[str]) -> Iterator[str]:
             yield str(error).replace(f"{folder}/", "", 1)
 
 
-def require_usable(model: str | Path, vae: str | Path | None = None) -> None:
+def used_folders(model: str, vae: str | None) -> list[tuple[str, Role, tuple[str, ...]]]:
+    """Return (folder, what for, parts that it need not have) of a chain's model and of its VAE, if it has one of its own."""
+    return [(model, "model", ("vae",)), (vae, "vae", ())] if vae else [(model, "model", ())]
+
+
+def require_usable(model: str, vae: str | None) -> None:
     """Raise UserError, in the words of `redifine base check`, unless both are whole and of the right kind."""
-    without = ("vae",) if vae else ()
-    _require_folder(Path(model), "model", [part for part in all_parts() if part not in without])
-    if vae:
-        _require_folder(Path(vae), "vae", [""])
-    _require_whole(Path(model), "model", without)
-    if vae:
-        _require_whole(Path(vae), "vae")
-
-
-def _require_folder(folder: Path, role: Role, parts: list[str]) -> None:
-    """Refuse pickles before anything else."""
-    refuse_pickles(folder, parts)
-    if not folder.is_dir():
-        raise no_model(folder, role)
-
-
-def _require_whole(folder: Path, role: Role, without: tuple[str, ...] = ()) -> None:
-    require_no_faults(str(folder), faults(folder, recognise(folder), role, without))
+    folders = [(Path(name), role, without) for name, role, without in used_folders(model, vae)]
+    for folder, role, without in folders:
+        # Pickles are refused before anything else.
+        refuse_pickles(folder, [""] if role == "vae" else [part for part in all_parts() if part not in without])
+        if not folder.is_dir():
+            raise no_model(folder, role)
+    for folder, role, without in folders:
+        require_no_faults(str(folder), faults(folder, recognise(folder), role, without))

@@ -23,8 +23,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import write_json
 from pipeline.diffusion.families.layout import Config
-from pipeline.inputs.base_models.clip_vocabulary import write_tokenizer
-from pipeline.inputs.base_models.single_file import TEXT, TEXT_XL, UNET
+from pipeline.inputs.base_models.single_file import TEXT, TEXT_XL, UNET, write_tokenizer
 
 Tensors = Mapping[str, torch.Tensor]
 _TEXT_MODELS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}

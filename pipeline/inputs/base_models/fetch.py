@@ -18,12 +18,11 @@ from pipeline.diffusion.families.layout import Config
 from pipeline.diffusion.families.layouts import LAYOUTS
 from pipeline.inputs.base_models import hub
 from pipeline.inputs.base_models.architecture import Architecture, require_model
-from pipeline.inputs.base_models.clip_vocabulary import find_vocabulary
 from pipeline.inputs.base_models.completeness import faults, missing_configs
 from pipeline.inputs.base_models.needed_files import is_weights, needed_files
 from pipeline.inputs.base_models.record import FILE, read_record, write_record
-from pipeline.inputs.base_models.single_file import single_file_kind
-from pipeline.inputs.base_models.source import HubSource, LocalSource, folder_name, parse_source
+from pipeline.inputs.base_models.single_file import find_vocabulary, single_file_kind
+from pipeline.inputs.base_models.source import HubSource, folder_name, parse_source
 from pipeline.inputs.hub import endpoint
 
 _SPARE_BYTES = 200_000_000
@@ -53,7 +52,7 @@ def fetch(
     target = root / FOLDER / folder_name(source, name)
     if isinstance(source, HubSource):
         return _from_hub(source, target, variant, Layout(root).scratch / "base")
-    if source.path.is_dir():
+    if source.is_dir():
         return _from_folder(source, target, variant)
     return _from_file(source, target, root, tokenizer, configs)
 
@@ -73,13 +72,10 @@ def _from_hub(source: HubSource, target: Path, variant: str | None, scratch: Pat
     _require_space(remote, chosen, partial)
     hub.download(remote, chosen, partial)
     _require_whole(remote, chosen, partial)
-    with atomic_folder(target) as folder:
-        for file, name in chosen.items():
-            _bring(partial / file, folder / name, link_or_copy)
-        _refuse_half(faults(folder, kind), source.repository, kind)
-        record = _finish(folder, chosen, target.name, kind.kind, wish | {"revision": remote.commit}, remote.licence)
+    wish |= {"revision": remote.commit}
+    fetched = _adopt(target, partial, chosen, link_or_copy, source.repository, kind, wish, remote.licence)
     shutil.rmtree(partial, ignore_errors=True)
-    return Fetched(target, record)
+    return fetched
 
 
 def _already_here(target: Path, wish: Mapping[str, Any]) -> Fetched | None:
@@ -131,23 +127,35 @@ def _require_whole(remote: hub.Remote, chosen: Mapping[str, str], partial: Path)
             raise UserError(f"{file} of {remote.repository} arrived damaged (its hash is wrong); run again: only it is fetched")
 
 
-def _from_folder(source: LocalSource, target: Path, variant: str | None) -> Fetched:
+def _from_folder(source: Path, target: Path, variant: str | None) -> Fetched:
     """Adopt a diffusers folder of one's own: a copy, so that later changes to the original cannot reach a chain."""
-    wish = {"folder": source.path.resolve().name, "variant": variant}
-    files = [path.relative_to(source.path).as_posix() for path in source.path.rglob("*") if path.is_file()]
-    chosen = needed_files(files, str(source.path), variant)
-    kind = require_model(source.path, str(source.path))
-    _refuse_half(missing_configs(source.path, kind), str(source.path), kind)
+    wish = {"folder": source.resolve().name, "variant": variant}
+    files = [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
+    chosen = needed_files(files, str(source), variant)
+    kind = require_model(source, str(source))
+    _refuse_half(missing_configs(source, kind), str(source), kind)
     for file in chosen:
         if is_weights(file):
-            read_header(source.path / file)
+            read_header(source / file)
     if target.exists():
         raise UserError(f"{target} is there already; name another folder with --name, or remove this one")
+    return _adopt(target, source, chosen, shutil.copyfile, str(source), kind, wish, None)
+
+
+def _adopt(
+    target: Path, place: Path, chosen: Mapping[str, str], bring: Callable[[Path, Path], object],
+    name: str, kind: Architecture, source: Mapping[str, Any], licence: str | None,
+) -> Fetched:  # fmt: skip
+    """Bring the `chosen` files of `place` to `target`, with a model_index.json that agrees with them and the record."""
+    renamed = {new: file for file, new in chosen.items() if file != new}
     with atomic_folder(target) as folder:
-        for file, name in chosen.items():
-            _bring(source.path / file, folder / name, shutil.copyfile)
-        _refuse_half(faults(folder, kind), str(source.path), kind)
-        record = _finish(folder, chosen, target.name, kind.kind, wish, None)
+        for file, new in chosen.items():
+            (folder / new).parent.mkdir(parents=True, exist_ok=True)
+            bring(place / file, folder / new)
+        _refuse_half(faults(folder, kind), name, kind)
+        if (folder / "model_index.json").is_file():
+            _without_left_out(folder / "model_index.json")
+        record = write_record(folder, target.name, kind.kind, {**source, "renamed": renamed} if renamed else source, licence)
     return Fetched(target, record)
 
 
@@ -155,21 +163,6 @@ def _refuse_half(lacks: Sequence[str], name: str, kind: Architecture) -> None:
     """Raise UserError for the first of the faults of the source `name`, which is not a whole model of its kind."""
     if lacks:
         raise UserError(f"{name} is not the whole of {kind.what}: {lacks[0]}; complete it, or name another")
-
-
-def _bring(source: Path, target: Path, how: Callable[[Path, Path], object]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    how(source, target)
-
-
-def _finish(
-    folder: Path, chosen: Mapping[str, str], name: str, kind: str, source: Mapping[str, Any], licence: str | None
-) -> dict[str, Any]:
-    """Make model_index.json agree with what is there, and write the record."""
-    if (folder / "model_index.json").is_file():
-        _without_left_out(folder / "model_index.json")
-    renamed = {target: file for file, target in chosen.items() if file != target}
-    return write_record(folder, name, kind, {**source, "renamed": renamed} if renamed else source, licence)
 
 
 def _without_left_out(path: Path) -> None:
@@ -180,11 +173,8 @@ def _without_left_out(path: Path) -> None:
     write_json(path, index)
 
 
-def _from_file(
-    source: LocalSource, target: Path, root: Path, tokenizer: Path | None, configs: Mapping[str, Config] | None
-) -> Fetched:
+def _from_file(file: Path, target: Path, root: Path, tokenizer: Path | None, configs: Mapping[str, Config] | None) -> Fetched:
     """Convert a single-file checkpoint. Its configs are the published ones, for it has none of its own."""
-    file = source.path
     tensors = read_header(file)
     kind = single_file_kind(file, tensors)
     wish = {"file": file.name, "sha256": sha256_file(file)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,11 +22,13 @@ class RemoteFile:
     blob: str | None
 
     def is_content_of(self, path: Path) -> bool:
+        from huggingface_hub.utils.sha import git_hash
+
         if path.stat().st_size != self.size:
             return False
         if self.sha256:
             return sha256_file(path) == self.sha256
-        return self.blob is None or _git_hash(path.read_bytes()) == self.blob
+        return self.blob is None or git_hash(path.read_bytes()) == self.blob
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,6 @@ class Remote:
     commit: str
     licence: str | None
     files: Mapping[str, RemoteFile]
-
-
-def _git_hash(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def look_up(repository: str, revision: str | None) -> Remote:

@@ -12,8 +12,7 @@ from pipeline.core.files import sha256_bytes, sha256_file
 from pipeline.core.json_files import read_json
 from pipeline.core.weights import no_model, refuse_pickles
 from pipeline.diffusion.families.layouts import layout_of
-from pipeline.inputs.base_models.record import FILE as RECORD
-from pipeline.inputs.base_models.record import origin
+from pipeline.inputs.base_models.record import files_below, origin
 
 
 def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, str]:
@@ -28,7 +27,7 @@ def base_files(model: str | Path, vae: str | Path | None = None) -> dict[str, st
     refuse_pickles(folder, parts)
     if not folder.is_dir():
         raise no_model(model)
-    found = {f"{part}/{name}": digest for part in parts for name, digest in _hashes(folder / part).items()}
+    found = {f"{part}/{name}": sha256_file(path) for part in parts for name, path in files_below(folder / part).items()}
     missing = [part for part in parts if not any(name.startswith(f"{part}/") for name in found)]
     if found and missing:
         raise UserError(f"{model} has no files in {', '.join(missing)}, so it is no whole Stable Diffusion; fetch it again")
@@ -41,17 +40,12 @@ def vae_files(vae: Path) -> dict[str, str]:
     Raise UserError when there are none, and for pickles.
     """
     refuse_pickles(vae)
-    # Not the record of a fetched VAE: it names the source, and the same weights must be the same M_0.
-    found = {f"vae/{name}": digest for name, digest in _hashes(vae).items() if name != RECORD}
+    found = {f"vae/{name}": sha256_file(path) for name, path in files_below(vae).items()}
     if not found:
         raise UserError(
             f"vae (params.yaml) names {vae}, where there are no files; bring one with 'redifine base fetch', or set vae: null"
         )
     return found
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def origins(model: str | Path, vae: str | Path | None, files: Mapping[str, str]) -> dict[str, Any]:

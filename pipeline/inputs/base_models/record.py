@@ -31,8 +31,13 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def hashed(folder: Path) -> dict[str, dict[str, Any]]:
     """Return {path: {"bytes", "sha256"}} of every file below `folder` but the record."""
+    return {name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for name, path in files_below(folder).items()}
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    """Return {path below `folder`: file} of every file but the record, which names the source: equal weights are equal M_0."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / FILE)
-    return {path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in files}
+    return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def origin(folder: Path, files: Mapping[str, str]) -> dict[str, Any] | None:

@@ -1,12 +1,23 @@
-"""Tell from the names of its tensors which model a single-file checkpoint is."""
+"""Tell from its tensors' names which model a single-file checkpoint is, and give it CLIP's tokenizer, which it lacks.
+
+The tokenizer comes from a folder, a fetched model, or CLIP's own list.
+"""
 
 from __future__ import annotations
 
+import gzip
+import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from pipeline.chain.model_names import FOLDER
 from pipeline.core.errors import UserError
+from pipeline.core.files import read_text, write_text
+from pipeline.core.json_files import parse_json
 from pipeline.core.tensors import TensorInfo
+from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY, require_vocabulary
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 TEXT_XL, TEXT_XL_2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."
@@ -41,3 +52,81 @@ def single_file_kind(path: Path, tensors: Mapping[str, TensorInfo]) -> str:
     if channels != 4:
         raise UserError(f"{path} takes {channels} channels (4: text to image; 9: inpainting); give a text-to-image model")
     return kind
+
+
+_CLIP_MERGES = 49152 - 256 - 2
+"""How many lines of bpe_simple_vocab_16e6.txt CLIP uses: its vocabulary without the 256 bytes, twice, and two marks."""
+
+
+_VISIBLE = (range(0x21, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x100))
+"""Bytes that stand for themselves in CLIP's and GPT-2's vocabularies; the others stand as U+0100 and on."""
+
+
+def find_vocabulary(root: Path, given: Path | None, size: int) -> tuple[str, list[str]]:
+    """Return (source, [vocab.json, merges.txt]) of a tokenizer with `size` tokens, the files as texts.
+
+    `given` is a folder that holds both, or CLIP's bpe_simple_vocab_16e6.txt(.gz); without it, a model below models/base
+    lends its own. Raise UserError when there is none, or none of that size.
+    """
+    if given is None:
+        places = (folder for name in ("tokenizer", "") for folder in sorted((root / FOLDER).glob(f"*/{name}")))
+        given = next((place for place in places if _fits(place, size)), None)
+    if given is None:
+        raise UserError(
+            "a single-file checkpoint has no tokenizer, and no fetched model has one to lend; give --tokenizer FOLDER (with "
+            "vocab.json and merges.txt), or run 'redifine base fetch clip-vit-large-patch14' first"
+        )
+    texts = _of_folder(given) if given.is_dir() else _of_clip(given)
+    if (found := len(parse_json(texts[0]))) != size:
+        raise UserError(f"{given} has {found} tokens, but the checkpoint's text encoder knows {size}; give its own tokenizer")
+    return given.name, texts
+
+
+def _fits(folder: Path, size: int) -> bool:
+    if not (folder / VOCABULARY).is_file() or not (folder / MERGES).is_file():
+        return False
+    return len(parse_json(_of_folder(folder)[0])) == size
+
+
+def _of_folder(folder: Path) -> list[str]:
+    require_vocabulary(folder)
+    texts = [read_text(folder / name) for name in (VOCABULARY, MERGES)]
+    try:
+        if not isinstance(parse_json(texts[0]), dict):
+            raise ValueError("no mapping")
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{folder / VOCABULARY} is no vocabulary ({error}); give another tokenizer") from error
+    return texts
+
+
+def _of_clip(path: Path) -> list[str]:
+    """Return vocab.json and merges.txt from the list of merges that OpenAI's CLIP and open_clip carry in their packages."""
+    try:
+        lines = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a folder with vocab.json and merges.txt") from error
+    merges = lines.split("\n")[1 : _CLIP_MERGES + 1]
+    if len(merges) != _CLIP_MERGES or any(len(line.split()) != 2 for line in merges):
+        raise UserError(f"{path} is not CLIP's bpe_simple_vocab_16e6.txt; give a folder with vocab.json and merges.txt")
+    letters = _letters()
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(line.split()) for line in merges)]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    # As openai/clip-vit-large-patch14 has it, byte for byte.
+    vocabulary = json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False, separators=(",", ":"))
+    return [vocabulary, "\n".join(["#version: 0.2", *merges, ""])]
+
+
+def _letters() -> list[str]:
+    """List the 256 bytes as letters, in the vocabulary's order: visible ones first, the rest as U+0100, U+0101, ..."""
+    visible = [byte for group in _VISIBLE for byte in group]
+    hidden = 256 - len(visible)
+    return [chr(byte) for byte in visible] + [chr(256 + i) for i in range(hidden)]
+
+
+def write_tokenizer(folder: Path, texts: list[str], config: dict[str, Any]) -> None:
+    """Write a tokenizer that CLIPTokenizer reads; `config` names its marks (SDXL's second pads with "!", not the end mark)."""
+    for name, text in zip((VOCABULARY, MERGES), texts, strict=True):
+        write_text(folder / name, text)
+    write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+    marks = {key: value for key, value in config.items() if key.endswith("_token")}
+    write_text(folder / "special_tokens_map.json", json.dumps(marks, indent=2, sort_keys=True) + "\n")

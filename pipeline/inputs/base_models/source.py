@@ -19,22 +19,18 @@ class HubSource:
     entry: CatalogueEntry | None = None
 
 
-@dataclass(frozen=True)
-class LocalSource:
-    """A folder or a file on this machine."""
+def parse_source(text: str, revision: str | None = None) -> HubSource | Path:
+    """Parse what `text` names: a Path is on this machine; `revision` overrides the catalogue's.
 
-    path: Path
-
-
-def parse_source(text: str, revision: str | None = None) -> HubSource | LocalSource:
-    """Parse what `text` names; `revision` overrides the catalogue's. Raise UserError for what can be none of the four kinds."""
+    Raise UserError for what can be none of the four kinds.
+    """
     if text in CATALOGUE:
         entry = CATALOGUE[text]
         return HubSource(entry.repository, revision or entry.revision, entry)
     if Path(text).exists():
         if revision:
             raise UserError(f"--revision {revision} belongs to the hub, and {text} is here; leave it out")
-        return LocalSource(Path(text))
+        return Path(text)
     found = HUB_ID.fullmatch(text)
     if text == LOCAL or found is None or text.startswith(f"{FOLDER.as_posix()}/") or _looks_like_file(text):
         raise UserError(
@@ -48,12 +44,12 @@ def _looks_like_file(text: str) -> bool:
     return Path(text).suffix.lower() in (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
-def folder_name(source: HubSource | LocalSource, given: str | None) -> str:
+def folder_name(source: HubSource | Path, given: str | None) -> str:
     """Return the name below models/base: what was given, else the catalogue's, the repository's, the file's or the folder's."""
     if given is not None:
         name = given
-    elif isinstance(source, LocalSource):
-        name = source.path.resolve().name if source.path.is_dir() else source.path.stem
+    elif isinstance(source, Path):
+        name = source.resolve().name if source.is_dir() else source.stem
     else:
         name = source.entry.name if source.entry else source.repository.partition("/")[2]
     if not is_file_name(name) or name.startswith("."):

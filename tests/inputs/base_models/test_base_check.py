@@ -15,9 +15,8 @@ from pipeline.chain import presets
 from pipeline.cli.base import base
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_bytes
-from pipeline.inputs.base_models.check import check
+from pipeline.inputs.base_models.check import all_models, check
 from pipeline.inputs.base_models.fetch import fetch
-from pipeline.inputs.base_models.listing import all_models
 from project import ROOT
 
 REPOSITORY = "someone/a-model"

@@ -12,7 +12,7 @@ from pipeline.chain import params
 from pipeline.chain.model_names import CATALOGUE, fault_of_setting
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError
-from pipeline.inputs.base_models.source import HubSource, LocalSource, folder_name, local_folder, parse_source
+from pipeline.inputs.base_models.source import HubSource, folder_name, local_folder, parse_source
 from pipeline.inputs.datasets.catalogue import DATASETS
 from pipeline.inputs.missing import PAPER_SETS, missing_inputs
 from pipeline.versioning.experiment_checks import check_settings
@@ -41,7 +41,7 @@ def test_a_hub_id_may_carry_its_revision(root: Path, text: str, repository: str,
 
 def test_what_is_here_is_meant_before_the_hub(root: Path) -> None:
     (root / "someone/a-model").mkdir(parents=True)
-    assert parse_source("someone/a-model") == LocalSource(Path("someone/a-model"))
+    assert parse_source("someone/a-model") == Path("someone/a-model")
     with pytest.raises(UserError, match="--revision main belongs to the hub"):
         parse_source("someone/a-model", "main")
 

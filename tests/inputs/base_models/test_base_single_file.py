@@ -164,7 +164,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(root: Path, tiny_model: Pa
 def test_clips_own_list_of_merges_gives_clips_vocabulary(tmp_path: Path) -> None:
     from transformers import CLIPTokenizer
 
-    from pipeline.inputs.base_models.clip_vocabulary import find_vocabulary, write_tokenizer
+    from pipeline.inputs.base_models.single_file import find_vocabulary, write_tokenizer
 
     # Not CLIP's merges, which are not here, but as many, and of its form.
     letters = "abcdefghijklmnopqrstuvwxyz"
