@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from markupsafe import Markup
 
 from pipeline.chain.params import View
 from pipeline.charts.colours import iteration_colours
@@ -13,7 +10,7 @@ from pipeline.charts.html import render_template
 from pipeline.charts.numbers import short
 from pipeline.report.descriptions import describe_outcome, describe_parameters
 from pipeline.report.drift import PromptDrift, draw_drift, median_line
-from pipeline.report.figures import Figure, memorisation_figures, over_k
+from pipeline.report.figures import memorisation_figures, over_k
 from pipeline.report.fingerprints import fingerprint_figures
 from pipeline.report.finished_chain import FinishedChain
 from pipeline.report.image_grid import GridRow
@@ -37,7 +34,7 @@ def render_page(params: View, chain: FinishedChain, rows: list[GridRow], drift: 
         outcome=describe_outcome(last.metrics["fid_1"], last.metrics["fid"], chain.real["fid_floor"], last.k),
         sentences=describe_parameters(params, prompts),
         numbers=_headline(chain),
-        columns=_columns(chain),
+        columns=[("real", "D₀"), *((f"k = {it.k}", f"FID {short(it.metrics['fid'])}") for it in chain.iterations)],
         rows=rows,
         paths=draw_drift(drift, [row.index for row in rows]),
         typical=median_line(drift),
@@ -51,14 +48,14 @@ def render_page(params: View, chain: FinishedChain, rows: list[GridRow], drift: 
         figures_map=[projection_figure(chain), *memorisation_figures(chain)],
         figures_spectra=[*spectrum_figures(chain), *fingerprint_figures(chain)],
         figures_within=within_k(chain),
-        draw=_draw,
         feature=last.metrics["feature"],
         lineage=chain.lineage,
         parameters=_parameters(params),
     )
 
 
-def _headline(chain: FinishedChain) -> list[dict[str, str]]:
+def _headline(chain: FinishedChain) -> list[tuple[str, str, str]]:
+    """Return names, values and what they mean."""
     first, last = chain.iterations[0].metrics, chain.last.metrics
     rate = last["collapse_rate"]
     numbers = [("FID, iteration 1", short(first["fid"]), "distance to the real images")]
@@ -71,13 +68,7 @@ def _headline(chain: FinishedChain) -> list[dict[str, str]]:
     numbers.append(("real vs real", short(chain.real["fid_floor"]), f"FID of two halves of the real images, {half} each"))
     before = f"; {short(first['recall'])} after iteration 1" if chain.last.k > 1 else ""
     numbers.append(("recall", short(last["recall"]), f"of the real variety at the end{before}"))
-    return [{"name": name, "value": value, "hint": hint} for name, value, hint in numbers]
-
-
-def _columns(chain: FinishedChain) -> list[dict[str, Any]]:
-    """Return the heads of the grid's columns: D_0..D_K."""
-    drawn = [{"name": f"k = {it.k}", "hint": f"FID {short(it.metrics['fid'])}"} for it in chain.iterations]
-    return [{"name": "real", "hint": "D₀"}, *drawn]
+    return numbers
 
 
 def _parameters(params: View) -> list[tuple[str, str]]:
@@ -94,15 +85,3 @@ def _orders(rows: list[GridRow], drift: PromptDrift) -> list[tuple[str, str]]:
     found = drift.orders(list(place))
     named = [("as given", list(place)), *((f"{name} first", order) for name, order in found.items())]
     return [(name, " ".join(str(place[prompt]) for prompt in order)) for name, order in named]
-
-
-def _draw(figure: Figure) -> Markup:
-    paper = Markup('<span class="paper">{}</span>').format(figure.paper) if figure.paper else ""
-    return Markup('<figure{}><figcaption><h3>{}{}</h3><p>{}</p></figcaption><div class="keys">{}</div>{}</figure>').format(
-        Markup(' class="{}"').format(figure.kind) if figure.kind else "",
-        figure.title,
-        paper,
-        figure.note,
-        figure.key,
-        figure.svg,
-    )
