@@ -107,6 +107,12 @@ def sd_scripts(root: Path) -> Path | None:
     return None
 
 
+OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
+           "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
+"""Patterns of all that the stages write."""
+
+OUTPUT_FOLDERS = tuple(dict.fromkeys(pattern.partition("/")[0] for pattern in OUTPUTS))
+
 _ITERATION = re.compile(r"(?:data/D_|data/T_|models/M_|traces/|features/|metrics/|analysis/)(\d+)(?=[./])")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.chain.params import Params
+from pipeline.chain.paths import OUTPUT_FOLDERS
 from pipeline.core.errors import UserError, printable
 from pipeline.inputs.missing import no_raw_folder
 from pipeline.versioning.committed import committed_files
@@ -21,7 +22,6 @@ from pipeline.versioning.dvc_repo import open_repo
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-_OUTPUT_FOLDERS = ("data", "models", "traces", "features", "metrics", "analysis", "report", "plots")
 _UNFINISHED = re.compile(r"\.[\w-]{22}\.tmp$")
 """The end of the names that DVC gives to files it is still writing."""
 
@@ -119,7 +119,7 @@ def _repair_process_list(root: Path, repo: Repo) -> list[str]:
 
 def _remove_unfinished(root: Path, repo: Repo) -> list[str]:
     """Remove the files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
-    found = [path for place in _OUTPUT_FOLDERS for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
+    found = [path for place in OUTPUT_FOLDERS for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
     for path in found:
         path.unlink(missing_ok=True)
     return [f"removed {len(found)} file(s) that DVC had not finished"] if found else []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.chain.paths import iterations
+from pipeline.chain.paths import OUTPUTS, iterations
 from pipeline.core.errors import UserError
 from pipeline.provenance.verify import consistency
 from pipeline.provenance.verify.expected_files import (
@@ -28,8 +28,6 @@ from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, all_outputs, rea
 from pipeline.versioning.hashes import Digest, digest_files, files_below
 from pipeline.versioning.not_fetched import NotFetched, describe_not_fetched, find_not_fetched
 
-_OUTPUTS = ("data/D_*", "data/T_*.jsonl", "data/prompts.jsonl", "models/M_*",
-            "traces/*", "features/*", "metrics/*", "analysis/*", "plots/*", "report/*")  # fmt: skip
 _SETS_AND_MODELS = ("data/D_", "models/M_")
 _LISTS = (".jsonl", ".json", ".tar", LOCK_FILE)
 """Files of which a second finding says more: which line, which key, which caption."""
@@ -81,9 +79,14 @@ def audit(root: Path) -> Audit:
     ]
     known = _recorded(records)
     unrecorded = tuple(path for path in outputs if path not in known and not expected.covers(path)) if not stages else ()
-    size = sum(digest.size for digest in digests.values())
     return Audit(
-        _without_echoes(found), len(digests), size, unrecorded, *_not_fetched(recorded, missing), _uncommitted(root, stages)
+        findings=_without_echoes(found),
+        files=len(digests),
+        size=sum(digest.size for digest in digests.values()),
+        unrecorded=unrecorded,
+        not_fetched=tuple(sorted(missing.outputs | missing.inputs)),
+        note=describe_not_fetched(recorded, missing),
+        uncommitted=_uncommitted(root, stages),
     )
 
 
@@ -98,7 +101,7 @@ def _lock(root: Path) -> tuple[dict[str, StageEntry], list[Finding]]:
 
 def _outputs(root: Path) -> list[str]:
     """Return every file in the places where stages write, but for DVC's own .gitignore beside its outputs."""
-    tops = (path.relative_to(root).as_posix() for pattern in _OUTPUTS for path in sorted(root.glob(pattern)))
+    tops = (path.relative_to(root).as_posix() for pattern in OUTPUTS for path in sorted(root.glob(pattern)))
     return [path for top in tops for path in files_below(root, top) if not path.endswith("/.gitignore")]
 
 
@@ -135,11 +138,6 @@ def own_findings(
 def _was_not_fetched(path: str, missing: NotFetched, shards: Mapping[str, str]) -> bool:
     """Return whether a file, or the shard that an image is in, was never fetched."""
     return missing.covers(path) or (path in shards and missing.covers(shards[path]))
-
-
-def _not_fetched(recorded: Sequence[str], missing: NotFetched) -> tuple[tuple[str, ...], str]:
-    """Return what was never fetched, path by path and in one line."""
-    return tuple(sorted(missing.outputs | missing.inputs)), describe_not_fetched(recorded, missing)
 
 
 def _uncommitted(root: Path, stages: Mapping[str, StageEntry]) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from filecmp import cmp
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from pipeline.chain.image_sets import Images
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_text, sha256_file
+from pipeline.core.files import read_text
 from pipeline.core.images import decode_image
 from pipeline.core.json_files import read_jsonl
 from pipeline.core.tensors import load_tensors
@@ -53,35 +54,6 @@ class Comparison:
     """max_level (of 255), psnr (dB; None where all pixels are equal), feature_distance; of tensors max and distance."""
 
 
-def compare_file(path: str, recorded: Path, recomputed: Path, tolerance: Tolerance) -> Comparison:
-    """Byte for byte, else by what the kind of file means. Features are compared in `with_features`."""
-    if not recomputed.is_file():
-        return Comparison(path, False, False, NOT_MADE)
-    if sha256_file(recorded) == sha256_file(recomputed):
-        return Comparison(path, True, True)
-    if recorded.suffix == ".png":
-        return compare_image(path, recorded.read_bytes(), recomputed.read_bytes(), tolerance)
-    compare = {".safetensors": _tensors, ".csv": _losses}.get(recorded.suffix, _texts)
-    try:
-        measured, problem = compare(recorded, recomputed, tolerance)
-    except UserError as error:
-        measured, problem = {}, str(error)
-    return Comparison(path, False, not problem, problem, measured)
-
-
-def compare_image(path: str, recorded: bytes, recomputed: bytes | None, tolerance: Tolerance) -> Comparison:
-    """Compare two PNGs byte for byte, else by their pixels; None where it was not made again."""
-    if recomputed is None:
-        return Comparison(path, False, False, NOT_MADE)
-    if recorded == recomputed:
-        return Comparison(path, True, True)
-    try:
-        measured, problem = _images(decode_image(recorded, Path(path)), decode_image(recomputed, Path(path)), tolerance)
-    except UserError as error:
-        measured, problem = {}, str(error)
-    return Comparison(path, False, not problem, problem, measured)
-
-
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Return the peak signal-to-noise ratio of two uint8 arrays of one shape, in dB; infinite when they are equal."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
@@ -94,8 +66,8 @@ def relative_distance(recomputed: np.ndarray, recorded: np.ndarray) -> float:
     return apart / length if length else (0.0 if apart == 0.0 else math.inf)
 
 
-def _images(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
-    """Recorded and made again, [H,W,3] uint8 each."""
+def _images(path: str, recorded: bytes, recomputed: bytes, tolerance: Tolerance) -> tuple[dict[str, Value], str]:
+    a, b = (decode_image(content, Path(path)) for content in (recorded, recomputed))
     if a.shape != b.shape:
         return {}, f"it has {b.shape[1]}x{b.shape[0]} pixels, recorded are {a.shape[1]}x{a.shape[0]}"
     ratio = psnr(a, b)
@@ -189,13 +161,20 @@ class Comparer:
     tolerance: Tolerance
 
     def files(self, path: str) -> list[Comparison]:
-        """Return one comparison of a file; of a shard that is not byte-equal, one of each image in it."""
-        if not path.endswith(".tar"):
-            return [compare_file(path, self.recorded / path, self.recomputed / path, self.tolerance)]
-        if not (self.recomputed / path).is_file():
+        """Return one comparison of a file: byte for byte, else by what its kind means; of a shard, one of each image in it.
+
+        Features are compared in `with_features`.
+        """
+        if path.endswith(".png"):
+            return self.images([path])
+        recorded, recomputed = self.recorded / path, self.recomputed / path
+        if not recomputed.is_file():
             return [Comparison(path, False, False, NOT_MADE)]
-        if _same_bytes(self.recorded / path, self.recomputed / path):
+        if cmp(recorded, recomputed, shallow=False):
             return [Comparison(path, True, True)]
+        if not path.endswith(".tar"):
+            compare = {".safetensors": _tensors, ".csv": _losses}.get(recorded.suffix, _texts)
+            return [_compared(path, lambda: compare(recorded, recomputed, self.tolerance))]
         found = self.images(_images_in(self.recorded, path))
         same_images = all(comparison.equal for comparison in found)
         return [Comparison(path, False, False, "it differs, and not in its images")] if same_images else found
@@ -210,20 +189,25 @@ class Comparer:
         except OSError as error:
             raise UserError(f"{path} cannot be read, so there is nothing to compare with; 'dvc pull' fetches it") from error
         try:
-            recomputed: bytes | None = self._both[1].read(path)
+            recomputed = self._both[1].read(path)
         except FileNotFoundError:
-            recomputed = None
-        return compare_image(path, recorded, recomputed, self.tolerance)
+            return Comparison(path, False, False, NOT_MADE)
+        if recorded == recomputed:
+            return Comparison(path, True, True)
+        return _compared(path, lambda: _images(path, recorded, recomputed, self.tolerance))
 
     @cached_property
     def _both(self) -> tuple[Images, Images]:
         return Images(self.recorded), Images(self.recomputed)
 
 
-def _same_bytes(a: Path, b: Path) -> bool:
-    from filecmp import cmp
-
-    return cmp(a, b, shallow=False)
+def _compared(path: str, compare: Callable[[], tuple[dict[str, Value], str]]) -> Comparison:
+    """Return what `compare` measures of a file that is not byte-equal; what cannot be read does not hold."""
+    try:
+        measured, problem = compare()
+    except UserError as error:
+        measured, problem = {}, str(error)
+    return Comparison(path, False, not problem, problem, measured)
 
 
 def _images_in(root: Path, shard: str) -> list[str]:

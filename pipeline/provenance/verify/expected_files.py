@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.provenance.verify.findings import Finding
 from pipeline.versioning.cache import read_listing
 from pipeline.versioning.committed import changed_files
-from pipeline.versioning.dvc_lock import LOCK_FILE, PathEntry, StageEntry, all_outputs, source_dependencies
+from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, all_outputs, source_dependencies
 from pipeline.versioning.hashes import Digest, folder_md5
 from pipeline.versioning.not_fetched import NotFetched
 
@@ -26,17 +26,6 @@ class ExpectedFiles:
     """{path: md5 of the list} of folders whose list of files is not at hand."""
     listed: dict[str, int] = field(default_factory=dict)
     """{path: number of files} of folders whose files are all in `files`."""
-
-    def add(self, item: PathEntry, cache: Path | None) -> None:
-        if not item.is_folder:
-            self.files[item.path] = item.md5
-            return
-        listing = read_listing(cache, item.md5)
-        if listing is None:
-            self.folders[item.path] = item.md5
-            return
-        self.listed[item.path] = len(listing)
-        self.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
 
     def without(self, not_fetched: NotFetched) -> ExpectedFiles:
         """Return what there must be where all that was never fetched is left out."""
@@ -55,8 +44,13 @@ def expected_files(stages: Mapping[str, StageEntry], cache: Path | None) -> Expe
     """Return all outputs, and the inputs that no stage wrote and that are not code (models, raw images)."""
     expected = ExpectedFiles()
     for item in [*(item for item, _ in all_outputs(stages)), *source_dependencies(stages)]:
-        if item.md5:
-            expected.add(item, cache)
+        if item.md5 and not item.is_folder:
+            expected.files[item.path] = item.md5
+        elif item.md5 and (listing := read_listing(cache, item.md5)) is not None:
+            expected.listed[item.path] = len(listing)
+            expected.files |= {f"{item.path}/{name}": md5 for name, md5 in listing.items()}
+        elif item.md5:
+            expected.folders[item.path] = item.md5
     return expected
 
 

@@ -10,18 +10,16 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pipeline
 from pipeline.chain import paths
 from pipeline.chain.params import FILE, PATH_PARAMETERS, Params
-from pipeline.chain.paths import Layout
+from pipeline.chain.paths import OUTPUT_FOLDERS, Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.core.process import dying_with_parent
 from pipeline.methods.registry import EXTENSIONS
 
-_FOLDERS = ("data", "models", "features", "metrics")
 _DVC = ("DVC_STAGE", "DVC_ROOT")
 
 
@@ -29,14 +27,15 @@ _DVC = ("DVC_STAGE", "DVC_ROOT")
 def scratch_project(root: Path, params: Params, made: Collection[str], prompts: Collection[int] = ()) -> Iterator[Path]:
     """Yield a temporary folder with `params` and links to all that the stages read, but not to what they will have `made`.
 
-    With `prompts`, P has only these, under their own numbers. Raise UserError for a prompt that P has not.
+    With `prompts`, P has only these, under their own numbers.
     """
     with tempfile.TemporaryDirectory(prefix="redifine-verify-") as name:
         scratch = Path(name)
         # JSON is YAML, with the keys of `iterations` quoted.
         write_json(scratch / FILE, params.model_dump())
         if prompts:
-            write_jsonl(Layout(scratch).prompts, _chosen(Layout(root), prompts))
+            rows = read_jsonl(Layout(root).prompts, ("index", "prompt"))
+            write_jsonl(Layout(scratch).prompts, [row for row in rows if row["index"] in prompts])
         for path in _inputs(root, params):
             if path not in made and not (scratch / path).exists():
                 (scratch / path).parent.mkdir(parents=True, exist_ok=True)
@@ -48,20 +47,13 @@ def scratch_project(root: Path, params: Params, made: Collection[str], prompts: 
 
 
 def _inputs(root: Path, params: Params) -> Iterator[str]:
-    """Yield the entries of the folders that stages read, the paths that params name and extensions/, relative to the root."""
-    for folder in _FOLDERS:
+    """Yield what lies where stages write, the paths that params name and extensions/, relative to the root."""
+    for folder in OUTPUT_FOLDERS:
         if (root / folder).is_dir():
             yield from (f"{folder}/{path.name}" for path in sorted((root / folder).iterdir()))
     for path in (*(getattr(params, name) for name in PATH_PARAMETERS), EXTENSIONS.as_posix()):
         if path and not Path(path).is_absolute() and (root / path).exists():
             yield path
-
-
-def _chosen(layout: Layout, prompts: Collection[int]) -> list[dict[str, Any]]:
-    rows = [row for row in read_jsonl(layout.prompts, ("index", "prompt")) if row["index"] in prompts]
-    if missing := sorted(set(prompts) - {row["index"] for row in rows}):
-        raise UserError(f"--images names prompt {missing[0]}, and {layout.prompts} has none of that number; name others")
-    return rows
 
 
 def run_stages(runner: str, scratch: Path, commands: Sequence[Sequence[str]], threads: int | None = None) -> None:

@@ -13,7 +13,7 @@ from pipeline.core.files import write_bytes, write_text
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.tensors import save_tensors
-from pipeline.provenance.verify.comparison import Comparison, Tolerance, compare_file, psnr, relative_distance, with_features
+from pipeline.provenance.verify.comparison import Comparer, Comparison, Tolerance, psnr, relative_distance, with_features
 
 GREY = np.full((8, 8, 3), 100, dtype=np.uint8)
 TOLERANCE = Tolerance(psnr=30.0, distance=0.1)
@@ -22,7 +22,8 @@ TOLERANCE = Tolerance(psnr=30.0, distance=0.1)
 def compared(folder: Path, name: str, write: object, recorded: object, again: object) -> Comparison:
     for place, content in (("recorded", recorded), ("again", again)):
         write(folder / place / name, content)  # type: ignore[operator]
-    return compare_file(name, folder / "recorded" / name, folder / "again" / name, TOLERANCE)
+    (found,) = Comparer(folder / "recorded", folder / "again", TOLERANCE).files(name)
+    return found
 
 
 @pytest.mark.parametrize("apart", [1, 5, 155])
@@ -102,7 +103,8 @@ def test_a_record_may_differ_by_its_machine_and_by_hashes_of_what_is_compared_it
 
 def test_a_file_that_was_not_made_again_does_not_hold(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "a")
-    assert not compare_file("a.txt", tmp_path / "a.txt", tmp_path / "none", TOLERANCE).holds
+    (found,) = Comparer(tmp_path, tmp_path / "none", TOLERANCE).files("a.txt")
+    assert not found.holds
 
 
 def test_features_too_far_apart_refuse_an_image_that_its_psnr_let_pass() -> None:
