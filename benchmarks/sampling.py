@@ -32,7 +32,7 @@ from pipeline.diffusion.models import load_base
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Settings, draw
+from pipeline.sample.sampler import SampleSettings, draw
 
 CFG = 7.5
 LOADED, FUSED = "diffusers, LoRA loaded", "diffusers, LoRA fused"
@@ -74,7 +74,7 @@ def main(model: Path, batch: int, steps: int, repeats: int) -> None:
 
 def ours(model: StableDiffusion, prompts: list[str], steps: int) -> Callable[[], np.ndarray]:
     side = int(model.unet.config.sample_size) * model.pixels_per_latent
-    settings = Settings(Constant(CFG), steps, side, side)
+    settings = SampleSettings(Constant(CFG), steps, side, side)
 
     def run() -> np.ndarray:
         conditions, empty = encode_prompts(model, prompts, settings), encode_prompts(model, [""], settings)

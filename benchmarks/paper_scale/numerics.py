@@ -18,7 +18,7 @@ from pipeline.chain.paths import Layout
 from pipeline.methods.schedules.constant import Constant
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Settings, draw, load_merged
+from pipeline.sample.sampler import SampleSettings, draw, load_merged
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings
 
@@ -35,7 +35,7 @@ def images(model: Path, precision: str, device: str, exponential: bool) -> np.nd
     """Twelve images [12,H,W,3] uint8, at guidance 7.5, constant or falling as ReDiFine's."""
     loaded = load_merged(model, None, None, precision, device)
     side = int(loaded.denoiser.config.sample_size) * loaded.pixels_per_latent
-    settings = Settings(Exponential(7.5, 2.0) if exponential else Constant(7.5), 30, side, side)
+    settings = SampleSettings(Exponential(7.5, 2.0) if exponential else Constant(7.5), 30, side, side)
     prompts = PROMPTS * 4
     conditions, empty = encode_prompts(loaded, prompts, settings), encode_prompts(loaded, [""], settings)
     return draw(loaded, conditions, empty, range(len(prompts)), settings).pixels

@@ -21,8 +21,8 @@ from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.batches import Plan, PlannedImage, generate
-from pipeline.sample.png import Lineage
-from pipeline.sample.sampler import Settings
+from pipeline.sample.png import ImageLineage
+from pipeline.sample.sampler import SampleSettings
 
 CFG = 7.5
 WAYS = ("plain", "compiled")
@@ -60,12 +60,14 @@ def compare(model: StableDiffusion, scale: Scale) -> dict[str, float]:
 
 def ours(model: StableDiffusion, scale: Scale, batch: int, count: int, compiled: bool) -> Run:
     """A whole stage but for loading the model: prompts encoded, images drawn, decoded, and written as PNGs."""
-    settings = Settings(Constant(CFG), scale.steps, scale.side, scale.side, max_token_length=scale.tokens)
+    settings = SampleSettings(Constant(CFG), scale.steps, scale.side, scale.side, max_token_length=scale.tokens)
     jobs = [PlannedImage(f"{i:05d}.png", i, 0, f"{CAPTION} {i}", i) for i in range(count)]
 
     def run() -> None:
         with TemporaryDirectory() as folder, compiling(compiled and not is_compiled(model.unet)):
-            generate(model, Plan("D_1", jobs, settings, Lineage("sd15", "0" * 64, None, CFG, settings), batch, Path(folder)))
+            generate(
+                model, Plan("D_1", jobs, settings, ImageLineage("sd15", "0" * 64, None, CFG, settings), batch, Path(folder))
+            )
         if compiled and not is_compiled(model.unet):
             raise RuntimeError("our U-Net could not be compiled, so there is nothing to compare")
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from docs.writers.tables import DEFAULT, FOLDER, STUDY
-from pipeline.charts.standalone import standalone
+from pipeline.charts.svg_file import standalone
 from pipeline.core.files import write_text
 from pipeline.core.images import load_image
 from pipeline.studies.compare.figures import curves, entropy_figure, trade_off

@@ -36,7 +36,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 def examine(root: Path) -> list[CheckResult]:
     """Run every check on the project at `root`, in the order in which a run meets them."""
-    from pipeline.run.doctor import git_and_dvc, machine, project
+    from pipeline.run.doctor import git_and_dvc, hardware, project
 
     params, of_params = project.read_params(root)
     rest = [project.model(root, params), project.images(root, params)] if params else []
@@ -46,13 +46,13 @@ def examine(root: Path) -> list[CheckResult]:
         project.packages(root),
         *rest,
         project.scripts(root, params),
-        machine.gpu(params),
-        machine.driver(),
-        machine.torch_build(),
-        machine.xformers(params),
-        machine.bitsandbytes(params),
-        machine.compiler(),
-        machine.disk(root),
+        hardware.gpu(params),
+        hardware.driver(),
+        hardware.torch_build(),
+        hardware.xformers(params),
+        hardware.bitsandbytes(params),
+        hardware.compiler(),
+        hardware.disk(root),
         git_and_dvc.git(root),
         project.experiment(root),
         *git_and_dvc.dvc(root),

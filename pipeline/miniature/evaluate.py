@@ -27,7 +27,7 @@ from pipeline.miniature.classifier import accuracies
 from pipeline.miniature.drawings import Drawings, make_drawings, to_unit_range
 from pipeline.miniature.vae import decode, encode, psnr
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Settings, draw
+from pipeline.sample.sampler import SampleSettings, draw
 
 HELD_OUT_SEED = 1_000_003
 SCALES = (1.0, 2.5, 7.5)
@@ -54,7 +54,7 @@ def evaluate(model: Path, count: int, sheet: Path) -> str:
 
 def generate(base: DiffusionModel, captions: list[str], scale: float, batch: int = 64) -> torch.Tensor:
     """Draw one image per caption with constant guidance, 30 steps -> [N,3,64,64] uint8."""
-    settings = Settings(Constant(scale), steps=30, height=64, width=64)
+    settings = SampleSettings(Constant(scale), steps=30, height=64, width=64)
     conditions = encode_prompts(base, captions, settings)
     empty = encode_prompts(base, [""], settings)
     parts = []

@@ -1,9 +1,9 @@
 """Draw D_k from M_k and the prompts P. Who calls whom:
 
-stage / standalone    what to draw: prompts, seeds, settings, and where the images go
+stage / own_prompts   what to draw: prompts, seeds, settings, and where the images go
   processes           in one process or several, with the same bytes
     batches           in which order, the network compiled where there is much to draw; finished batches survive a kill
-      plan            what is to be drawn, and what is drawn already
+      image_plan      what is to be drawn, and what is drawn already
       prompt_encoding the prompts, encoded as they are needed
       memory          how many images at a time, and fewer after running out of memory
       sampler         conditions -> latents -> pixels; one batch for both branches at the scale s_t of each step

@@ -18,12 +18,12 @@ from pipeline.core.tensors import save_tensors
 from pipeline.diffusion.compiled import compile_checked, is_compiled, should_compile
 from pipeline.diffusion.deterministic import exact
 from pipeline.diffusion.families import DiffusionModel
+from pipeline.sample.image_plan import Plan, PlannedImage
 from pipeline.sample.memory import ShrinkingBatches, images_at_a_time
 from pipeline.sample.outputs import TRACE, pack
-from pipeline.sample.plan import Plan, PlannedImage
-from pipeline.sample.png import KEY, Lineage, format_parameters
+from pipeline.sample.png import KEY, ImageLineage, format_parameters
 from pipeline.sample.prompt_encoding import PromptEncodings, encode_prompts
-from pipeline.sample.sampler import Drawn, Settings, decode, draw_latents
+from pipeline.sample.sampler import Drawn, SampleSettings, decode, draw_latents
 
 _WORTH_PIXELS = 256 * 512 * 512
 """From this many pixels on, compiling (a minute or two the first time) should pay for itself."""
@@ -99,7 +99,7 @@ def queue_batch(
     conditions: torch.Tensor,
     unconditional: torch.Tensor,
     seeds: Sequence[int],
-    settings: Settings,
+    settings: SampleSettings,
     rows: int,
     name: str,
 ) -> Drawn:
@@ -157,7 +157,7 @@ def _finish(
     written()
 
 
-def _write(folder: Path, drawn: Drawn, images: Sequence[PlannedImage], lineage: Lineage) -> None:
+def _write(folder: Path, drawn: Drawn, images: Sequence[PlannedImage], lineage: ImageLineage) -> None:
     with atomic_folder(folder) as partial:
         for pixels, image in zip(drawn.pixels, images, strict=True):
             fields = lineage.fields(image.prompt_index, image.image_index, image.seed)
@@ -176,7 +176,9 @@ def _require_space(plan: Plan, images: int) -> None:
         )
 
 
-def compile_if_worth_it(model: DiffusionModel, settings: Settings, condition: torch.Tensor, rows: int, images: int) -> None:
+def compile_if_worth_it(
+    model: DiffusionModel, settings: SampleSettings, condition: torch.Tensor, rows: int, images: int
+) -> None:
     """Compile the model's U-Net for batches of `rows` images when there are enough of them to draw, and it works."""
     if not should_compile(model.device, images * settings.height * settings.width >= _WORTH_PIXELS):
         return
@@ -187,7 +189,7 @@ def compile_if_worth_it(model: DiffusionModel, settings: Settings, condition: to
         compile_checked(model.denoiser, lambda: model.predict(*inputs), options, "sample")
 
 
-def _example(model: DiffusionModel, settings: Settings, condition: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
+def _example(model: DiffusionModel, settings: SampleSettings, condition: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
     """Return inputs of the shapes that sampling has: both branches of `rows` images."""
     cell = model.pixels_per_latent
     shape = (2 * rows, model.latent_channels, settings.height // cell, settings.width // cell)

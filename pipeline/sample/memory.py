@@ -12,18 +12,18 @@ import torch
 from pipeline.core.errors import UserError, is_out_of_memory
 from pipeline.diffusion.compiled import release_memory
 from pipeline.diffusion.families import DiffusionModel
-from pipeline.sample.sampler import DECODE_PIXELS, Settings
+from pipeline.sample.sampler import DECODE_PIXELS, SampleSettings
 
 _RESERVE = 512 * 2**20
 """For what is not counted: the libraries' workspaces, fragments."""
 
 
-def bytes_of_decoding(model: DiffusionModel, settings: Settings) -> int:
+def bytes_of_decoding(model: DiffusionModel, settings: SampleSettings) -> int:
     """Return an upper estimate of what decoding one part of a batch needs."""
     return model.decoding_bytes(max(DECODE_PIXELS, settings.height * settings.width))
 
 
-def bytes_per_image(model: DiffusionModel, settings: Settings) -> int:
+def bytes_per_image(model: DiffusionModel, settings: SampleSettings) -> int:
     """Return an upper estimate of what each image of a batch needs in the denoiser, both branches together."""
     return model.prediction_bytes(settings.height * settings.width // model.pixels_per_latent**2)
 
@@ -49,7 +49,7 @@ def _available(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     return None
 
 
-def images_at_a_time(model: DiffusionModel, settings: Settings, batch: int) -> int:
+def images_at_a_time(model: DiffusionModel, settings: SampleSettings, batch: int) -> int:
     """Return `batch`, or the largest of its halves that fits; at least 1, since only trying tells whether that fails.
 
     Halves, so that a little more or less free memory seldom changes the number, and with it a GPU's rounding.

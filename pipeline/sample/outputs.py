@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_file, link_or_copy, remove_folder, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.tensors import TensorSpec, header_and_order, read_array, tensor_bytes
-from pipeline.sample.plan import Plan, PlannedImage
+from pipeline.sample.image_plan import Plan, PlannedImage
 
 TRACE = "trace.safetensors"
 """What the sampler recorded of a batch, beside its images."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.diffusion.lora import LoraFile
-    from pipeline.sample.sampler import Settings
+    from pipeline.sample.sampler import SampleSettings
 
 KEY = "parameters"
 """The text chunk's keyword."""
@@ -20,7 +20,7 @@ _EXACT = "Exact prompt"
 
 
 @dataclass(frozen=True)
-class Lineage:
+class ImageLineage:
     """What made all images of one D_k."""
 
     base: str
@@ -29,7 +29,7 @@ class Lineage:
     lora: LoraFile | None
     """M_k's; None where no LoRA was merged."""
     cfg: float
-    settings: Settings
+    settings: SampleSettings
     k: int | None = None
 
     def fields(self, prompt_index: int, image_index: int, seed: int) -> dict[str, str]:

@@ -22,8 +22,8 @@ from pipeline.core.process import die_with_parent
 from pipeline.core.progress import Progress
 from pipeline.diffusion.devices import devices_of
 from pipeline.sample.batches import draw_batches, generate
+from pipeline.sample.image_plan import Plan
 from pipeline.sample.outputs import pack
-from pipeline.sample.plan import Plan
 from pipeline.sample.sampler import load_merged
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from pipeline.diffusion.families import DiffusionModel
-from pipeline.sample.sampler import Settings
+from pipeline.sample.sampler import SampleSettings
 
 ENCODE_BATCH = 64
 
 
 @torch.inference_mode()
-def encode_prompts(model: DiffusionModel, prompts: Sequence[str], settings: Settings) -> torch.Tensor:
+def encode_prompts(model: DiffusionModel, prompts: Sequence[str], settings: SampleSettings) -> torch.Tensor:
     """Encode prompts -> conditions [N,S,d] in the model's dtype, on its device, as training encodes captions."""
     ids = model.tokenize(prompts, settings.max_token_length)
     return torch.cat([model.encode(rows, settings.clip_skip) for rows in ids.split(ENCODE_BATCH)])
@@ -22,7 +22,7 @@ def encode_prompts(model: DiffusionModel, prompts: Sequence[str], settings: Sett
 class PromptEncodings:
     """Encodings of `prompts`, made in groups that depend on their list alone: rounding must not depend on a restart."""
 
-    def __init__(self, model: DiffusionModel, prompts: Iterable[str], settings: Settings) -> None:
+    def __init__(self, model: DiffusionModel, prompts: Iterable[str], settings: SampleSettings) -> None:
         self._model, self._settings = model, settings
         self._prompts = list(dict.fromkeys(prompts))
         self._places = {prompt: place for place, prompt in enumerate(self._prompts)}

@@ -27,7 +27,7 @@ PredictBranches = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Settings:
+class SampleSettings:
     """How images are drawn, but for the model, the prompts and the seeds."""
 
     schedule: Schedule
@@ -120,7 +120,11 @@ def load_merged(
 
 
 def draw(
-    model: DiffusionModel, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
+    model: DiffusionModel,
+    conditions: torch.Tensor,
+    unconditional: torch.Tensor,
+    seeds: Sequence[int],
+    settings: SampleSettings,
 ) -> Drawn:
     """Draw one batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
     with torch.inference_mode(), exact():
@@ -130,7 +134,11 @@ def draw(
 
 @torch.inference_mode()
 def draw_latents(
-    model: DiffusionModel, conditions: torch.Tensor, unconditional: torch.Tensor, seeds: Sequence[int], settings: Settings
+    model: DiffusionModel,
+    conditions: torch.Tensor,
+    unconditional: torch.Tensor,
+    seeds: Sequence[int],
+    settings: SampleSettings,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
     both = torch.cat([unconditional.expand_as(conditions), conditions])

@@ -17,11 +17,11 @@ from pipeline.diffusion.families import family_of
 from pipeline.diffusion.lora import identify
 from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.methods.schedules import make_schedule
+from pipeline.sample.image_plan import Plan, plan_images
 from pipeline.sample.outputs import collect, collect_traces, discard
-from pipeline.sample.plan import Plan, plan_images
-from pipeline.sample.png import Lineage
+from pipeline.sample.png import ImageLineage
 from pipeline.sample.processes import ModelSource, draw_all
-from pipeline.sample.sampler import Settings
+from pipeline.sample.sampler import SampleSettings
 
 
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
@@ -51,7 +51,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         "k": k,
         "run_environment": run_environment(device),
     }
-    settings = Settings(
+    settings = SampleSettings(
         schedule=make_schedule(params),
         steps=params.steps,
         height=params.resolution,
@@ -65,7 +65,7 @@ def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:
         name=f"D_{k}",
         images=plan_images(prompts, params.seed, k, params.images_per_prompt),
         settings=settings,
-        lineage=Lineage(Path(params.model).name, base, identify(weights, f"M_{k}"), params.cfg, settings, k),
+        lineage=ImageLineage(Path(params.model).name, base, identify(weights, f"M_{k}"), params.cfg, settings, k),
         batch=params.sample_batch,
         scratch=layout.scratch / "sample" / sha256_bytes(json.dumps(key, sort_keys=True).encode())[:16],
         sharding=Sharding(params.shard_above, params.shard_size),

@@ -26,7 +26,7 @@ from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.distributed import ProcessGroup
 from pipeline.train.out_of_memory import explain_out_of_memory
 from pipeline.train.posterior_latents import PosteriorLatents, encode_images
-from pipeline.train.settings import Settings
+from pipeline.train.settings import TrainSettings
 from pipeline.train.step_noise import NoiseSource, SeededNoise, StepNoise
 from pipeline.train.trainable_lora import Network, attached, initial
 
@@ -53,7 +53,7 @@ class Data:
 
 
 def train(
-    settings: Settings,
+    settings: TrainSettings,
     root: Path,
     device: str,
     condition_drop: float = 0.0,
@@ -81,7 +81,7 @@ def train(
             return Result({name: network.layers[name].state() for name in modules}, losses)
 
 
-def _load_model(settings: Settings, root: Path, device: str) -> DiffusionModel:
+def _load_model(settings: TrainSettings, root: Path, device: str) -> DiffusionModel:
     """Load M_0 in the precision that it trains in."""
     dtype = dtype_of(settings.precision, device)
     model = load_base(_local(root, settings.model), _local(root, settings.vae) if settings.vae else None, dtype)
@@ -96,7 +96,7 @@ def _local(root: Path, name: str) -> str:
     return str(root / name) if (root / name).exists() else name
 
 
-def load_data(settings: Settings, model: DiffusionModel, root: Path) -> Data:
+def load_data(settings: TrainSettings, model: DiffusionModel, root: Path) -> Data:
     """Encode each image and tokenize each caption once; both stay on the model's device."""
     examples = settings.examples
     paths = list(dict.fromkeys(example.path for example in examples))
@@ -110,7 +110,7 @@ def load_data(settings: Settings, model: DiffusionModel, root: Path) -> Data:
     return Data(images, ids[:-1], ids[-1:], moments)
 
 
-def _start(settings: Settings, modules: Mapping[str, nn.Module], root: Path) -> dict[str, lora.LowRank]:
+def _start(settings: TrainSettings, modules: Mapping[str, nn.Module], root: Path) -> dict[str, lora.LowRank]:
     """Return a fresh LoRA, or the one that finetuning goes on with."""
     if settings.network_weights is None:
         return initial(modules, settings.rank, settings.alpha, generator(derive_seed("lora", settings.seed)))
@@ -122,7 +122,7 @@ def _start(settings: Settings, modules: Mapping[str, nn.Module], root: Path) -> 
     return weights
 
 
-def _seeded_noise(settings: Settings, data: Data, train_steps: int) -> SeededNoise:
+def _seeded_noise(settings: TrainSettings, data: Data, train_steps: int) -> SeededNoise:
     channels, height, width = data.moments.mean.shape[-3:]
     return SeededNoise(
         seed=settings.seed,
@@ -137,7 +137,7 @@ def _seeded_noise(settings: Settings, data: Data, train_steps: int) -> SeededNoi
 
 
 def _optimize(
-    settings: Settings,
+    settings: TrainSettings,
     model: DiffusionModel,
     data: Data,
     network: Network,
@@ -177,7 +177,7 @@ def _optimize(
 
 
 def _loss(
-    settings: Settings,
+    settings: TrainSettings,
     model: DiffusionModel,
     data: Data,
     draw: StepNoise,
@@ -205,7 +205,7 @@ def _loss(
     return loss if group.size == 1 else loss * (len(draw.rows) / len(ids))
 
 
-def _groups(settings: Settings, network: Network) -> list[dict[str, object]]:
+def _groups(settings: TrainSettings, network: Network) -> list[dict[str, object]]:
     """Return parameters of the text encoders and of the denoiser with their learning rates."""
     groups: list[dict[str, object]] = [
         {"params": network.parameters(TEXT_ENCODER_PREFIX), "lr": settings.text_encoder_lr},
@@ -224,7 +224,7 @@ def learning_rate(name: str, steps: int) -> Callable[[int], float]:
     return schedules[name]
 
 
-def _checked(losses: torch.Tensor, settings: Settings) -> list[float]:
+def _checked(losses: torch.Tensor, settings: TrainSettings) -> list[float]:
     """Return losses as numbers. Raise UserError that names the first step whose loss is not finite."""
     values = losses.tolist()
     for step, value in enumerate(values, 1):

@@ -19,7 +19,7 @@ _PRECISIONS = {name: precision for precision, name in MIXED_PRECISION.items()}
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainSettings:
     """A training run in plain values; paths are relative to the project's root."""
 
     model: str
@@ -47,7 +47,7 @@ class Settings:
     examples: tuple[Example, ...]
 
 
-def read_settings(train_toml: Path, root: Path) -> Settings:
+def read_settings(train_toml: Path, root: Path) -> TrainSettings:
     """Read train.toml and the dataset.toml and metadata that it names, below `root`.
 
     Raise UserError for a setting that the builtin trainer cannot follow.
@@ -58,7 +58,7 @@ def read_settings(train_toml: Path, root: Path) -> Settings:
     dataset = toml.loads((root / values["dataset_config"]).read_text(encoding="utf-8"))["datasets"][0]
     _check_supported(values)
     subset = dataset["subsets"][0]
-    return Settings(
+    return TrainSettings(
         model=values["pretrained_model_name_or_path"],
         vae=values.get("vae"),
         clip_skip=values["clip_skip"],

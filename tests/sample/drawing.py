@@ -16,18 +16,18 @@ from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Drawn, Settings, draw
+from pipeline.sample.sampler import Drawn, SampleSettings, draw
 
 PROMPTS = ["a round red creature with two blue eyes", "a tall green creature (striped), horns", "", "curly tail", "two eyes"]
 STEPS = 4
 
 
-def settings(schedule=None, **changes) -> Settings:
+def settings(schedule=None, **changes) -> SampleSettings:
     values = {"schedule": schedule or Constant(7.5), "steps": STEPS, "height": 64, "width": 64, **changes}
-    return Settings(**values)
+    return SampleSettings(**values)
 
 
-def draw_prompts(model: StableDiffusion, prompts: list[str], seeds: list[int], how: Settings) -> Drawn:
+def draw_prompts(model: StableDiffusion, prompts: list[str], seeds: list[int], how: SampleSettings) -> Drawn:
     return draw(model, encode_prompts(model, prompts, how), encode_prompts(model, [""], how), seeds, how)
 
 

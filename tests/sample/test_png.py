@@ -12,11 +12,11 @@ from PIL import Image
 from pipeline.core.images import encode_png
 from pipeline.diffusion.lora import LoraFile
 from pipeline.methods.schedules.exponential import Exponential
-from pipeline.sample.png import KEY, Lineage, format_parameters, parse_parameters
-from pipeline.sample.sampler import Settings
+from pipeline.sample.png import KEY, ImageLineage, format_parameters, parse_parameters
+from pipeline.sample.sampler import SampleSettings
 
-LINEAGE = Lineage(
-    "miniature", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, Settings(Exponential(7.5, 2.0), 30, 64, 96), k=3
+LINEAGE = ImageLineage(
+    "miniature", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, SampleSettings(Exponential(7.5, 2.0), 30, 64, 96), k=3
 )
 NASTY = [
     "",
@@ -70,5 +70,5 @@ def test_a_png_carries_the_text_and_the_pixels(prompt):
 
 
 def test_without_a_lora_nothing_claims_one():
-    fields = Lineage("base", "b" * 64, None, 7.5, Settings(Exponential(7.5, 2.0))).fields(0, 0, 0)
+    fields = ImageLineage("base", "b" * 64, None, 7.5, SampleSettings(Exponential(7.5, 2.0))).fields(0, 0, 0)
     assert not any("Lora" in name or name == "Iteration" for name in fields)

@@ -28,7 +28,7 @@ from pipeline.core.randomness import image_seed
 from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models.identity import base_files, base_hash
-from pipeline.sample import batches, outputs, stage, standalone
+from pipeline.sample import batches, outputs, own_prompts, stage
 from pipeline.sample.batches import queue_batch
 from pipeline.sample.png import parse_parameters
 
@@ -236,7 +236,7 @@ def test_prompts_of_ones_own_are_drawn_without_touching_other_files(tiny_model, 
     (tmp_path / "mine.txt").write_text("keep")
     lora = write_random_lora(tiny_model, tmp_path / "style.safetensors", size=0.03)
     arguments = {"schedule": "exponential", "steps": 3, "batch": 2}
-    written = standalone.sample_prompts(str(tiny_model), lora, PROMPTS, tmp_path, **arguments)
+    written = own_prompts.sample_prompts(str(tiny_model), lora, PROMPTS, tmp_path, **arguments)
     with Image.open(written[1]) as image:
         text = parse_parameters(image.info["parameters"])
     assert image.size == (64, 64)
@@ -246,7 +246,7 @@ def test_prompts_of_ones_own_are_drawn_without_touching_other_files(tiny_model, 
         behind = sum(file.get_tensor(name).nbytes for name in file.keys())  # noqa: SIM118
     tensors = hashlib.sha256(lora.read_bytes()[-behind:]).hexdigest()
     assert text["Lora hashes"] == f"style: {tensors[:12]}" and "Iteration" not in text
-    plain = standalone.sample_prompts(str(tiny_model), None, PROMPTS, tmp_path / "plain", **arguments)
+    plain = own_prompts.sample_prompts(str(tiny_model), None, PROMPTS, tmp_path / "plain", **arguments)
     assert plain[1].read_bytes() != written[1].read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {
         "mine.txt", "style.safetensors", "plain", "manifest.jsonl", *(path.name for path in written),
@@ -259,10 +259,10 @@ def test_a_vae_in_the_place_of_the_models_own_decodes_ones_own_prompts(tiny_mode
     tensors, _ = load_tensors(weights)
     black = {name: torch.full_like(t, -9.0) if name == "decoder.conv_out.bias" else t for name, t in tensors.items()}
     save_tensors(weights, black)
-    drawn = standalone.sample_prompts(str(tiny_model), None, PROMPTS[:1], tmp_path / "out", steps=2, vae=str(tmp_path / "vae"))
+    drawn = own_prompts.sample_prompts(str(tiny_model), None, PROMPTS[:1], tmp_path / "out", steps=2, vae=str(tmp_path / "vae"))
     assert np.asarray(Image.open(drawn[0])).max() == 0
 
 
 def test_a_size_that_latents_cannot_have_is_refused(tiny_model, tmp_path):
     with pytest.raises(UserError, match="multiple of 8 pixels, got 60"):
-        standalone.sample_prompts(str(tiny_model), None, PROMPTS, tmp_path, size=60)
+        own_prompts.sample_prompts(str(tiny_model), None, PROMPTS, tmp_path, size=60)

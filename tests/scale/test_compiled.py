@@ -16,14 +16,14 @@ from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.batches import compile_if_worth_it, queue_batch
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Settings, draw
+from pipeline.sample.sampler import SampleSettings, draw
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings
 from pipeline.train.training_inputs import read_inputs
 from train.train_project import view, write_project
 
-SETTINGS = Settings(Exponential(7.5, 2.0), 3, 64, 64)
+SETTINGS = SampleSettings(Exponential(7.5, 2.0), 3, 64, 64)
 
 
 @pytest.mark.slow

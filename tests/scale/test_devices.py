@@ -17,7 +17,7 @@ from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Settings, decode, draw_latents
+from pipeline.sample.sampler import SampleSettings, decode, draw_latents
 from pipeline.train import builtin, stage
 from pipeline.train import compiled as compiled_training
 from pipeline.train.distributed import ProcessGroup
@@ -27,7 +27,7 @@ from pipeline.train.trainable_lora import attached, initial
 from train.train_project import settings_of, view, write_project
 
 DEVICE = torch.device("lazy:0")
-SETTINGS = Settings(Exponential(7.5, 2.0), 3, 64, 64)
+SETTINGS = SampleSettings(Exponential(7.5, 2.0), 3, 64, 64)
 
 
 @pytest.fixture

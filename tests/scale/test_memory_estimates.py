@@ -10,9 +10,9 @@ from benchmarks.paper_scale.counting import LiveBytes, fused_attention
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import memory
-from pipeline.sample.sampler import DECODE_PIXELS, Settings
+from pipeline.sample.sampler import DECODE_PIXELS, SampleSettings
 
-SETTINGS = Settings(Constant(7.5), 30, 512, 512)
+SETTINGS = SampleSettings(Constant(7.5), 30, 512, 512)
 GB = 10**9
 
 

@@ -16,9 +16,9 @@ from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import batches, stage
 from pipeline.sample.batches import concatenate, queue_batch
 from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Settings, draw
+from pipeline.sample.sampler import SampleSettings, draw
 
-SETTINGS = Settings(Constant(7.5), 3, 64, 64)
+SETTINGS = SampleSettings(Constant(7.5), 3, 64, 64)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors, save_tensors
 from pipeline.diffusion.devices import devices_of
 from pipeline.sample import processes, stage
-from pipeline.sample.plan import Plan
+from pipeline.sample.image_plan import Plan
 
 
 def test_two_processes_draw_the_bytes_of_one(tiny_model: Path, tmp_path: Path) -> None:

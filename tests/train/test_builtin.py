@@ -26,7 +26,7 @@ from pipeline.diffusion.text import encode, tokenize
 from pipeline.train import stage
 from pipeline.train.builtin import learning_rate, train
 from pipeline.train.posterior_latents import encode_images
-from pipeline.train.settings import Settings
+from pipeline.train.settings import TrainSettings
 from pipeline.train.step_noise import SeededNoise
 from pipeline.train.trainable_lora import SidePath, attached, initial
 from train.train_project import settings_of, view, write_project
@@ -47,7 +47,7 @@ class AddLowRank(nn.Module):
         return weight + self.scale * (self.up.flatten(1) @ self.down.flatten(1)).reshape(weight.shape)
 
 
-def loop_by_hand(settings: Settings, root: Path, draws: SeededNoise, start: dict[str, lora.LowRank]) -> list[float]:
+def loop_by_hand(settings: TrainSettings, root: Path, draws: SeededNoise, start: dict[str, lora.LowRank]) -> list[float]:
     """Images loaded, mirrored and encoded anew in every step; diffusers' noise scheduler; one AdamW over merged weights."""
     model = load_base(settings.model)
     modules = target_modules(model)

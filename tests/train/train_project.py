@@ -17,7 +17,7 @@ from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.inputs.base_models.identity import base_files, base_hash
 
 if TYPE_CHECKING:
-    from pipeline.train.settings import Settings
+    from pipeline.train.settings import TrainSettings
 
 RESOLUTION = 64
 CAPTIONS = [
@@ -70,7 +70,7 @@ def write_project(root: Path, model: Path, captions: list[str] = CAPTIONS, k: in
     return layout
 
 
-def settings_of(layout: Layout, **changes: object) -> Settings:
+def settings_of(layout: Layout, **changes: object) -> TrainSettings:
     """What the builtin trainer reads of the project, M_1's input files written first."""
     from pipeline.train import config
     from pipeline.train.settings import read_settings

@@ -15,7 +15,7 @@ from pipeline.core.json_files import write_json
 from pipeline.inputs import hub
 from pipeline.inputs.datasets.images import BrokenImage, open_image
 from pipeline.inputs.datasets.items import Problem, require_no_problems
-from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, TableRow, in_split, read_rows
+from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, ImageRow, in_split, read_rows
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -82,7 +82,7 @@ def _download(api: HfApi, source: str, revision: str | None, split: str) -> Loca
     return LocalDataset(Path(folder), source, info.sha)
 
 
-def write_images(rows: Iterable[TableRow], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:
+def write_images(rows: Iterable[ImageRow], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:
     """Write 00000.png, 00000.txt, ... with the files' own bytes; return how many images, and what is wrong with rows."""
     problems: list[Problem] = []
     count = 0

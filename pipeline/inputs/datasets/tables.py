@@ -29,7 +29,7 @@ READ_SUFFIXES = (".parquet", *sorted(SUFFIXES), ".jsonl", ".csv", ".txt")
 
 
 @dataclass(frozen=True)
-class TableRow:
+class ImageRow:
     """One image as its file's bytes, its caption ("" without one), and where it stands."""
 
     label: str
@@ -47,7 +47,7 @@ class Columns:
     caption: str | None = None
 
 
-def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[TableRow]:
+def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[ImageRow]:
     """Read rows in the order of files and tables. Raise UserError when the folder has no known layout, or no such split."""
     tables = in_split(_below(folder, ".parquet"), folder, split)
     if tables:
@@ -60,7 +60,7 @@ def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[TableRow]:
         raise UserError(
             f"{folder} holds neither parquet tables nor images; unpack its archives, and name the folder instead of the id"
         )
-    return (TableRow(path.name, path.read_bytes(), _text_beside(path)) for path in images)
+    return (ImageRow(path.name, path.read_bytes(), _text_beside(path)) for path in images)
 
 
 def in_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
@@ -83,7 +83,7 @@ def _below(folder: Path, suffix: str) -> list[Path]:
     return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
 
 
-def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[TableRow]:
+def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[ImageRow]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -95,7 +95,7 @@ def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[TableRow]:
         wanted, number = [image, *([caption] if caption else [])], 0
         for batch in table.iter_batches(batch_size=_BATCH, columns=wanted):
             for row in batch.to_pylist():
-                yield TableRow(f"{label}, row {number}", _image_bytes(row[image]), _first_text(row[caption] if caption else ""))
+                yield ImageRow(f"{label}, row {number}", _image_bytes(row[image]), _first_text(row[caption] if caption else ""))
                 number += 1
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as a parquet table; fetch it again") from error
@@ -139,7 +139,7 @@ def _first_text(value: Any) -> str:
     return str(first or "")
 
 
-def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[TableRow]:
+def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Columns) -> Iterator[ImageRow]:
     """Rows of the split in metadata.jsonl and metadata.csv, then the images that no row of theirs names.
 
     Raise UserError for a table of another form, or without the split.
@@ -148,15 +148,15 @@ def _listed_rows(folder: Path, tables: Iterable[Path], split: str, columns: Colu
     places = set(in_split(list(dict.fromkeys(image.parent for image, _ in listed)), folder, split))
     for image, row in listed:
         if image.parent in places:
-            yield TableRow(row.label, image.read_bytes() if image.is_file() else b"", row.caption)
+            yield ImageRow(row.label, image.read_bytes() if image.is_file() else b"", row.caption)
     named = {image for image, _ in listed}
     for path in sorted(folder.rglob("*")):
         label = path.relative_to(folder)
         if is_image(path) and path not in named and _split_of(label.parent.as_posix(), _SPLITS) in (split, None):
-            yield TableRow(label.as_posix(), b"", "", "has no row in the metadata")
+            yield ImageRow(label.as_posix(), b"", "", "has no row in the metadata")
 
 
-def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, TableRow]]:
+def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, ImageRow]]:
     """Read each image that a table names by file_name, relative to it, and its row without the image's bytes."""
     for number, row in enumerate(_json_rows(path) if path.suffix == ".jsonl" else read_table(path)):
         name = str(row.get("file_name", ""))
@@ -165,7 +165,7 @@ def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, TableRow]]:
         column = _pick(row, _CAPTION_NAMES) if columns.caption is None else columns.caption
         if column is None or (column and column not in row):
             raise UserError(f"{path} has no column of captions among {', '.join(row)}; name one with --caption, or '' for none")
-        yield path.parent / name, TableRow(name, b"", _first_text(row[column]) if column else "")
+        yield path.parent / name, ImageRow(name, b"", _first_text(row[column]) if column else "")
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pipeline.charts.colours import PRINT_COLOURS
 from pipeline.charts.lines import Dots, Intervals, LineChart, Point, Series, draw_lines
-from pipeline.charts.standalone import panels
+from pipeline.charts.svg_file import panels
 from pipeline.studies.theory.measured_power import MeasuredSetting, mean_over_runs
 from pipeline.theory.fit import PowerFit
 from pipeline.theory.forecast import Forecast

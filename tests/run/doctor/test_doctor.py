@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from pipeline.chain.params import Params, check
 from pipeline.cli import doctor as commands
 from pipeline.cli.application import main
-from pipeline.run.doctor import git_and_dvc, machine, project
+from pipeline.run.doctor import git_and_dvc, hardware, project
 from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
-from pipeline.run.doctor.machine import output_of
+from pipeline.run.doctor.hardware import output_of
 
 
 def params(**changes: object) -> Params:
@@ -35,15 +35,15 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "value"), [("precision", "fp16"), ("optimizer", "AdamW8bit"), ("attention", "xformers")])
 def test_what_only_a_gpu_does_is_a_problem_without_one(without_gpu: None, name: str, value: str) -> None:
-    found = machine.gpu(params(**{name: value}))
+    found = hardware.gpu(params(**{name: value}))
     assert found.level == "problem" and f"{name} is {value}" in found.found and f"set {name}: " in found.remedy
-    assert machine.gpu(params()).level == "note"
+    assert hardware.gpu(params()).level == "note"
 
 
 def test_a_driver_that_is_too_old_for_torch_is_named(without_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(machine, "driver", lambda: ok("driver", "NVIDIA 470.82"))
-    found = machine.gpu(None)
+    monkeypatch.setattr(hardware, "driver", lambda: ok("driver", "NVIDIA 470.82"))
+    found = hardware.gpu(None)
     assert found.level == "note" and "built for CUDA 13.0, and the driver is NVIDIA 470.82" in found.found
     assert "newer driver" in found.remedy
 
@@ -54,8 +54,8 @@ def test_the_gpu_only_values_are_those_that_training_refuses_on_a_cpu() -> None:
     from pipeline.train.stage import check_device
 
     other = {"precision": "fp16", "optimizer": "AdamW8bit", "attention": "xformers"}
-    assert {name for name, _ in machine.CPU_CHOICES} == set(other)
-    for name, on_cpu in machine.CPU_CHOICES:
+    assert {name for name, _ in hardware.CPU_CHOICES} == set(other)
+    for name, on_cpu in hardware.CPU_CHOICES:
         for value in on_cpu:
             check_device(View(params(**{name: value}), "train"), "cpu")
         with pytest.raises(UserError, match=name):
@@ -63,16 +63,16 @@ def test_the_gpu_only_values_are_those_that_training_refuses_on_a_cpu() -> None:
 
 
 def test_an_optional_library_is_a_problem_only_when_params_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: None)
-    assert machine.xformers(params()).level == machine.bitsandbytes(params()).level == "ok"
-    assert machine.xformers(params(attention="xformers")).level == "problem"
-    assert machine.bitsandbytes(params(optimizer="AdamW8bit")).level == "problem"
+    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda name: None)
+    assert hardware.xformers(params()).level == hardware.bitsandbytes(params()).level == "ok"
+    assert hardware.xformers(params(attention="xformers")).level == "problem"
+    assert hardware.bitsandbytes(params(optimizer="AdamW8bit")).level == "problem"
 
 
 @pytest.mark.parametrize(("free", "level"), [(2**40, "ok"), (2**30, "note"), (2**20, "problem")])
 def test_the_less_room_the_worse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, level: str) -> None:
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
-    assert machine.disk(tmp_path).level == level
+    monkeypatch.setattr(hardware.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    assert hardware.disk(tmp_path).level == level
 
 
 def test_another_python_first_on_the_path_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

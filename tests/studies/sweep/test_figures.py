@@ -35,7 +35,7 @@ def test_every_figure_of_the_paper_is_on_the_map() -> None:
 
 
 @pytest.mark.parametrize("entry", [e for e in figures.FIGURES if e.sweep.startswith("fig")], ids=lambda e: e.name)
-def test_the_sweep_of_a_figure_names_that_figure(entry: figures.Figure) -> None:
+def test_the_sweep_of_a_figure_names_that_figure(entry: figures.PaperFigure) -> None:
     (number,) = re.findall(r"Fig\. (\d+)", entry.name)
     assert int(number) in numbers(SWEEPS[entry.sweep].paper) | ({4} if entry.sweep == "fig6-cfg" else set())
 

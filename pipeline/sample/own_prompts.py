@@ -17,11 +17,11 @@ from pipeline.diffusion.lora import identify
 from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.methods.schedules import GuidanceSettings, make_schedule
+from pipeline.sample.image_plan import Plan, plan_images
 from pipeline.sample.outputs import collect, discard
-from pipeline.sample.plan import Plan, plan_images
-from pipeline.sample.png import Lineage
+from pipeline.sample.png import ImageLineage
 from pipeline.sample.processes import ModelSource, draw_all
-from pipeline.sample.sampler import Settings
+from pipeline.sample.sampler import SampleSettings
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -67,9 +67,9 @@ def sample_prompts(
     known = outline(model)
     _check_lengths(known, prompts, max_token_length)
     side = _checked_size(known, size)
-    settings = Settings(guidance, steps, side, side, clip_skip, max_token_length, family_of(model).layout.key)
+    settings = SampleSettings(guidance, steps, side, side, clip_skip, max_token_length, family_of(model).layout.key)
     weights = identify(lora, lora.stem) if lora is not None else None
-    lineage = Lineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
+    lineage = ImageLineage(Path(model).name, base_hash(base_files(model, vae)), weights, cfg, settings)
     images = plan_images(enumerate(prompts), seed, 0, images_per_prompt)
     drawn = [model, vae, asdict(lineage), [asdict(image) for image in images], batch, precision, run_environment(device)]
     key = json.dumps(drawn, sort_keys=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from pipeline.chain.paths import image_name
 from pipeline.chain.shards import LOOSE, Sharding
 from pipeline.core.randomness import image_seed
-from pipeline.sample.png import Lineage
-from pipeline.sample.sampler import Settings
+from pipeline.sample.png import ImageLineage
+from pipeline.sample.sampler import SampleSettings
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Plan:
 
     name: str
     images: list[PlannedImage]
-    settings: Settings
-    lineage: Lineage
+    settings: SampleSettings
+    lineage: ImageLineage
     batch: int
     scratch: Path
     sharding: Sharding = LOOSE

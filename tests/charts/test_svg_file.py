@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from pipeline.charts.lines import Intervals, LineChart, Series, draw_lines
 from pipeline.charts.points import Mark, PointChart, draw_points
-from pipeline.charts.standalone import panels, standalone
+from pipeline.charts.svg_file import panels, standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
 
