@@ -25,6 +25,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipeline.core.randomness import generator
 from pipeline.diffusion import lora
+from pipeline.diffusion.families import FAMILIES
 from pipeline.diffusion.families.sd1 import StableDiffusion1
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.lora_targets import target_modules
@@ -135,7 +136,7 @@ def random_miniature() -> StableDiffusion:
     encoder = CLIPTextModel(text)
     for part in (encoder, vae, unet):
         part.eval().requires_grad_(False)
-    return StableDiffusion(tokenizer, encoder, vae, unet)
+    return StableDiffusion(tokenizer, encoder, vae, unet, family=FAMILIES["sd1"])
 
 
 def write_lora(model: StableDiffusion, path: Path) -> Path:

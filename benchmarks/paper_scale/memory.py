@@ -13,6 +13,7 @@ import torch
 from benchmarks.paper_scale.counting import LiveBytes, fused_attention, parameter_bytes
 from benchmarks.paper_scale.models import new_parts, new_tokenizer
 from pipeline.core.randomness import generator
+from pipeline.diffusion.families import FAMILIES
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.text import CHUNK, WINDOW
@@ -29,7 +30,7 @@ def meta_model(dtype: torch.dtype) -> StableDiffusion:
         parts = new_parts()
     for part in parts:
         torch.nn.Module.to(part, dtype=dtype)
-    return StableDiffusion(new_tokenizer(), *parts)
+    return StableDiffusion(new_tokenizer(), *parts, family=FAMILIES["sd1"])
 
 
 def sampling_bytes(dtype: torch.dtype, batch: int, tokens: int = 227) -> int:

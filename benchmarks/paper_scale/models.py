@@ -14,6 +14,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pipeline.core.randomness import generator
+from pipeline.diffusion.families import FAMILIES
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.miniature.build import MODEL_INDEX
@@ -57,7 +58,7 @@ def random_sd15(seed: int = 0) -> StableDiffusion:
         fill(part, generator(seed))
     positions = text_encoder.text_model.embeddings.position_ids
     positions.copy_(torch.arange(positions.shape[-1]))
-    return StableDiffusion(new_tokenizer(), text_encoder, vae, unet)
+    return StableDiffusion(new_tokenizer(), text_encoder, vae, unet, family=FAMILIES["sd1"])
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from pipeline.chain.paths import Layout
 from pipeline.core.json_files import read_json, read_jsonl
 from pipeline.curate import stage as curate
 from pipeline.diffusion import lora
+from pipeline.diffusion.families import FAMILIES
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.families.sdxl.model import StableDiffusionXL
 from pipeline.diffusion.lora_targets import target_modules
@@ -119,5 +120,6 @@ def assert_diffusers_loads(folder: Path, family: str, path: Path, weights: dict[
 
 def as_ours(pipe: StableDiffusionPipeline | StableDiffusionXLPipeline) -> StableDiffusion:
     if isinstance(pipe, StableDiffusionXLPipeline):
-        return StableDiffusionXL(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet, pipe.tokenizer_2, pipe.text_encoder_2)
-    return StableDiffusion(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet)
+        return StableDiffusionXL(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet, pipe.tokenizer_2, pipe.text_encoder_2,
+                                 family=FAMILIES["sdxl"])  # fmt: skip
+    return StableDiffusion(pipe.tokenizer, pipe.text_encoder, pipe.vae, pipe.unet, family=FAMILIES["sd1"])

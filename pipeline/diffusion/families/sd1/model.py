@@ -6,9 +6,9 @@ import pipeline.core.compat  # noqa: F401  (before diffusers)
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -20,7 +20,6 @@ from pipeline.diffusion.compiled import is_compiled
 from pipeline.diffusion.cpu_layout import optimized_for_cpu
 from pipeline.diffusion.cross_attention_cache import cached_cross_attention
 from pipeline.diffusion.families.layout import pixels_per_latent
-from pipeline.diffusion.families.sd1 import StableDiffusion1
 from pipeline.diffusion.loading import from_pretrained, load_weights
 from pipeline.diffusion.text import CHUNK
 
@@ -40,7 +39,8 @@ class StableDiffusion:
     vae: AutoencoderKL
     unet: UNet2DConditionModel
 
-    family: ClassVar[Any] = StableDiffusion1()
+    family: Any = field(kw_only=True)
+    """The `ModelFamily` that it was loaded by."""
 
     @property
     def noise(self) -> Any:
@@ -134,9 +134,10 @@ def cast(part: nn.Module, device: torch.device | str, dtype: torch.dtype) -> Non
     nn.Module.to(part, device=device, dtype=dtype)
 
 
-def load(family: StableDiffusion1, model: Path, vae: Path, dtype: torch.dtype | None) -> StableDiffusion:
+def load(family: Any, model: Path, vae: Path, dtype: torch.dtype | None) -> StableDiffusion:
     """As `ModelFamily.load`."""
     return StableDiffusion(
+        family=family,
         tokenizer=from_pretrained(CLIPTokenizer, model / "tokenizer"),
         text_encoder=load_weights(CLIPTextModel, model / "text_encoder", dtype),
         vae=load_weights(AutoencoderKL, vae, dtype),

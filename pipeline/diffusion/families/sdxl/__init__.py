@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import UserError
-from pipeline.diffusion.families.sdxl.layout import LAYOUT
+from pipeline.diffusion.families.sdxl.layout import CLIP_SKIP, LAYOUT
 
 if TYPE_CHECKING:
     import torch
-
-CLIP_SKIP = 2
-"""SDXL was trained on the last layer but one of both text encoders, and sd-scripts has no other for it."""
 
 
 class StableDiffusionXLFamily:

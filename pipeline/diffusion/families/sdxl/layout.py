@@ -12,6 +12,9 @@ from pipeline.diffusion.families.layout import (
     unet_fault,
 )
 
+CLIP_SKIP = 2
+"""SDXL was trained on the last layer but one of both text encoders, and sd-scripts has no other for it."""
+
 BLOCKS = ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]
 _DIFFUSERS_DEFAULT = ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]
 

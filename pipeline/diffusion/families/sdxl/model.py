@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -19,7 +19,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from pipeline.diffusion import text
 from pipeline.diffusion.devices import to_device
 from pipeline.diffusion.families.sd1.model import StableDiffusion, cast
-from pipeline.diffusion.families.sdxl import CLIP_SKIP, StableDiffusionXLFamily
+from pipeline.diffusion.families.sdxl.layout import CLIP_SKIP
 from pipeline.diffusion.loading import from_pretrained, load_weights
 from pipeline.diffusion.text import CHUNK
 
@@ -30,8 +30,6 @@ class StableDiffusionXL(StableDiffusion):
 
     tokenizer_2: CLIPTokenizer
     text_encoder_2: CLIPTextModelWithProjection
-
-    family: ClassVar[Any] = StableDiffusionXLFamily()
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> StableDiffusionXL:
         for part in (self.text_encoder, self.text_encoder_2, self.unet):
@@ -100,12 +98,13 @@ def split_condition(condition: torch.Tensor, pooled_width: int) -> tuple[torch.T
     return condition[:, :-1], condition[:, -1, :pooled_width]
 
 
-def load(family: StableDiffusionXLFamily, model: Path, vae: Path, dtype: torch.dtype | None) -> StableDiffusionXL:
+def load(family: Any, model: Path, vae: Path, dtype: torch.dtype | None) -> StableDiffusionXL:
     """As `ModelFamily.load`; the VAE is in float32 in any case."""
     second = from_pretrained(CLIPTokenizer, model / "tokenizer_2")
     # As sd-scripts makes it do, whatever the tokenizer's files say.
     second.pad_token_id = 0
     return StableDiffusionXL(
+        family=family,
         tokenizer=from_pretrained(CLIPTokenizer, model / "tokenizer"),
         text_encoder=load_weights(CLIPTextModel, model / "text_encoder", dtype),
         vae=load_weights(AutoencoderKL, vae, torch.float32),
