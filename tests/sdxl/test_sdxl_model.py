@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 
 from pipeline.core.errors import UserError
 from pipeline.diffusion import lora
+from pipeline.diffusion.families import FAMILIES
 from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.families.sdxl.model import StableDiffusionXL
 from pipeline.diffusion.families.sdxl.sd_scripts import set_sizes
@@ -108,7 +109,7 @@ def test_dropping_a_sample_drops_all_three_conditions(model: StableDiffusion) ->
 
 def test_a_vae_that_does_not_say_its_scale_is_a_stable_diffusion_1_one() -> None:
     """As sd-vae-ft-mse does not: its config is older than the key."""
-    assert AutoencoderKL().config.scaling_factor == StableDiffusion.family.latent_scale != StableDiffusionXL.family.latent_scale
+    assert AutoencoderKL().config.scaling_factor == FAMILIES["sd1"].latent_scale != FAMILIES["sdxl"].latent_scale
 
 
 def test_bfloat16_of_stable_diffusion_1_on_a_cpu_is_not_for_sd_scripts(tiny_model: Path, tmp_path: Path) -> None:
