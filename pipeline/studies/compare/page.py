@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -21,8 +21,6 @@ from pipeline.studies.compare.groups import Setting, columns
 from pipeline.studies.compare.image_columns import ColumnBlock, PromptRow, representative_runs, side_by_side
 
 _HERE = Path(__file__).parent
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -44,18 +42,15 @@ def draw_comparison(settings: list[Setting], notices: Sequence[str] = (), metric
     if any(run.source is None for setting in settings for run in setting.runs):
         return found
     runs = representative_runs(settings)
-    nothing: tuple[list[ColumnBlock], list[PromptRow]] = ([], [])
-    found.blocks, found.prompt_rows = _or_notice(found, "No pictures", lambda: side_by_side(settings, runs), nothing)
-    found.panels = _or_notice(found, "No map", lambda: projection_panels(settings, runs), [])
-    return found
-
-
-def _or_notice(comparison: Comparison, what: str, make: Callable[[], T], instead: T) -> T:
     try:
-        return make()
+        found.blocks, found.prompt_rows = side_by_side(settings, runs)
     except UserError as error:
-        comparison.notices.append(f"{what}: {error}.")
-        return instead
+        found.notices.append(f"No pictures: {error}.")
+    try:
+        found.panels = projection_panels(settings, runs)
+    except UserError as error:
+        found.notices.append(f"No map: {error}.")
+    return found
 
 
 def table_values(settings: Sequence[Setting]) -> list[dict[str, Any]]:

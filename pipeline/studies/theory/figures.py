@@ -36,12 +36,10 @@ def draw_simulations(curves: Mapping[str, SimulatedCurve], title: str) -> str:
     named = list(zip(curves.items(), cycle(PRINT_COLOURS), strict=False))
     means = [(name, colour, c.path.mean, c.mean, c.mean_error) for (name, c), colour in named]
     deviations = [(name, colour, c.path.sigma_P, c.sigma_P, c.sigma_P_error) for (name, c), colour in named]
+    note = "Lines: closed form; marks: individuals, ± two standard errors"
     drawn = [
         (title, _closed_form_and_simulation(means, "mean of the trait")),
-        (
-            "Lines: closed form; marks: individuals, ± two standard errors",
-            _closed_form_and_simulation(deviations, "deviation of the trait, σ_P"),
-        ),
+        (note, _closed_form_and_simulation(deviations, "deviation of the trait, σ_P")),
     ]
     return panels(drawn, 2, [Series(name, [], colour, markers=True) for (name, _), colour in named])
 
