@@ -150,7 +150,7 @@ class Params(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _whole(self) -> Params:
+    def _check_combinations(self) -> Params:
         expected = {str(k): k - 1 for k in range(1, len(self.iterations) + 1)}
         found = {key: step.prev for key, step in self.iterations.items()}
         if not expected or found != expected:

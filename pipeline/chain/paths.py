@@ -66,7 +66,7 @@ class Layout:
         return self.root / f"analysis/{k}.json"
 
     def analysis_maps(self, k: int) -> Path:
-        """Pictures of the analysis: residual_spectrum and autocorrelation, each [S,S] float32."""
+        """Image-like arrays of the analysis: residual_spectrum and autocorrelation, each [S,S] float32."""
         return self.root / f"analysis/{k}.safetensors"
 
     @property

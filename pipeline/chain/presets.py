@@ -31,7 +31,7 @@ def available(folder: Path = FOLDER) -> dict[str, str]:
     return {path.stem: read_text(path).partition("\n")[0].lstrip("# ") for path in sorted(folder.glob("*.yaml"))}
 
 
-def apply(names: Sequence[str], file: Path = params.FILE, folder: Path = FOLDER) -> Changes:
+def write_presets(names: Sequence[str], file: Path = params.FILE, folder: Path = FOLDER) -> Changes:
     """Write into params.yaml the defaults with the presets `names` on top, where a later one wins.
 
     So the same names give the same values whatever the file held before. Raise UserError as `compose` does; then nothing

@@ -168,9 +168,9 @@ def _models_tokenizer() -> Path | None:
 
 
 def _print_result(job: CaptionJob, outcome: CaptionResult, sheet: Path) -> None:
-    for line in (*outcome.notes, *(str(problem) for problem in sorted(outcome.problems))):
+    for line in (*outcome.notices, *(str(problem) for problem in sorted(outcome.problems))):
         click.echo(line)
-    kept = f", {outcome.kept} of them kept as edited by hand" if outcome.kept else ""
+    kept = f", {outcome.hand_edited} of them kept as edited by hand" if outcome.hand_edited else ""
     expected = f" (the paper has {job.dataset.images})" if job.dataset.images not in (None, len(outcome.captions)) else ""
     wrong = f"{len(outcome.problems)} problem(s)" + (f", all in {job.log}" if outcome.problems else "")
     click.echo(f"{len(outcome.captions)} captions{expected} in {job.out}{kept}; {wrong}; {sheet}")

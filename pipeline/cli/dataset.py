@@ -53,7 +53,7 @@ def check(name: str, folder: Path, strict: bool) -> None:
     with Progress("images", len(found.items)) as progress:
         chosen, problems = selection.select_images(found, seen=progress.advance)
     problems += caption_files.caption_problems(one.item.path for one in chosen)
-    for line in (*found.notes, *(str(problem) for problem in sorted(problems))):
+    for line in (*found.notices, *(str(problem) for problem in sorted(problems))):
         click.echo(line)
     expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
     click.echo(f"{len(chosen)} usable images of {len(found.items)}{expected}; {len(problems)} problem(s)")

@@ -32,7 +32,7 @@ def preset(names: tuple[str, ...], json_: bool) -> None:
         for found, purpose in presets.available().items():
             click.echo(f"{found:24} {purpose}")
         return
-    changes = presets.apply(names)
+    changes = presets.write_presets(names)
     missing = missing_inputs({key: after for key, (_, after) in changes.items()}, Path())
     for line in [*presets.describe_changes(changes), *missing]:
         click.echo(line)

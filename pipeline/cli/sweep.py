@@ -106,7 +106,7 @@ def cancel(file: Path) -> None:
 @_file
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: docs/results/SWEEP.csv.")
 def collect_(file: Path, out: Path | None) -> None:
-    """Write the measures of every finished chain of FILE as CSV, and a picture grid per arm beside it."""
+    """Write the measures of every finished chain of FILE as CSV, and an image grid per arm beside it."""
     from pipeline.studies.sweep import collect, plan
 
     out = out or collect.OUT / f"{file.stem}.csv"

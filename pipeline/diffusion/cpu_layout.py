@@ -24,12 +24,12 @@ _WIDENING = 8
 def optimized_for_cpu(unet: UNet2DConditionModel, rows: int, tokens: int) -> Iterator[None]:
     """Make `unet` inside the block faster on batches of `rows` images, `tokens` latents each; the maths is the same."""
     row_bytes = tokens * int(unet.config.block_out_channels[0]) * _WIDENING * _FLOAT_BYTES
-    with _feed_forward_in_pieces(unet, rows_per_piece(rows, row_bytes)), _projections_as_matrices(unet):
+    with _chunked_feed_forward(unet, rows_per_piece(rows, row_bytes)), _projections_as_matrices(unet):
         yield
 
 
 @contextmanager
-def _feed_forward_in_pieces(unet: UNet2DConditionModel, piece: int) -> Iterator[None]:
+def _chunked_feed_forward(unet: UNet2DConditionModel, piece: int) -> Iterator[None]:
     """Let feed-forward layers work on `piece` images at a time, so that their wide middle stays in the cache."""
     blocks = [module for module in unet.modules() if isinstance(module, BasicTransformerBlock)]
     for block in blocks:

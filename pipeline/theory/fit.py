@@ -106,8 +106,8 @@ def describe(problem: FitProblem, optimum: Optimum) -> PowerFit:
         curve=(data.unit * curve).tolist(),
         low=(data.unit * (curve - found.mean)).tolist(),
         high=(data.unit * (curve + found.mean)).tolist(),
-        single_low=(data.unit * (curve - found.single)).tolist(),
-        single_high=(data.unit * (curve + found.single)).tolist(),
+        single_low=(data.unit * (curve - found.measurement)).tolist(),
+        single_high=(data.unit * (curve + found.measurement)).tolist(),
     )
 
 
@@ -186,7 +186,7 @@ def _intervals(problem: FitProblem, optimum: Optimum) -> dict[str, tuple[float, 
         return np.stack([logit(r1), logit(r2), np.log(sigma_E), problem.response(theta)], axis=-1)
 
     unit, centre = problem.observations.unit, transformed(optimum.theta)
-    half = quantile(optimum.freedom) * optimum.spread(derivative(transformed, optimum.theta))
+    half = quantile(optimum.freedom) * optimum.standard_deviations(derivative(transformed, optimum.theta))
     ends = np.stack([centre - half, centre + half])
     ends[:, :2] = 1.0 / (1.0 + np.exp(-ends[:, :2]))
     with np.errstate(over="ignore"):

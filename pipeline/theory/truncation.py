@@ -51,24 +51,24 @@ class Selection:
 class SelectedMoments(NamedTuple):
     """Of the selected, in units of the whole population's: shift = (mu' - mu) / sigma, variance = sigma'^2 / sigma^2.
 
-    The paper's constants are c1 = |shift| and c2 = variance; `kept` is the share selected.
+    The paper's constants are c1 = |shift| and c2 = variance; `share` is the part that is selected.
     """
 
     shift: np.ndarray
     variance: np.ndarray
-    kept: np.ndarray
+    share: np.ndarray
 
 
 def hard_moments(selection: Selection) -> SelectedMoments:
     """Return the moments of eq. 7 and 8: shift = -(phi(beta) - phi(alpha)) / Z, and c2. The rate of `selection` is ignored."""
     alpha, beta = selection.zone
-    kept = 1.0 - np.asarray(selection.r1, dtype=float) - np.asarray(selection.r2, dtype=float)
-    shift = (_density(alpha) - _density(beta)) / kept
-    variance = 1.0 - (_times_density(beta) - _times_density(alpha)) / kept - shift**2
+    share = 1.0 - np.asarray(selection.r1, dtype=float) - np.asarray(selection.r2, dtype=float)
+    shift = (_density(alpha) - _density(beta)) / share
+    variance = 1.0 - (_times_density(beta) - _times_density(alpha)) / share - shift**2
     with np.errstate(invalid="ignore"):  # an open end is infinite: never narrow
-        narrow = (kept < _NARROW) & (beta - alpha < 0.1)
+        narrow = (share < _NARROW) & (beta - alpha < 0.1)
         variance = np.where(narrow, (beta - alpha) ** 2 / 12.0, variance)
-    return SelectedMoments(shift, variance, kept)
+    return SelectedMoments(shift, variance, share)
 
 
 def soft_moments(selection: Selection, sigma: Values) -> SelectedMoments:
@@ -82,10 +82,10 @@ def soft_moments(selection: Selection, sigma: Values) -> SelectedMoments:
     s = selection.rate * np.asarray(sigma, dtype=float)
     inside = 1.0 - np.asarray(selection.r1, dtype=float) - np.asarray(selection.r2, dtype=float)
     upper, lower = _tail_weight(beta, s), _tail_weight(-alpha, s)
-    kept = inside + upper + lower
-    shift = s * (lower - upper) / kept
-    second = (inside + (1.0 + s**2) * (upper + lower) - s * (_density(alpha) + _density(beta))) / kept
-    return SelectedMoments(shift, second - shift**2, kept)
+    share = inside + upper + lower
+    shift = s * (lower - upper) / share
+    second = (inside + (1.0 + s**2) * (upper + lower) - s * (_density(alpha) + _density(beta))) / share
+    return SelectedMoments(shift, second - shift**2, share)
 
 
 def _tail_weight(edge: np.ndarray, s: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ class Optimum:
         """Return the standard deviation of the runs' levels; None for one run."""
         return float(self.levels.std(ddof=1)) if len(self.levels) > 1 else None
 
-    def spread(self, slope: np.ndarray) -> np.ndarray:
+    def standard_deviations(self, slope: np.ndarray) -> np.ndarray:
         """Return the standard deviations [M] of M quantities, from their derivatives [M,3]."""
         return np.sqrt(np.einsum("mi,ij,mj->m", slope, self.covariance, slope))
 
@@ -46,7 +46,7 @@ class Bands(NamedTuple):
     """Half widths of pointwise 95 % bands over t, [K+1]: see `bands`."""
 
     mean: np.ndarray
-    single: np.ndarray
+    measurement: np.ndarray
     ahead: np.ndarray
 
 
@@ -59,13 +59,13 @@ def bands(optimum: Optimum, slope: np.ndarray) -> Bands:
     runs:  the variance of the m runs' levels.
 
     mean:   one run: shape + own, where its mean curve lies. Several: shape, and runs / m, where that of all runs lies.
-    single: one run: shape + own + noise, where one more measurement of it lies. Several: shape + noise, and runs (1 + 1 / m),
-            where one of another run lies.
+    measurement: one run: shape + own + noise, where one more of it lies. Several: shape + noise, and runs (1 + 1 / m), where
+            one of another run lies.
     ahead:  shape + own + noise / m, where the mean of these very runs' next measurements lies (forecast).
     A sum is taken times Student's t with `freedom`, what comes from the runs times t with m - 1; the two add in quadrature.
     """
     m, free = len(optimum.levels), optimum.freedom
-    shape = np.square(optimum.spread(slope - optimum.gradients.mean(axis=0)))
+    shape = np.square(optimum.standard_deviations(slope - optimum.gradients.mean(axis=0)))
     own = optimum.noise**2 * float((1.0 / optimum.lengths).mean()) / m
     noise = optimum.noise**2
     ahead = quantile(free) * np.sqrt(shape + own + noise / m)
@@ -74,7 +74,7 @@ def bands(optimum: Optimum, slope: np.ndarray) -> Bands:
     runs = float(quantile(m - 1)) * optimum.between
     return Bands(
         mean=np.hypot(quantile(free) * np.sqrt(shape), runs / np.sqrt(m)),
-        single=np.hypot(quantile(free) * np.sqrt(shape + noise), runs * np.sqrt(1.0 + 1.0 / m)),
+        measurement=np.hypot(quantile(free) * np.sqrt(shape + noise), runs * np.sqrt(1.0 + 1.0 / m)),
         ahead=ahead,
     )
 

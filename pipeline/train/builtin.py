@@ -44,12 +44,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Data:
-    """T_k on the device. `images` [N] maps examples to rows of `moments`; ids [N,...,77]; `empty` [1,...,77]."""
+    """T_k on the device. `images` [N] maps examples to rows of `latents`; ids [N,...,77]; `empty` [1,...,77]."""
 
     images: torch.Tensor
     ids: torch.Tensor
     empty: torch.Tensor
-    moments: PosteriorLatents
+    latents: PosteriorLatents
 
 
 def train(
@@ -75,7 +75,7 @@ def train(
         with attached(modules, start or _start(settings, modules, root)) as network:
             group = group or ProcessGroup()
             mine = group.share(settings.batch_size)
-            shape = (mine.stop - mine.start, *data.moments.mean.shape[-3:])
+            shape = (mine.stop - mine.start, *data.latents.mean.shape[-3:])
             compile_if_worth_it(model, network, shape, data.ids, settings.steps)
             losses = _optimize(settings, model, data, network, condition_drop, noise_source, checkpoints, group)
             return Result({name: network.layers[name].state() for name in modules}, losses)
@@ -101,13 +101,13 @@ def load_data(settings: TrainSettings, model: DiffusionModel, root: Path) -> Dat
     examples = settings.examples
     paths = list(dict.fromkeys(example.path for example in examples))
     row = {path: index for index, path in enumerate(paths)}
-    moments = encode_images(model.vae, [root / path for path in paths], settings.flip, model.scale_latents)
+    latents = encode_images(model.vae, [root / path for path in paths], settings.flip, model.scale_latents)
     if settings.cache_latents:
-        moments = moments.frozen(generator(derive_seed("cache_latents", settings.seed)))
+        latents = latents.frozen(generator(derive_seed("cache_latents", settings.seed)))
     captions = [*(example.caption for example in examples), ""]
     ids = model.tokenize(captions, settings.max_token_length).to(model.device)
     images = torch.tensor([row[example.path] for example in examples], device=model.device)
-    return Data(images, ids[:-1], ids[-1:], moments)
+    return Data(images, ids[:-1], ids[-1:], latents)
 
 
 def _start(settings: TrainSettings, modules: Mapping[str, nn.Module], root: Path) -> dict[str, lora.LowRank]:
@@ -123,7 +123,7 @@ def _start(settings: TrainSettings, modules: Mapping[str, nn.Module], root: Path
 
 
 def _seeded_noise(settings: TrainSettings, data: Data, train_steps: int) -> SeededNoise:
-    channels, height, width = data.moments.mean.shape[-3:]
+    channels, height, width = data.latents.mean.shape[-3:]
     return SeededNoise(
         seed=settings.seed,
         examples=len(settings.examples),
@@ -194,7 +194,7 @@ def _loss(
     if mine.start == mine.stop:
         return torch.zeros((), device=device, requires_grad=True)
     draw = draw.part(mine, device)
-    latents = data.moments.sample(data.images[draw.rows], draw.flips, draw.posterior)
+    latents = data.latents.sample(data.images[draw.rows], draw.flips, draw.posterior)
     half = dtype != torch.float32
     with torch.autocast(device.type, dtype) if half else nullcontext():
         condition = model.encode(ids[mine], settings.clip_skip)

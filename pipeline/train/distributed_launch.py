@@ -48,9 +48,9 @@ class Task:
         return Path(self.folder) / "losses.json"
 
     @property
-    def words(self) -> Path:
+    def error_file(self) -> Path:
         """Why a process failed."""
-        return Path(self.folder) / "words.txt"
+        return Path(self.folder) / "error.txt"
 
 
 def train_distributed(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
@@ -61,8 +61,8 @@ def train_distributed(train_toml: Path, root: Path, device: str, condition_drop:
         command = [*launcher(device, processes), "-m", "pipeline.train.distributed_launch"]
         values = environment(device, [], {_VARIABLE: json.dumps(asdict(task))})
         code = subprocess.run(dying_with_parent(command), env=values, stdout=subprocess.DEVNULL, check=False).returncode
-        if task.words.is_file():
-            raise UserError(task.words.read_text(encoding="utf-8"))
+        if task.error_file.is_file():
+            raise UserError(task.error_file.read_text(encoding="utf-8"))
         if code != 0 or not task.losses.is_file():
             raise UserError(f"the {processes} training processes ended with exit code {code}; see their output above")
         return Result(lora.read(task.weights), read_json(task.losses)["losses"])
@@ -91,7 +91,7 @@ def main() -> None:
     try:
         _member(task, int(os.environ["RANK"]))
     except UserError as error:
-        write_text(task.words, str(error))
+        write_text(task.error_file, str(error))
         sys.exit(2)
 
 

@@ -97,7 +97,7 @@ def test_any_value_of_any_key_is_taken_or_refused_in_a_sentence(key: str, value:
 @pytest.mark.parametrize("name", sorted(presets.available(ROOT / "presets")))
 def test_every_preset_is_valid_and_keeps_the_comments(file: Path, name: str) -> None:
     comments = [line.split("#", 1)[1] for line in file.read_text().splitlines() if "#" in line]
-    presets.apply([name], file, ROOT / "presets")
+    presets.write_presets([name], file, ROOT / "presets")
     kept = file.read_text()
     assert all(comment in kept for comment in comments)
     params.load(file)
@@ -107,13 +107,13 @@ def test_a_preset_that_is_wrong_leaves_the_file_alone(file: Path, tmp_path: Path
     before = file.read_text()
     (tmp_path / "bad.yaml").write_text("# bad\ncfg: -1\n")
     with pytest.raises(UserError):
-        presets.apply(["bad"], file, tmp_path)
+        presets.write_presets(["bad"], file, tmp_path)
     assert file.read_text() == before
 
 
 def test_an_unknown_preset_lists_those_there_are(file: Path) -> None:
     with pytest.raises(UserError, match="redifine"):
-        presets.apply(["nonsense"], file, ROOT / "presets")
+        presets.write_presets(["nonsense"], file, ROOT / "presets")
 
 
 def test_path_parameters_are_those_that_name_files() -> None:

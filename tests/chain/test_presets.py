@@ -29,7 +29,7 @@ def values(file: Path) -> dict:
 
 
 def apply(file: Path, *names: str) -> presets.Changes:
-    return presets.apply(names, file, ROOT / "presets")
+    return presets.write_presets(names, file, ROOT / "presets")
 
 
 def test_the_baseline_is_params_yaml_as_delivered(file: Path) -> None:

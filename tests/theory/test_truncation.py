@@ -53,7 +53,7 @@ def test_soft_moments_agree_with_quadrature(r1: float, r2: float, rate: float, s
         integrate.quad(lambda z, n=n: z**n * weight(z), -12, 12, points=breaks, limit=200)[0] for n in range(3)
     )
     moments = soft_moments(Selection(r1, r2, rate), sigma)
-    assert moments.kept == pytest.approx(mass, rel=1e-7)
+    assert moments.share == pytest.approx(mass, rel=1e-7)
     assert moments.shift == pytest.approx(first / mass, abs=1e-7)
     assert moments.variance == pytest.approx(second / mass - (first / mass) ** 2, rel=1e-6)
 

@@ -77,7 +77,7 @@ class CaptionResult:
 
     rows: list[Parts] = field(default_factory=list)
     captions: dict[str, str] = field(default_factory=dict)
-    kept: int = 0
+    hand_edited: int = 0
     """Captions that were edited by hand, and left."""
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)

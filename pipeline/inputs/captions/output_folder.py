@@ -140,7 +140,7 @@ def make_captions(
                 continue
             outcome.problems.append(Problem(f"{row.name}.txt", fault if manual else f"{fault}; the image is left out"))
         if manual is not None and not manual.fault:
-            outcome.kept += 1
+            outcome.hand_edited += 1
             outcome.captions[row.name] = manual.text
     return made
 

@@ -60,7 +60,7 @@ def _select(job: CaptionJob, old: Iterable[Parts]) -> tuple[list[SelectedImage],
     found = job.dataset.read(job.raw)
     with Progress("images", expected_count(found, job.count)) as progress:
         chosen, problems = select_images(found, job.count, job.seed, (row.sha256 for row in old), progress.advance)
-    return chosen, CaptionResult(problems=problems, notes=list(found.notes))
+    return chosen, CaptionResult(problems=problems, notices=list(found.notices))
 
 
 def _corrections(
@@ -76,7 +76,7 @@ def _corrections(
 def _log_problems(job: CaptionJob, outcome: CaptionResult) -> None:
     """Write all problems to the log, which goes when there are none; with `strict` they are an error."""
     if job.log is not None and (outcome.problems or job.log.is_file()):
-        lines = [*outcome.notes, *(str(problem) for problem in sorted(outcome.problems))]
+        lines = [*outcome.notices, *(str(problem) for problem in sorted(outcome.problems))]
         if outcome.problems:
             write_text(job.log, "".join(f"{line}\n" for line in lines))
         else:

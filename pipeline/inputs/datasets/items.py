@@ -41,7 +41,7 @@ class RawListing:
 
     items: list[RawItem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     """What was left out on purpose."""
 
 

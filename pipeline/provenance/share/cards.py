@@ -10,8 +10,8 @@ from pipeline.methods.policies import POLICIES
 
 PAPER = "https://arxiv.org/abs/2407.17493"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_TOLD = ("cfg", "schedule", "steps", "seed", "resolution", "training_set", "condition_drop", "trainer", "rank", "updates",
-         "epochs")  # fmt: skip
+_CARD_PARAMETERS = ("cfg", "schedule", "steps", "seed", "resolution", "training_set", "condition_drop", "trainer", "rank",
+                    "updates", "epochs")  # fmt: skip
 
 _LAYOUTS = {
     "hf-dataset": "`train/*.png`, and `train/metadata.jsonl` with `file_name` and `text`: "
@@ -126,7 +126,7 @@ def _warning(k: int) -> str:
 
 def _table(lineage: Mapping[str, Any]) -> str:
     parameters, metrics = lineage["parameters"], lineage["metrics"]
-    keys = dict.fromkeys([*_TOLD, *read_by_methods(parameters)])
+    keys = dict.fromkeys([*_CARD_PARAMETERS, *read_by_methods(parameters)])
     rows = [(key, parameters[key]) for key in keys if parameters.get(key) is not None]
     rows += [("FID", f"{metrics['fid']:.2f}")] if "fid" in metrics else []
     rows += [("code", lineage["code_commit"])] if lineage["code_commit"] else []

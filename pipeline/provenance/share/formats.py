@@ -59,19 +59,19 @@ def read_images(layout: Layout, k: int) -> Iterator[ExportedImage]:
         yield ExportedImage(content, row)
 
 
-def write_imagefolder(folder: Path, pictures: Iterable[ExportedImage], k: int) -> None:
+def write_imagefolder(folder: Path, images: Iterable[ExportedImage], k: int) -> None:
     """train/*.png and train/metadata.jsonl with the columns file_name and text, as `datasets` reads them."""
     rows = []
-    for picture in pictures:
-        name = f"{picture.stem}.png"
-        write_bytes(folder / SPLIT / name, picture.content)
-        rows.append({"file_name": name, "text": picture.row["prompt"], "generation": k, **picture.facts})
+    for image in images:
+        name = f"{image.stem}.png"
+        write_bytes(folder / SPLIT / name, image.content)
+        rows.append({"file_name": name, "text": image.row["prompt"], "generation": k, **image.facts})
     write_jsonl(folder / SPLIT / "metadata.jsonl", rows)
 
 
-def write_webdataset(folder: Path, pictures: Iterable[ExportedImage], k: int) -> None:
+def write_webdataset(folder: Path, images: Iterable[ExportedImage], k: int) -> None:
     """train-000000.tar, ...: for each image STEM.json, STEM.png, STEM.txt next to each other."""
-    waiting = ((picture.row, picture.content) for picture in pictures)
+    waiting = ((image.row, image.content) for image in images)
     for shard in count():
         first = list(islice(waiting, 1))
         if not first and shard:
@@ -79,12 +79,12 @@ def write_webdataset(folder: Path, pictures: Iterable[ExportedImage], k: int) ->
         write_shard(folder / shard_name(SPLIT, shard), chain(first, islice(waiting, SHARD_IMAGES - 1)), k)
 
 
-def write_kohya(folder: Path, pictures: Iterable[ExportedImage], k: int) -> None:
+def write_kohya(folder: Path, images: Iterable[ExportedImage], k: int) -> None:
     """1_D_k/*.png with .txt captions: `train_network.py --train_data_dir FOLDER` reads it, one repeat an image."""
-    for picture in pictures:
-        place = folder / f"1_D_{k}" / picture.stem
-        write_bytes(place.with_name(f"{picture.stem}.png"), picture.content)
-        write_text(place.with_name(f"{picture.stem}.txt"), picture.row["prompt"])
+    for image in images:
+        place = folder / f"1_D_{k}" / image.stem
+        write_bytes(place.with_name(f"{image.stem}.png"), image.content)
+        write_text(place.with_name(f"{image.stem}.txt"), image.row["prompt"])
 
 
 WRITERS = {"hf-dataset": write_imagefolder, "webdataset": write_webdataset, "folder": write_kohya}

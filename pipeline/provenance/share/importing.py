@@ -25,7 +25,7 @@ _TIMEOUT_SECONDS = 60
 _MOST_BYTES = 4 * 1024**3
 _HUB = re.compile(r"https://huggingface\.co/datasets/([\w.-]+/[\w.-]+)/?")
 _STEM = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_KEPT = frozenset({"README.md", ".gitignore"})
+_MAY_BE_THERE = frozenset({"README.md", ".gitignore"})
 
 
 Sample = tuple[str, bytes, str]
@@ -85,7 +85,7 @@ def import_set(source: str, out: Path, expected: str | None) -> int:
     if expected is not None and digest != expected.lower():
         raise UserError(f"{source} is not the set that was meant: its SHA256SUMS has the sha256 {digest}, not {expected}")
     checked = CheckedExport(source, read, parse_checksums(sums, source))
-    if found := [path.name for path in out.iterdir() if path.name not in _KEPT] if out.is_dir() else []:
+    if found := [path.name for path in out.iterdir() if path.name not in _MAY_BE_THERE] if out.is_dir() else []:
         raise UserError(
             f"{out} is not empty (it holds {sorted(found)[0]}); name another folder with --out, or move the files away"
         )

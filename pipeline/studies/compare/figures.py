@@ -45,10 +45,10 @@ def trade_off(settings: Sequence[Setting], width: int = 1100, height: int = 520)
 
 def _single_runs(index: int, setting: Setting) -> list[Mark]:
     """Return a thin mark for each run that counts, where there are several."""
-    if len(setting.finished) < 2:
+    if len(setting.full_length_runs) < 2:
         return []
     shade = setting_colour(index)
-    found = [(run.name, run.value("fid", 1), run.collapse_rate) for run in setting.finished]
+    found = [(run.name, run.value("fid", 1), run.collapse_rate) for run in setting.full_length_runs]
     return [Mark(x, y, shade, tip=name, radius=2.2, faint=True) for name, x, y in found if x is not None and y is not None]
 
 

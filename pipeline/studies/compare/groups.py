@@ -38,7 +38,7 @@ class Setting:
         return max(run.last for run in self.runs)
 
     @property
-    def finished(self) -> tuple[ComparedRun, ...]:
+    def full_length_runs(self) -> tuple[ComparedRun, ...]:
         """The runs that reached that K: only these have a say in what the end of the chain is like."""
         return tuple(run for run in self.runs if run.last == self.last)
 
@@ -47,11 +47,11 @@ class Setting:
         return estimate(run.value(metric, k) for run in self.runs)
 
     def at_end(self, metric: str) -> SeedMean | None:
-        return estimate(run.value(metric, run.last) for run in self.finished)
+        return estimate(run.value(metric, run.last) for run in self.full_length_runs)
 
     @property
     def collapse_rate(self) -> SeedMean | None:
-        return estimate(run.collapse_rate for run in self.finished)
+        return estimate(run.collapse_rate for run in self.full_length_runs)
 
 
 def group_runs(

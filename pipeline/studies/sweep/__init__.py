@@ -12,6 +12,6 @@ multinode       a script for one chain on several nodes
 progress_files  how far a chain is, in a file and on the Git remote
 chain_status    progress, jobs, logs, experiments -> the state of every chain; status_table: as a live table
 preview         what a dry run prints; launch: every check, then start or cancel
-collect         experiments -> a table, docs/results/x.csv and a picture grid per arm
+collect         experiments -> a table, docs/results/x.csv and an image grid per arm
 figures         which figure of the papers is which sweep
 """

@@ -1,4 +1,4 @@
-"""The numbers and pictures of a sweep, read from its experiments."""
+"""The numbers and images of a sweep, read from its experiments."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _KEYS = ("arm", "seed", "k")
 
 
 def collect(clone: Path, chains: Iterable[Chain], out: Path) -> list[Chain]:
-    """Write the table `out` and a picture grid per arm beside it; return the chains that are not run yet.
+    """Write the table `out` and an image grid per arm beside it; return the chains that are not run yet.
 
     Raises UserError when no chain has run, or when an experiment's files are not at hand.
     """
     from pipeline.versioning.revisions import Revision
 
     rows: list[dict[str, Any]] = []
-    pictured: set[str] = set()
+    drawn_arms: set[str] = set()
     missing = []
     for chain in chains:
         experiment = worktree.find(clone, chain)
@@ -46,9 +46,9 @@ def collect(clone: Path, chains: Iterable[Chain], out: Path) -> list[Chain]:
             continue
         source = Revision(chain.name, experiment.commit, clone)
         rows += [_row(chain, k, json.loads(source.read(_LAYOUT.metrics(k)))) for k in range(chain.params.last + 1)]
-        if chain.arm not in pictured:
-            write_bytes(out.with_name(f"{out.stem}-{chain.arm}.png"), encode_png(picture_grid(source, chain.params.last)))
-            pictured.add(chain.arm)
+        if chain.arm not in drawn_arms:
+            write_bytes(out.with_name(f"{out.stem}-{chain.arm}.png"), encode_png(image_grid(source, chain.params.last)))
+            drawn_arms.add(chain.arm)
     if not rows:
         raise UserError("no chain of this sweep has run yet; run 'redifine sweep run' first")
     write_text(out, table(rows))
@@ -75,7 +75,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def picture_grid(source: ChainFiles, last: int) -> np.ndarray:
+def image_grid(source: ChainFiles, last: int) -> np.ndarray:
     """Draw the first prompts as rows over k = 0..K -> [H,W,3] uint8, tiles of at most 96 pixels."""
     import numpy as np
 

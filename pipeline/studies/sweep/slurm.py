@@ -19,7 +19,7 @@ from pipeline.studies.sweep.plan import Chain
 from pipeline.studies.sweep.progress_files import LOGS, ChainProgress
 from pipeline.studies.sweep.resources import Resources
 from pipeline.studies.sweep.segments import segments_of
-from pipeline.studies.sweep.slurm_queue import REQUEUE_STATUS, ask, job_states
+from pipeline.studies.sweep.slurm_queue import REQUEUE_STATUS, job_states, run_slurm
 
 _SUBMITIT = "slurm"
 _KILLED_STATUS = 137
@@ -35,7 +35,7 @@ def check(resources: Resources) -> None:
         raise UserError("there is no Slurm here (no sbatch); run this on a cluster's login node, or with --executor local")
     if find_spec("submitit") is None:
         raise UserError("submitit is not installed; run 'make env'")
-    done = ask("sinfo", "--noheader", "--format=%R")
+    done = run_slurm("sinfo", "--noheader", "--format=%R")
     if done is None or done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1] if done else "no answer"
         raise UserError(f"Slurm does not answer ({reason}); try 'sinfo', or use --executor local")
@@ -172,7 +172,7 @@ def cancel(clone: Path, chains: Iterable[Chain]) -> list[str]:
     noted = [(chain, progress) for chain in chains if (progress := progress_files.read(clone, chain)) and progress.job]
     states = job_states(job for _, progress in noted for job in (progress.job, progress.shared_job) if job) or {}
     if states:
-        done = ask("scancel", *sorted(states))
+        done = run_slurm("scancel", *sorted(states))
         if done is None or done.returncode:
             raise UserError(f"scancel failed ({done.stderr.strip() if done else 'no answer'}); try again")
     live = [(chain, progress) for chain, progress in noted if progress.job in states]

@@ -12,14 +12,14 @@ from pipeline.studies.sweep.locks import LockOwner
 REQUEUE_STATUS = 85
 """Exit status of a job that asks to be requeued."""
 
-_ASK_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 
 
-def ask(*command: str) -> subprocess.CompletedProcess[str] | None:
+def run_slurm(*command: str) -> subprocess.CompletedProcess[str] | None:
     """Return what a command of Slurm answers; None where there is no such command, or no answer in time."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ASK_SECONDS)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_SECONDS)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
 
@@ -29,7 +29,7 @@ def job_states(jobs: Iterable[str]) -> dict[str, str] | None:
     wanted = sorted(set(jobs))
     if not wanted:
         return {}
-    done = ask("squeue", "--noheader", "--array", "--format=%i|%T", f"--jobs={','.join(wanted)}")
+    done = run_slurm("squeue", "--noheader", "--array", "--format=%i|%T", f"--jobs={','.join(wanted)}")
     if done is None:
         return None
     if done.returncode:  # one job that Slurm has forgotten is an error, one of several is not

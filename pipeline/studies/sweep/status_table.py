@@ -21,19 +21,19 @@ def watch(read: Callable[[], list[ChainStatus]], title: str, live: bool) -> None
     """Print the table; where `live`, update it until every chain has ended, or Ctrl-C."""
     console = Console()
     if not live:
-        console.print(picture(read(), title))
+        console.print(render(read(), title))
         return
-    with Live(picture(statuses := read(), title), console=console, auto_refresh=False) as shown:
+    with Live(render(statuses := read(), title), console=console, auto_refresh=False) as shown:
         while not all_ended(statuses):
             try:
                 time.sleep(_EVERY_SECONDS)
             except KeyboardInterrupt:
                 return
             statuses = read()
-            shown.update(picture(statuses, title), refresh=True)
+            shown.update(render(statuses, title), refresh=True)
 
 
-def picture(statuses: list[ChainStatus], title: str) -> Group:
+def render(statuses: list[ChainStatus], title: str) -> Group:
     """Draw the table, and below it the last lines of the chains that failed."""
     return Group(table(statuses, title), *(Text(line) for line in failures(statuses)))
 

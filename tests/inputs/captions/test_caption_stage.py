@@ -121,7 +121,7 @@ def test_a_caption_edited_by_hand_stays_until_overwrite(tmp_path: Path) -> None:
     stage.run(job("kumapi", raw, out), None, tags())
     (out / "illustrations-2.txt").write_text("two tiny hands, Kumapi style\n")
     outcome = stage.run(job("kumapi", raw, out, rule=prompt_set(RULES["kumapi"], "tags")), None, None)
-    assert outcome.kept == 1 and texts(out)["illustrations-2"] == "two tiny hands, Kumapi style"
+    assert outcome.hand_edited == 1 and texts(out)["illustrations-2"] == "two tiny hands, Kumapi style"
     assert texts(out)["illustrations-1"] == "solo, red eyes"
     stage.run(job("kumapi", raw, out, overwrite=True), None, None)
     assert texts(out)["illustrations-2"] == "solo, red eyes, Kumapi style"

@@ -60,7 +60,7 @@ def test_captions_of_a_run_that_was_stopped_while_it_wrote_them_are_not_taken_fo
         raise KeyboardInterrupt
     assert sum(text == before[name] for name, text in texts(out).items()) == 3 - written
     outcome = stage.run(job("kumapi", raw, out, rule=replace(RULES["kumapi"], parts=("style",))), None, None)
-    assert outcome.kept == 0 and set(texts(out).values()) == {"Kumapi style"}
+    assert outcome.hand_edited == 0 and set(texts(out).values()) == {"Kumapi style"}
 
 
 def test_a_correction_of_a_caption_that_was_edited_by_hand_is_listed(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def test_pokemon_come_in_order_of_their_number_with_their_names(tmp_path: Path) 
         ("0002", "Ivysaur"),
         ("0010", "Caterpie"),
     ]
-    assert found.problems == [] and found.notes == ["1 image(s) of other forms left out: the set has one image for each number"]
+    assert found.problems == []
+    assert found.notices == ["1 image(s) of other forms left out: the set has one image for each number"]
 
 
 def test_pokemon_dot_com_names_forms_with_an_f(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_pokemon_dot_com_names_forms_with_an_f(tmp_path: Path) -> None:
         raw_sets.image(tmp_path / f"{name}.png", len(name))
     found = read("pokemon", tmp_path)
     assert [item.path.name for item in found.items] == ["001.png", "006.png"]
-    assert "2 image(s) of other forms" in found.notes[-1] and "captions lack the Pokemon's name" in found.notes[0]
+    assert "2 image(s) of other forms" in found.notices[-1] and "captions lack the Pokemon's name" in found.notices[0]
 
 
 def test_the_set_ends_with_the_papers_last_number(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_the_set_ends_with_the_papers_last_number(tmp_path: Path) -> None:
         raw_sets.image(tmp_path / f"{number}.png", number)
     found = read("pokemon", tmp_path)
     assert [item.name for item in found.items] == ["1007", "1008"]
-    assert "2 Pokemon after number 1008 left out" in found.notes[-1]
+    assert "2 Pokemon after number 1008 left out" in found.notices[-1]
 
 
 def test_a_name_behind_the_number_is_the_title(tmp_path: Path) -> None:

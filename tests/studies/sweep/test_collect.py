@@ -1,4 +1,4 @@
-"""The table and the picture grid of a sweep, on hand-made cases."""
+"""The table and the image grid of a sweep, on hand-made cases."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Found:
 def test_the_grid_has_a_row_a_prompt_and_a_column_an_iteration(tmp_path: Path) -> None:
     for k in range(3):
         write_images(tmp_path, k, prompts=11)
-    grid = collect.picture_grid(Found("s-a-0", "commit", tmp_path), last=2)  # type: ignore[arg-type]
+    grid = collect.image_grid(Found("s-a-0", "commit", tmp_path), last=2)  # type: ignore[arg-type]
     expected = [[(prompt, k, 0) for k in range(3)] for prompt in range(8)]
     assert grid.shape == (8 * SIDE, 3 * SIDE, 3)
     assert (grid == np.array(expected, np.uint8).repeat(SIDE, axis=0).repeat(SIDE, axis=1)).all()

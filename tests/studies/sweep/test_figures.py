@@ -68,6 +68,6 @@ def test_the_command_prints_every_chain_and_what_compares_them(monkeypatch: pyte
 @pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "presets").glob("*.yaml"))])
 def test_every_preset_says_what_it_is_and_fits_params_yaml(name: str, tmp_path: Path) -> None:
     file = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
-    presets.apply([name], file, ROOT / "presets")
+    presets.write_presets([name], file, ROOT / "presets")
     params.load(file)
     assert len(presets.available(ROOT / "presets")[name]) > 10

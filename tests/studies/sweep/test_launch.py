@@ -230,5 +230,5 @@ def test_names_from_progress_cannot_colour_the_table(project: Path) -> None:
     from rich.console import Console
 
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(status_table.picture([one], "t"))
+    console.print(status_table.render([one], "t"))
     assert "[bold]x" in (text := console.export_text()) and "[red]y[/red]" in text

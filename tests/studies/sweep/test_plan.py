@@ -66,7 +66,7 @@ def test_a_chain_may_start_from_presets_where_others_start_from_params_yaml(proj
     assert usual.params.steps == 99
     for chain, names in ((kumapi, ["kumapi"]), (pokemon, ["pokemon"]), (celeba, ["celeba", "sdxl"])):
         other = Path(shutil.copy(ROOT / "params.yaml", "other.yaml"))
-        presets.apply(names, other)
+        presets.write_presets(names, other)
         presets.assign({"rank": 3, "seed": 0}, other)
         assert params.load(other) == chain.params
         presets.assign(chain.values)  # as the chain's worktree does with the params.yaml of the commit

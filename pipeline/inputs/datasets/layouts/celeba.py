@@ -28,7 +28,7 @@ def read(folder: Path) -> RawListing:
     table = first_file(around, ("list_attr_celeba.txt", "list_attr_celeba.csv"))
     attributes = _attributes(table) if table else {}
     if table is None:
-        found.notes.append("no list_attr_celeba.txt or .csv: attributes are empty (the paper's captions use none)")
+        found.notices.append("no list_attr_celeba.txt or .csv: attributes are empty (the paper's captions use none)")
     for path in numbered:
         if table and path.stem not in attributes:
             found.problems.append(Problem(path.name, f"has no row in {table.name}"))

@@ -52,9 +52,9 @@ def read(folder: Path) -> RawListing:
                 found.problems.append(Problem(path.name, "has no row in the table of names: its caption lacks the name"))
             found.items.append(RawItem(f"{number:04d}", path, names.get(number, _title(rest))))
     if forms:
-        found.notes.append(f"{forms} image(s) of other forms left out: the set has one image for each number")
+        found.notices.append(f"{forms} image(s) of other forms left out: the set has one image for each number")
     if later:
-        found.notes.append(f"{later} Pokemon after number {_LAST} left out: the paper's set ends there")
+        found.notices.append(f"{later} Pokemon after number {_LAST} left out: the paper's set ends there")
     return found
 
 
@@ -72,7 +72,7 @@ def _title(text: str) -> str:
 def _names(folder: Path, place: Path, found: RawListing) -> dict[int, str]:
     table = first_file((folder, place, place.parent), _TABLES)
     if table is None:
-        found.notes.append(f"no table of names ({', '.join(_TABLES[:2])}: number, name): captions lack the Pokemon's name")
+        found.notices.append(f"no table of names ({', '.join(_TABLES[:2])}: number, name): captions lack the Pokemon's name")
         return {}
     names: dict[int, str] = {}
     for line, row in enumerate(read_table(table), 2):
