@@ -6,6 +6,8 @@ Weights are random, images 64x64, two updates and two steps. SDXL is in bfloat16
 
 from __future__ import annotations
 
+import pipeline.core.compat  # noqa: F401  (before diffusers)
+
 import gc
 import math
 import resource

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pipeline.core.compat  # noqa: F401  (before diffusers)
+
 import json
 from pathlib import Path
 
