@@ -11,7 +11,6 @@ import click
 from pipeline.cli.base import base
 from pipeline.cli.captions import caption
 from pipeline.cli.compare import compare
-from pipeline.cli.completion import completion
 from pipeline.cli.convert import convert
 from pipeline.cli.dataset import dataset
 from pipeline.cli.doctor import doctor
@@ -32,13 +31,18 @@ from pipeline.versioning.git import remove_dangling_link
 
 _DVC_STAGE = "DVC_STAGE"
 
-
 _SECTIONS = {
     "The chain": ("repro", "exp", "status", "preset", "set"),
     "Its iterations, shared and checked": ("share", "get", "ls", "remote", "export", "import", "lineage", "verify"),
     "Studies": ("compare", "sweep", "figure", "theory"),
     "Models and data": ("base", "convert", "dataset", "caption", "miniature"),
     "This machine": ("doctor", "completion"),
+}
+
+COMPLETION_PLACES = {
+    "bash": "redifine completion bash > ~/.local/share/bash-completion/completions/redifine",
+    "zsh": "redifine completion zsh > ~/.zfunc/_redifine, with 'fpath+=~/.zfunc' before 'compinit' in ~/.zshrc",
+    "fish": "redifine completion fish > ~/.config/fish/completions/redifine.fish",
 }
 
 
@@ -86,6 +90,26 @@ def main() -> None:
     """
     if _DVC_STAGE in os.environ:
         die_with_parent()
+
+
+@click.command(short_help="Script that lets bash, zsh or fish complete.")
+@click.argument("shell", type=click.Choice(tuple(COMPLETION_PLACES)))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the script that lets SHELL complete commands and options; its first line says where to put it.
+
+    Example: redifine completion fish > ~/.config/fish/completions/redifine.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"this version of click knows no {shell}")
+    script = kind(context.find_root().command, {}, "redifine", "_REDIFINE_COMPLETE").source().strip()
+    # zsh looks for #compdef in the very first line.
+    first, _, rest = script.partition("\n")
+    note = f"# Put this in place with: {COMPLETION_PLACES[shell]}"
+    click.echo(f"{first}\n{note}\n{rest}" if first.startswith("#compdef") else f"{note}\n{script}")
 
 
 for command in (

@@ -3,7 +3,7 @@
 models                    load M_0 of whichever family, or look at its small files
   families/               all in which Stable Diffusion 1.x and XL differ, one folder each
     text                  prompts -> token ids -> the text encoder's states
-    noise_schedule        noise in training and sampling; euler_ancestral: the solver
+    noise_schedule        noise in training and sampling, and the solver
     cross_attention_cache, cpu_layout    a U-Net's calls made faster, to the same numbers
     loading               one part of a model from its folder
 lora                      kohya's file format: read, write, merge

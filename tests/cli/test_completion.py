@@ -9,14 +9,13 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from pipeline.cli.application import main
-from pipeline.cli.completion import PLACES
+from pipeline.cli.application import COMPLETION_PLACES, main
 
 
-@pytest.mark.parametrize("shell", PLACES)
+@pytest.mark.parametrize("shell", COMPLETION_PLACES)
 def test_the_script_parses_and_says_where_to_put_it(shell: str) -> None:
     result = CliRunner().invoke(main, ["completion", shell])
-    assert result.exit_code == 0 and f"# Put this in place with: {PLACES[shell]}" in result.output
+    assert result.exit_code == 0 and f"# Put this in place with: {COMPLETION_PLACES[shell]}" in result.output
     assert "_REDIFINE_COMPLETE" in result.output
     if shell == "zsh":
         assert result.output.startswith("#compdef redifine")

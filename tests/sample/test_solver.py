@@ -9,8 +9,7 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
-from pipeline.diffusion.euler_ancestral import ancestral_split, euler_ancestral
-from pipeline.diffusion.noise_schedule import BETA_END, BETA_START, NOISE
+from pipeline.diffusion.noise_schedule import BETA_END, BETA_START, NOISE, ancestral_split, euler_ancestral
 from pipeline.sample.sampler import image_noise
 
 MEAN, STD = 2.0, 0.7
