@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pipeline.run.doctor.check_result import CheckResult
+    from pipeline.run.doctor import CheckResult
 
 _COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 

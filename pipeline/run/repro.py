@@ -6,8 +6,9 @@ can go when it writes these two under temporary names, too.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from pipeline.chain.params import Params
 from pipeline.chain.paths import OUTPUT_FOLDERS
 from pipeline.core.errors import UserError, printable
 from pipeline.inputs.missing import no_raw_folder
-from pipeline.versioning.committed import committed_files
-from pipeline.versioning.dvc_lock import LOCK_FILE
+from pipeline.versioning.dvc_lock import LOCK_FILE, read_lock
 from pipeline.versioning.dvc_repo import open_repo
+from pipeline.versioning.git import committed_files
+from pipeline.versioning.not_fetched import unfetched_iterations
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -46,9 +48,6 @@ def check_folder(params: Params) -> None:
 
 def check_fetched(root: Path, last: int) -> None:
     """Raise UserError where a remote is set, and some of 0 to `last` that were made are not here: DVC would make them again."""
-    from pipeline.versioning.dvc_lock import read_lock
-    from pipeline.versioning.not_fetched import unfetched_iterations
-
     with open_repo(root) as repo:
         remote, cache = repo.config["core"].get("remote"), Path(repo.cache.local.path)
     ks = [k for k in unfetched_iterations(root, read_lock(root), cache) if k <= last] if remote else []
@@ -70,7 +69,7 @@ def repair(root: Path) -> list[str]:
     Raise UserError when another process works in this clone, or when a file cannot be repaired.
     """
     with open_repo(root) as repo, repo.lock:
-        return [sentence for repair_part in _PARTS for sentence in repair_part(root, repo)]
+        return [*_repair_lock_file(root, repo), *_repair_process_list(root), *_remove_unfinished(root)]
 
 
 def _repair_lock_file(root: Path, repo: Repo) -> list[str]:
@@ -99,10 +98,8 @@ def _is_readable(path: Path, repo: Repo) -> bool:
     return path.read_bytes().endswith(b"\n")
 
 
-def _repair_process_list(root: Path, repo: Repo) -> list[str]:
+def _repair_process_list(root: Path) -> list[str]:
     """.dvc/tmp/rwlock says which process works on which output; processes that have ended are no loss there."""
-    import json
-
     from dvc.lock import make_lock
 
     path = root / ".dvc/tmp/rwlock"
@@ -117,12 +114,9 @@ def _repair_process_list(root: Path, repo: Repo) -> list[str]:
     return []
 
 
-def _remove_unfinished(root: Path, repo: Repo) -> list[str]:
+def _remove_unfinished(root: Path) -> list[str]:
     """Remove the files that DVC was writing into the work tree. Those in the cache stay: another clone may share it."""
     found = [path for place in OUTPUT_FOLDERS for path in (root / place).rglob("*.tmp") if _UNFINISHED.search(path.name)]
     for path in found:
         path.unlink(missing_ok=True)
     return [f"removed {len(found)} file(s) that DVC had not finished"] if found else []
-
-
-_PARTS: tuple[Callable[[Path, Repo], list[str]], ...] = (_repair_lock_file, _repair_process_list, _remove_unfinished)

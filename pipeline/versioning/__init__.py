@@ -1,9 +1,8 @@
 """Git, DVC and dvc.lock: one reader of each.
 
-git               Git's command line
-committed         what HEAD or another commit holds
+git               Git's command line; what HEAD or another commit holds
 dvc_lock          dvc.lock: stages, their dependencies and outputs with checksums
-cache, hashes     DVC's cache; checksums of files and folders as DVC computes them
+hashes            checksums of files and folders as DVC computes them; its cache
 not_fetched       outputs that are missing and were never here
 changed_code      modules that are not those that the stages ran
 dvc_command       `dvc ...` run in this process

@@ -15,8 +15,7 @@ from pipeline.provenance.share.transfer import _UNSAVED
 from pipeline.run.repro import _UNFINISHED
 from pipeline.run.status.killed_experiment import _STARTED_WITH
 from pipeline.versioning import dvc_command
-from pipeline.versioning.cache import cache_folder, cache_path
-from pipeline.versioning.hashes import FOLDER_SUFFIX, folder_md5
+from pipeline.versioning.hashes import FOLDER_SUFFIX, cache_folder, cache_path, folder_md5
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the request of Linux file systems")
 

@@ -14,8 +14,8 @@ from pipeline.cli.verify import verify as command
 from pipeline.core.errors import UserError
 from pipeline.provenance.share import sharing
 from pipeline.provenance.verify.audit import Audit, audit
-from pipeline.versioning.cache import cache_folder, read_listing
 from pipeline.versioning.dvc_lock import read_lock
+from pipeline.versioning.hashes import cache_folder, read_listing
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import UserError
-from pipeline.versioning.cache import damaged_files, first_of
 from pipeline.versioning.dvc_repo import open_repo
+from pipeline.versioning.hashes import damaged_files, first_of
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -22,10 +22,9 @@ from pipeline.provenance.verify.expected_files import (
 from pipeline.provenance.verify.findings import Finding
 from pipeline.provenance.verify.records import Records, read_records
 from pipeline.provenance.verify.shard_audit import digest_images, shard_findings, shard_of, with_images
-from pipeline.versioning.cache import cache_folder
-from pipeline.versioning.committed import changed_files
 from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, all_outputs, read_lock, read_lock_at
-from pipeline.versioning.hashes import Digest, digest_files, files_below
+from pipeline.versioning.git import changed_files
+from pipeline.versioning.hashes import Digest, cache_folder, digest_files, files_below
 from pipeline.versioning.not_fetched import NotFetched, describe_not_fetched, find_not_fetched
 
 _SETS_AND_MODELS = ("data/D_", "models/M_")

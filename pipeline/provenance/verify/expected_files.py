@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.provenance.verify.findings import Finding
-from pipeline.versioning.cache import read_listing
-from pipeline.versioning.committed import changed_files
 from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, all_outputs, source_dependencies
-from pipeline.versioning.hashes import Digest, folder_md5
+from pipeline.versioning.git import changed_files
+from pipeline.versioning.hashes import Digest, folder_md5, read_listing
 from pipeline.versioning.not_fetched import NotFetched
 
 RESTORE = "delete it, then 'dvc checkout --force' (after 'dvc fetch') restores it, or 'dvc repro' makes it again"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.core.errors import UserError
-from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
+from pipeline.run.doctor import CheckResult, note, ok, problem
 from pipeline.versioning.experiment_checks import check_git
 
 if TYPE_CHECKING:

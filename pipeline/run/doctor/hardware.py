@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.chain.params import Params
 from pipeline.diffusion.devices import CPU_CHOICES
-from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
+from pipeline.run.doctor import CheckResult, note, ok, problem
 
 LITTLE_SPACE, NO_SPACE = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""

@@ -13,7 +13,7 @@ from pipeline.chain.params import Params
 from pipeline.chain.paths import sd_scripts
 from pipeline.core.errors import UserError
 from pipeline.diffusion.families.layouts import layout_of
-from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
+from pipeline.run.doctor import CheckResult, note, ok, problem
 from pipeline.run.status.killed_experiment import leftovers
 from pipeline.versioning.git import ask_git, head_of_checkout
 

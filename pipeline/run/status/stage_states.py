@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
+from pipeline.core.json_files import read_json
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -167,8 +168,6 @@ def mark_waiting(own: Mapping[str, StageState], upstream: Mapping[str, set[str]]
 
 def read_fids(root: Path, stages: list[StageState]) -> dict[int, float]:
     """Return {k: FID_k} of every iteration that was measured, whether it is stale or not."""
-    from pipeline.core.json_files import read_json
-
     layout = Layout(root)
     ks = sorted({stage.k for stage in stages if stage.k is not None})
     return {k: read_json(layout.metrics(k), {"fid": int | float})["fid"] for k in ks if layout.metrics(k).is_file()}

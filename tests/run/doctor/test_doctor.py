@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from pipeline.chain.params import Params, check
 from pipeline.cli import doctor as commands
 from pipeline.cli.application import main
-from pipeline.run.doctor import git_and_dvc, hardware, project
-from pipeline.run.doctor.check_result import CheckResult, note, ok, problem
+from pipeline.run.doctor import CheckResult, git_and_dvc, hardware, note, ok, problem, project
 from pipeline.run.doctor.hardware import output_of
 
 

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.application import main
-from pipeline.run.doctor.check_result import note
+from pipeline.run.doctor import note
 from pipeline.run.doctor.project import experiment
 from pipeline.run.status.killed_experiment import leftovers
 from project import ROOT
