@@ -106,7 +106,7 @@ def main(chains: int, iterations: int) -> None:
     with tempfile.TemporaryDirectory() as folder, clocks() as (wall, cpu):
         os.chdir(new_project(Path(folder), chains, iterations))
         started, used = time.monotonic(), cpu_seconds()
-        complete = launch.run_here(Path(), plan.chains(FILE), 1, "origin", print)
+        complete = launch.run_here(Path(), plan.chains(FILE), 1, "origin", print, program="pipeline")
         whole, all_cpu = time.monotonic() - started, cpu_seconds() - used
         rows = [json.loads(line) for line in Path("logs/times.jsonl").read_text().splitlines()]
         os.chdir("/")

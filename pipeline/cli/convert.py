@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.core.errors import UserError
+from pipeline.core.tensors import save_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ def convert_file(source: Path, target: Path) -> int:
     tensors = _tensors(content)
     if not tensors:
         raise UserError(f"{source} holds no named tensors; only a state_dict can become safetensors")
-    _write(target, _apart(tensors))
+    save_tensors(target, _apart(tensors))
     return len(tensors)
 
 
@@ -93,21 +94,6 @@ def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         found[name] = tensor.clone(memory_format=torch.contiguous_format) if place in seen else tensor.contiguous()
         seen.add(place)
     return found
-
-
-def _write(target: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """All of the tensors or nothing. One at a time, unlike `save_tensors`: a checkpoint may be half as large as the memory."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        save_file(tensors, partial)
-        partial.replace(target)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {target}: {error}; make room or rights, and run again") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _tensors(content: Any) -> dict[str, torch.Tensor]:

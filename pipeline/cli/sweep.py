@@ -62,9 +62,10 @@ def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: s
         if refused := launch.git_refusal(Path()):
             click.echo(f"but nothing would start: {refused}", err=True)
         return
+    remote, modules = None if no_push else git_remote, {"program": "pipeline", "fork_server": fork_server.MODULE}
     if executor == "slurm":
-        launch.submit_to_slurm(Path(), file, resources, chains, None if no_push else git_remote, click.echo, fork_server.MODULE)
-    elif not launch.run_here(Path(), chains, workers, None if no_push else git_remote, click.echo, fork_server.MODULE):
+        launch.submit_to_slurm(Path(), file, resources, chains, remote, click.echo, **modules)
+    elif not launch.run_here(Path(), chains, workers, remote, click.echo, **modules):
         sys.exit(1)
 
 

@@ -8,19 +8,17 @@ from torch import nn
 
 from pipeline.diffusion.families import DiffusionModel, TrainParts
 
-_TEXT_BLOCKS = frozenset({"CLIPAttention", "CLIPMLP"})
-
 
 def target_modules(model: DiffusionModel, train_parts: TrainParts = "both") -> dict[str, nn.Module]:
     """Return {kohya's name: layer} of every Linear and 1x1 Conv2d that a LoRA changes, text encoders first, as sd-scripts does.
 
-    In the denoiser those are all inside the family's blocks, proj_in and proj_out included; in a text encoder q, k, v, out,
+    Those are all inside the family's blocks; in a U-Net proj_in and proj_out included, in CLIP's text encoder q, k, v, out,
     fc1 and fc2 of each layer. The names equal those of sd-scripts.
     """
     found: dict[str, nn.Module] = {}
     if train_parts != "unet":
         for prefix, text_encoder in model.text_encoders().items():
-            found.update(_layers(text_encoder, prefix, _TEXT_BLOCKS))
+            found.update(_layers(text_encoder, prefix, model.text_blocks()))
     if train_parts != "text_encoder":
         layers = _layers(model.denoiser, DENOISER_PREFIX, model.lora_blocks())
         found.update((model.lora_name(name), layer) for name, layer in layers)

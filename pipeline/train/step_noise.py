@@ -13,7 +13,7 @@ from pipeline.diffusion.devices import to_device
 
 @dataclass(frozen=True)
 class StepNoise:
-    """One step's chance, on the CPU; B samples of latents [4,h,w]."""
+    """One step's chance, on the CPU; B samples of latents [C,h,w]."""
 
     rows: torch.Tensor
     """[B] int64: which examples."""
@@ -22,9 +22,9 @@ class StepNoise:
     blanks: torch.Tensor
     """[B] bool: which captions are dropped (caption dropout; condition drop is drawn apart)."""
     posterior: torch.Tensor
-    """[B,4,h,w]: the noise that picks a latent from the VAE's posterior."""
+    """[B,C,h,w]: the noise that picks a latent from the VAE's posterior."""
     noise: torch.Tensor
-    """[B,4,h,w]: the noise of diffusion, noise offset included."""
+    """[B,C,h,w]: the noise of diffusion, noise offset included."""
     timesteps: torch.Tensor
     """[B] int64 in [0, train_steps)."""
 

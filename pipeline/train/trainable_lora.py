@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.diffusion.lora import LowRank
+from pipeline.diffusion.lora_targets import TEXT_ENCODER_PREFIX
 
 _NARROW = 8
 """A layer is narrow when W has at most this many times as many entries as down and up together."""
@@ -129,7 +130,7 @@ class Network:
 
 def _part(name: str) -> str:
     """Name the part whose layers share a stack: text layers that clip skip leaves out get no gradient and no weight decay."""
-    text_layer = re.match(r"lora_te\d?_.*?layers_\d+", name)
+    text_layer = re.match(rf"{TEXT_ENCODER_PREFIX}(\d?_.*?_\d+)?", name)
     return text_layer.group() if text_layer else "unet"
 
 

@@ -124,6 +124,9 @@ class DiffusionModel(Protocol):
     def lora_blocks(self) -> frozenset[str]:
         """Return names of the denoiser's classes inside which a LoRA changes the layers."""
 
+    def text_blocks(self) -> frozenset[str]:
+        """Return the same of the text encoders' classes."""
+
     def lora_name(self, name: str) -> str:
         """Turn a layer of the denoiser, `lora_unet_` and diffusers' name, into its name in kohya's LoRA files."""
 
@@ -156,6 +159,8 @@ class ModelFamily(Protocol):
     """How a layer's name begins in LoRA files of this family alone."""
     base_model_version: str
     """As sd-scripts writes it into a LoRA's metadata."""
+    a1111_version: str
+    """A1111's name of its architecture, on a LoRA's card."""
     network_module: str
     """sd-scripts' module of LoRA layers."""
     sd_scripts_settings: Mapping[str, Any]

@@ -12,6 +12,10 @@ LAYOUTS: dict[str, FamilyLayout] = {layout.key: layout for layout in (SD1, SDXL)
 """The first is what a folder without parts of its own is taken for."""
 
 
+NAMES = " or ".join(layout.name for layout in LAYOUTS.values())
+"""What a chain can run, in a sentence."""
+
+
 def layout_of(model: str | Path) -> FamilyLayout:
     """Return the layout of the model in this folder, by the parts that only its family has."""
     *others, found = (*reversed(LAYOUTS.values()),)

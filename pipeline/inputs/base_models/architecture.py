@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import parse_json
 from pipeline.diffusion.families.layout import VAE_SIZES, Config, Configs, FamilyLayout
-from pipeline.diffusion.families.layouts import LAYOUTS, weighted_parts
+from pipeline.diffusion.families.layouts import LAYOUTS, NAMES, weighted_parts
 
 _PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _TOWERS = {"blip": "a BLIP", "clip": "a CLIP", "dinov2": "a DINOv2"}
@@ -75,5 +75,5 @@ def require_model(folder: Path, name: str) -> Architecture:
     """What `folder` holds. Raise UserError when it is a model that a chain cannot use."""
     found = recognise(folder)
     if found.kind == "other":
-        raise UserError(f"{name} is {found.what}, and a chain needs Stable Diffusion 1.x or SDXL; name one of these")
+        raise UserError(f"{name} is {found.what}, and a chain needs {NAMES}; name one of these")
     return found

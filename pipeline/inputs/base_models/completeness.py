@@ -10,7 +10,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.json_files import parse_json
 from pipeline.core.tensors import read_header
 from pipeline.core.weights import PICKLE_SUFFIXES, no_model, refuse_pickles
-from pipeline.diffusion.families.layouts import all_parts, tokenizer_parts
+from pipeline.diffusion.families.layouts import NAMES, all_parts, tokenizer_parts
 from pipeline.inputs.base_models.architecture import Architecture, recognise
 from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY
 
@@ -34,7 +34,7 @@ def faults(folder: Path, found: Architecture, role: Role | None = None, without:
     if role == "vae" and found.kind != "vae":
         return [f"it is {found.what}, not a VAE for Stable Diffusion"]
     if found.kind == "other" or (role == "model" and found.kind in ("vae", "tower")):
-        return [f"it is {found.what}, and a chain needs Stable Diffusion 1.x or SDXL"]
+        return [f"it is {found.what}, and a chain needs {NAMES}"]
     parts = [part for part in found.parts if part not in without]
     weights = [fault for part in parts if part not in _TEXTS for fault in _missing_weights(folder / part, _prefix(part))]
     return [*_missing_texts(folder, parts), *weights, *_broken(folder, parts)]

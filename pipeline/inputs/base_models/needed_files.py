@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from pipeline.core.errors import UserError
 from pipeline.core.weights import PICKLE_SUFFIXES
-from pipeline.diffusion.families.layouts import all_parts, weighted_parts
+from pipeline.diffusion.families.layouts import NAMES, all_parts, weighted_parts
 
 _TEXT = frozenset({".json", ".txt"})
 _INDEX = "model_index.json"
@@ -86,4 +86,4 @@ def _no_layout(files: Collection[str], name: str) -> str:
             f"{name} is not in diffusers layout, but has {single[0]}; download that file, and give it to 'redifine base fetch'"
         )
     what = f" (it has {', '.join(other)})" if other else ""
-    return f"{name} is no Stable Diffusion 1.x or SDXL in diffusers layout{what}; choose another repository"
+    return f"{name} is no {NAMES} in diffusers layout{what}; choose another repository"

@@ -17,6 +17,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, write_text
 from pipeline.core.json_files import parse_json
 from pipeline.core.tensors import TensorInfo
+from pipeline.diffusion.families.layouts import NAMES
 from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY, require_vocabulary
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
@@ -38,7 +39,7 @@ def single_file_kind(path: Path, tensors: Mapping[str, TensorInfo]) -> str:
     """Tell which of "sd1", "sdxl" and "vae" the file is. Raise UserError that says what it is instead, or lacks."""
     for mark, what in _FOREIGN.items():
         if any(name.startswith(mark) or f".{mark}" in name for name in tensors):
-            raise UserError(f"{path} is {what}, and a chain needs Stable Diffusion 1.x or SDXL; give one of these")
+            raise UserError(f"{path} is {what}, and a chain needs {NAMES}; give one of these")
     starts = [start for start in (UNET, VAE, TEXT, TEXT_XL, TEXT_XL_2) if any(name.startswith(start) for name in tensors)]
     if starts == [VAE] or (not starts and "encoder.conv_in.weight" in tensors):
         return "vae"

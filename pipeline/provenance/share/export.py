@@ -14,6 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
 from pipeline.core.json_files import read_json, read_jsonl, write_json
 from pipeline.core.tensors import load_tensors
+from pipeline.diffusion.families import FAMILIES
 from pipeline.provenance.lineage.runs import first_recording_commit
 from pipeline.provenance.share import croissant
 from pipeline.provenance.share.cards import data_card, model_card
@@ -118,7 +119,7 @@ def _sd_version(lora: Path) -> str:
     """Return A1111's name of the base model's architecture, after what the trainer wrote into the file."""
     _, metadata = load_tensors(lora)
     base = metadata.get("ss_base_model_version", "")
-    return "SDXL" if base.startswith("sdxl") else "SD1" if base.startswith("sd_v1") else "Unknown"
+    return next((family.a1111_version for family in FAMILIES.values() if family.base_model_version == base), "Unknown")
 
 
 def a1111_settings(k: int, triggers: list[str], sd_version: str) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class SweepContext:
     cache: Path
     remote: str = ""
     """The Git remote that gets experiments, their data going to the DVC remote; "": all stays in the clone."""
+    program: str = ""
+    """The module of the command line, which sends what `remote` gets."""
     fork_server: str = ""
     """The module of the server that spares stages their imports; "": stages import for themselves."""
 
@@ -122,7 +124,7 @@ class ChainRun:
             return
         words = ("share", "--exp", self.chain.name, "--force", "--git-remote", self.context.remote)
         for left in reversed(range(tries)):
-            if self.worker.run(self.log, "pipeline", *words, folder=self.context.clone) or self.worker.stopped:
+            if self.worker.run(self.log, self.context.program, *words, folder=self.context.clone) or self.worker.stopped:
                 return
             self.say(f"not sent to the remotes, see above; 'redifine {' '.join(words)}' sends it")
             time.sleep(_RETRY_SECONDS if left else 0)

@@ -24,9 +24,9 @@ class NoRemote(UserError):
     """One of the two remotes is not set, or takes nothing."""
 
 
-def run_here(clone: Path, chains: list[Chain], workers: int, remote: str | None, say: Say, fork_server: str = "") -> bool:
+def run_here(clone: Path, chains: list[Chain], workers: int, remote: str | None, say: Say, **modules: str) -> bool:
     """Run the chains on this machine; return whether all are there now. Raises UserError when the clone is not ready."""
-    outcomes = local.run_chains(prepare(clone, remote, say, fork_server=fork_server), chains, workers, say)
+    outcomes = local.run_chains(prepare(clone, remote, say, False, **modules), chains, workers, say)
     states = [outcome.state for outcome in outcomes]
     say(", ".join(f"{states.count(state)} {state}" for state in ("done", "skipped", "failed", "stopped")))
     for outcome in outcomes:
@@ -36,14 +36,14 @@ def run_here(clone: Path, chains: list[Chain], workers: int, remote: str | None,
 
 
 def submit_to_slurm(
-    clone: Path, file: Path, resources: Resources, chains: list[Chain], remote: str | None, say: Say, fork_server: str = ""
+    clone: Path, file: Path, resources: Resources, chains: list[Chain], remote: str | None, say: Say, **modules: str
 ) -> None:
     """Submit the chains that are not there, and that no job computes. Raises UserError when something is not ready.
 
     Without remotes, too, unless `remote` is None: who sends jobs to a cluster counts on finding their results elsewhere.
     """
     slurm.check(resources)
-    context = prepare(clone, remote, say, must_send=True, fork_server=fork_server)
+    context = prepare(clone, remote, say, True, **modules)
     found = {one.name: one.state for one in chain_status.statuses_of(context.clone, chains)}
     busy = {name for name, state in found.items() if state in ("queued", "running")}
     there = {chain.name for chain in chains if worktree.find(context.clone, chain, context.commit)}
@@ -71,16 +71,16 @@ def git_refusal(clone: Path) -> str | None:
     return None
 
 
-def prepare(clone: Path, remote: str | None, say: Say, must_send: bool = False, fork_server: str = "") -> SweepContext:
+def prepare(clone: Path, remote: str | None, say: Say, must_send: bool = False, **modules: str) -> SweepContext:
     """Return the commit that would run and where its results go. Raises UserError when Git, DVC or a remote is not ready.
 
     `remote`: the Git remote for experiments; None: nothing is sent anywhere. `must_send`: it is an error when nothing can be.
-    `fork_server`: as `SweepContext` has it.
+    `modules`: `program` and `fork_server`, as `SweepContext` has them.
     """
     check_git(clone)
     commit = worktree.check_committed(clone)
     cache = worktree.cache_folder(clone)
-    context = SweepContext(clone.resolve(), commit, cache, fork_server=fork_server)
+    context = SweepContext(clone.resolve(), commit, cache, **modules)
     if remote is None:
         say("nothing is sent to the remotes")
         return context

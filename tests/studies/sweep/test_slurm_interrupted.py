@@ -69,7 +69,7 @@ def test_four_chains_on_two_nodes_survive_a_kill_a_drain_and_the_end_of_their_ti
     add_remotes(project)
     monkeypatch.chdir(project)
     chains = plan.chains(FILE)
-    launch.submit_to_slurm(Path(), FILE, plan.load(FILE).resources, chains, "origin", print)
+    launch.submit_to_slurm(Path(), FILE, plan.load(FILE).resources, chains, "origin", print, program="pipeline")
     disturbed = _disturb(cluster, chains, kind)
     wait(lambda: set(states(chains).values()) <= set(chain_status.ENDED), 3600, "the end of all chains", every=5)
     wait(lambda: not cluster.jobs(), 300, "the end of all jobs")  # the last word to the remote comes after the experiment

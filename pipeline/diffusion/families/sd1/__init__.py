@@ -18,6 +18,7 @@ class StableDiffusion1:
     latent_scale = 0.18215
     lora_key = re.compile(r"lora_te_|lora_unet_(down_blocks|mid_block|up_blocks)_")
     base_model_version = "sd_v1"
+    a1111_version = "SD1"
     network_module = "networks.lora"
     sd_scripts_settings: Mapping[str, Any] = {}
     sd_scripts_cpu_precisions: tuple[str, ...] = ("fp32",)

@@ -119,6 +119,9 @@ class StableDiffusion:
     def lora_blocks(self) -> frozenset[str]:
         return frozenset({"Transformer2DModel"})
 
+    def text_blocks(self) -> frozenset[str]:
+        return frozenset({"CLIPAttention", "CLIPMLP"})
+
     def lora_name(self, name: str) -> str:
         return name
 

@@ -19,6 +19,7 @@ class StableDiffusionXLFamily:
     latent_scale = 0.13025
     lora_key = re.compile(r"lora_te[12]_|lora_unet_(input_blocks|middle_block|output_blocks)_")
     base_model_version = "sdxl_base_v1-0"
+    a1111_version = "SDXL"
     network_module = "networks.lora"
     # SDXL's VAE overflows in half precision.
     sd_scripts_settings: Mapping[str, Any] = {"no_half_vae": True}
