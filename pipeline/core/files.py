@@ -149,6 +149,13 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
+def remove_scratch(folder: Path) -> None:
+    """Remove a scratch folder, and the folder around it when nothing else is in there."""
+    remove_folder(folder)
+    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Make `target` a hard link to `source`, which takes no space, or a copy where the file system has no such links."""
     target.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """A U-Net whose calls run compiled: one graph of fused kernels, made once and used for every step, batch and iteration.
 
-Weights are inputs of the compiled graph. So the next iteration's can be copied into the same storage (`copy_weights`) without
-compiling again, and another process finds the compiled kernels in torch's cache on disk.
+Weights are inputs of the compiled graph. So others can be loaded into the same storage without compiling again, and another
+process finds the compiled kernels in torch's cache on disk.
 """
 
 from __future__ import annotations
@@ -82,16 +82,3 @@ def _give_up(module: nn.Module) -> None:
     restore(module)
     torch.compiler.reset()
     release_memory()
-
-
-@torch.no_grad()
-def copy_weights(target: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy a state dict into a module's own storage, cast to its dtype: what was compiled for the module stays valid.
-
-    Raise ValueError when the names differ.
-    """
-    own = target.state_dict(keep_vars=True)
-    if own.keys() != weights.keys():
-        raise ValueError(f"the weights have other names than the module, such as {sorted(own.keys() ^ weights.keys())[0]}")
-    for name, tensor in own.items():
-        tensor.copy_(weights[name])

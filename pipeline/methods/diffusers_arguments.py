@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.methods.schedules import Schedule
@@ -30,20 +28,13 @@ def diffusers_arguments(pipe: Any, schedule: Schedule, steps: int) -> dict[str, 
     pipe.scheduler.set_timesteps(steps)
     sigmas = [_noise_level(pipe.scheduler.alphas_cumprod, float(t)) for t in pipe.scheduler.timesteps]
     scales = [_AlwaysGuided(schedule.scale(step, len(sigmas), sigma)) for step, sigma in enumerate(sigmas)]
-    callback: Callable[..., dict[str, Any]] = _Callback(scales)
-    return {"num_inference_steps": steps, "guidance_scale": scales[0], "callback_on_step_end": callback}
 
-
-@dataclass(frozen=True)
-class _Callback:
-    """diffusers' `callback_on_step_end`: sets the next step's scale, by a private name: what it returns cannot set one."""
-
-    scales: list[_AlwaysGuided]
-
-    def __call__(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        if step + 1 < len(self.scales):
-            pipe._guidance_scale = self.scales[step + 1]
+    def set_next_scale(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if step + 1 < len(scales):
+            pipe._guidance_scale = scales[step + 1]  # a private name: what a callback returns cannot set it
         return tensors
+
+    return {"num_inference_steps": steps, "guidance_scale": scales[0], "callback_on_step_end": set_next_scale}
 
 
 def _noise_level(alphas_cumprod: Any, timestep: float) -> float:

@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-import string
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,11 +134,3 @@ def raise_at(file: Path, error: BaseException) -> NoReturn:
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
     what = reason if isinstance(error, UserError) else f"{type(error).__name__}: {reason}".removesuffix(": ")
     raise UserError(f"{where}: {' '.join(what.split())}") from error
-
-
-def fields_of(template: str) -> list[str]:
-    """Return the names in braces of a text for `str.format`. Raise UserError where it is none."""
-    try:
-        return [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
-    except ValueError as error:
-        raise UserError(f"{template!r} is no text with names in braces: {error}") from error

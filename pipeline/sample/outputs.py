@@ -12,7 +12,7 @@ import torch
 
 from pipeline.chain.shards import shard_name, write_shard
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic_file, link_or_copy, remove_folder, sha256_bytes, sha256_file
+from pipeline.core.files import atomic_file, link_or_copy, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.core.tensors import TensorSpec, header_and_order, read_array, tensor_bytes
 from pipeline.sample.image_plan import Plan, PlannedImage
@@ -103,10 +103,3 @@ def collect_traces(plan: Plan, path: Path) -> None:
 
 def _data(file: Path, name: str) -> memoryview:
     return np.ascontiguousarray(read_array(file, name), dtype=np.float32).reshape(-1).view(np.uint8).data
-
-
-def discard(plan: Plan) -> None:
-    """Remove the scratch folder, and the folder around it when nothing else is in there."""
-    remove_folder(plan.scratch)
-    if plan.scratch.parent.is_dir() and not any(plan.scratch.parent.iterdir()):
-        plan.scratch.parent.rmdir()

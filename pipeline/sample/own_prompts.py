@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from pipeline.chain.params import PROMPT_LENGTHS, Params
 from pipeline.chain.run_environment import run_environment
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_text, sha256_bytes
+from pipeline.core.files import read_text, remove_scratch, sha256_bytes
 from pipeline.core.json_files import write_jsonl
 from pipeline.diffusion.families import family_of
 from pipeline.diffusion.lora import identify
@@ -18,10 +19,10 @@ from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
 from pipeline.methods.schedules import GuidanceSettings, make_schedule
 from pipeline.sample.image_plan import Plan, plan_images
-from pipeline.sample.outputs import collect, discard
+from pipeline.sample.outputs import collect
 from pipeline.sample.png import ImageLineage
-from pipeline.sample.processes import ModelSource, draw_all
-from pipeline.sample.sampler import SampleSettings
+from pipeline.sample.processes import draw_all
+from pipeline.sample.sampler import SampleSettings, load_merged
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -74,9 +75,9 @@ def sample_prompts(
     drawn = [model, vae, asdict(lineage), [asdict(image) for image in images], batch, precision, run_environment(device)]
     key = json.dumps(drawn, sort_keys=True)
     plan = Plan(out.name, images, settings, lineage, batch, out / ".unfinished" / sha256_bytes(key.encode())[:16])
-    draw_all(ModelSource(model, vae, lora, precision), plan, device, processes)
+    draw_all(partial(load_merged, model, vae, lora, precision), plan, device, processes)
     write_jsonl(out / "manifest.jsonl", collect(plan, out))
-    discard(plan)
+    remove_scratch(plan.scratch)
     return [out / image.file for image in images]
 
 

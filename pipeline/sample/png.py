@@ -60,9 +60,10 @@ class ImageLineage:
 def format_parameters(prompt: str, fields: Mapping[str, str]) -> str:
     """Return the prompt on line 1, the fields on line 2; a prompt that does not fit one line is also a field, quoted."""
     line = _one_line(prompt)
-    exact = {} if line == prompt else {_EXACT: json.dumps(prompt)}
     values = [f"{name}: {_quote(value)}" for name, value in fields.items()]
-    return "\n".join([line, ", ".join(values + [f"{name}: {value}" for name, value in exact.items()])])
+    if line != prompt:
+        values.append(f"{_EXACT}: {json.dumps(prompt)}")
+    return f"{line}\n{', '.join(values)}"
 
 
 def parse_parameters(text: str) -> dict[str, str]:

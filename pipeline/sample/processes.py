@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,10 +19,10 @@ from pipeline.core.errors import UserError
 from pipeline.core.process import die_with_parent
 from pipeline.core.progress import Progress
 from pipeline.diffusion.devices import devices_of
+from pipeline.diffusion.families import DiffusionModel
 from pipeline.sample.batches import draw_batches, generate
 from pipeline.sample.image_plan import Plan
 from pipeline.sample.outputs import pack
-from pipeline.sample.sampler import load_merged
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -32,36 +30,30 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class ModelSource:
-    """The model to draw with, as any process can load it; as `load_merged` takes it."""
-
-    model: str
-    vae: str | None
-    weights: Path | None
-    precision: str
+LoadModel = Callable[[str], DiffusionModel]
+"""Loads the model to draw with onto a device, in any process: `load_merged`, all given but for the device."""
 
 
-def draw_all(source: ModelSource, plan: Plan, device: str, processes: int = 1) -> None:
+def draw_all(load: LoadModel, plan: Plan, device: str, processes: int = 1) -> None:
     """Draw what is unfinished of the plan with `processes` processes, never more than there are batches.
 
-    Raise UserError as `load_merged` and `generate` do, and when a process ends before its work; finished batches are kept.
+    Raise UserError as `load` and `generate` do, and when a process ends before its work; finished batches are kept.
     """
     todo = plan.unfinished()
     devices = devices_of(device, processes)[: max(1, len(todo))]
     if len(devices) > 1:
-        _draw_side_by_side(source, plan, todo, devices)
+        _draw_side_by_side(load, plan, todo, devices)
     elif todo:
-        generate(load_merged(source.model, source.vae, source.weights, source.precision, device), plan)
+        generate(load(device), plan)
 
 
-def _draw_side_by_side(source: ModelSource, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
+def _draw_side_by_side(load: LoadModel, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
     # Not forked: neither a GPU's context nor OpenMP's threads survive that.
     context = get_context("spawn")
     failures = context.SimpleQueue()
     threads = torch.get_num_threads()
     workers = [
-        context.Process(target=_work, args=(failures, source, plan, device, todo[rank :: len(devices)], threads), daemon=True)
+        context.Process(target=_work, args=(failures, load, plan, device, todo[rank :: len(devices)], threads), daemon=True)
         for rank, device in enumerate(devices)
     ]
     try:
@@ -83,15 +75,14 @@ def _draw_side_by_side(source: ModelSource, plan: Plan, todo: Sequence[int], dev
         )
 
 
-def _work(failures: SimpleQueue[str], source: ModelSource, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
+def _work(failures: SimpleQueue[str], load: LoadModel, plan: Plan, device: str, todo: Sequence[int], threads: int) -> None:
     """Draw this process's batches, or send the sentence that says why not."""
     die_with_parent()
     torch.set_num_threads(threads)
     try:
         if device.startswith("cuda"):
             torch.cuda.set_device(device)  # else the first GPU would hold a context of each process
-        model = load_merged(source.model, source.vae, source.weights, source.precision, device)
-        draw_batches(model, plan, todo, lambda images: None)
+        draw_batches(load(device), plan, todo, lambda images: None)
     except UserError as error:
         failures.put(str(error))
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,17 @@ from pipeline.chain.paths import Layout
 from pipeline.chain.run_environment import run_environment
 from pipeline.chain.shards import Sharding
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
+from pipeline.core.files import atomic_folder, remove_scratch, sha256_bytes, sha256_file
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.diffusion.families import family_of
 from pipeline.diffusion.lora import identify
 from pipeline.inputs.base_models.identity import require_recorded
 from pipeline.methods.schedules import make_schedule
 from pipeline.sample.image_plan import Plan, plan_images
-from pipeline.sample.outputs import collect, collect_traces, discard
+from pipeline.sample.outputs import collect, collect_traces
 from pipeline.sample.png import ImageLineage
-from pipeline.sample.processes import ModelSource, draw_all
-from pipeline.sample.sampler import SampleSettings
+from pipeline.sample.processes import draw_all
+from pipeline.sample.sampler import SampleSettings, load_merged
 
 
 def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -> None:
@@ -31,11 +32,11 @@ def run(params: View, k: int, layout: Layout, device: str, processes: int = 1) -
     another shape, and as `processes.draw_all` does.
     """
     plan = _plan(params, k, layout, device)
-    draw_all(ModelSource(params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
+    draw_all(partial(load_merged, params.model, params.vae, layout.lora(k), params.precision), plan, device, processes)
     with atomic_folder(layout.images(k)) as folder:
         write_jsonl(folder / layout.manifest(k).name, collect(plan, folder))
     collect_traces(plan, layout.traces(k))
-    discard(plan)
+    remove_scratch(plan.scratch)
 
 
 def _plan(params: View, k: int, layout: Layout, device: str) -> Plan:

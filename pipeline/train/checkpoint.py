@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import UserError
+from pipeline.core.files import remove_scratch
 from pipeline.core.tensors import load_tensors, save_tensors
 
 _EVERY_SECONDS = 30.0
@@ -99,7 +99,4 @@ class CheckpointManager:
 
     def discard(self) -> None:
         """Remove the checkpoint, and the folder around it when nothing else is in there."""
-        folder = self._file.parent
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
+        remove_scratch(self._file.parent)

@@ -26,6 +26,7 @@ from pipeline.train.processes import environment, launcher
 from pipeline.train.settings import read_settings
 
 _VARIABLE = "REDIFINE_TOGETHER"
+_WEIGHTS, _LOSSES, _ERROR = "lora.safetensors", "losses.json", "error.txt"
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,8 @@ class Task:
     condition_drop: float
     folder: str
 
-    @property
-    def weights(self) -> Path:
-        return Path(self.folder) / "lora.safetensors"
-
-    @property
-    def losses(self) -> Path:
-        return Path(self.folder) / "losses.json"
-
-    @property
-    def error_file(self) -> Path:
-        """Why a process failed."""
-        return Path(self.folder) / "error.txt"
+    def file(self, name: str) -> Path:
+        return Path(self.folder) / name
 
 
 def train_distributed(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
@@ -61,11 +52,11 @@ def train_distributed(train_toml: Path, root: Path, device: str, condition_drop:
         command = [*launcher(device, processes), "-m", "pipeline.train.distributed_launch"]
         values = environment(device, [], {_VARIABLE: json.dumps(asdict(task))})
         code = subprocess.run(dying_with_parent(command), env=values, stdout=subprocess.DEVNULL, check=False).returncode
-        if task.error_file.is_file():
-            raise UserError(task.error_file.read_text(encoding="utf-8"))
-        if code != 0 or not task.losses.is_file():
+        if task.file(_ERROR).is_file():
+            raise UserError(task.file(_ERROR).read_text(encoding="utf-8"))
+        if code != 0 or not task.file(_LOSSES).is_file():
             raise UserError(f"the {processes} training processes ended with exit code {code}; see their output above")
-        return Result(lora.read(task.weights), read_json(task.losses)["losses"])
+        return Result(lora.read(task.file(_WEIGHTS)), read_json(task.file(_LOSSES))["losses"])
 
 
 def _member(task: Task, rank: int) -> None:
@@ -80,8 +71,8 @@ def _member(task: Task, rank: int) -> None:
     with nullcontext() if rank == 0 else redirect_stderr(io.StringIO()):
         result = train(settings, Path(task.root), device, task.condition_drop, group=ProcessGroup(rank, task.processes))
     if rank == 0:
-        lora.save(task.weights, result.weights)
-        write_json(task.losses, {"losses": result.losses})
+        lora.save(task.file(_WEIGHTS), result.weights)
+        write_json(task.file(_LOSSES), {"losses": result.losses})
     torch.distributed.destroy_process_group()
 
 
@@ -91,7 +82,7 @@ def main() -> None:
     try:
         _member(task, int(os.environ["RANK"]))
     except UserError as error:
-        write_text(task.error_file, str(error))
+        write_text(task.file(_ERROR), str(error))
         sys.exit(2)
 
 

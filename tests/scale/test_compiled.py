@@ -11,7 +11,7 @@ from torch import nn
 
 from pipeline.core.files import write_text
 from pipeline.diffusion import compiled, lora
-from pipeline.diffusion.compiled import compile_checked, copy_weights, is_compiled, restore, should_compile
+from pipeline.diffusion.compiled import compile_checked, is_compiled, restore, should_compile
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.batches import compile_if_worth_it, queue_batch
@@ -47,7 +47,7 @@ def test_compiled_once_it_draws_the_same_with_every_iterations_weights(
     torch.testing.assert_close(first_compiled, first, atol=1e-3, rtol=1e-3)
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     lora.merge(plain, weights)
-    copy_weights(fast.unet, plain.unet.state_dict())
+    fast.unet.load_state_dict(plain.unet.state_dict())
     second, second_compiled = both()
     assert (second - first).abs().max() > 0.05, "the LoRA changes the images"
     torch.testing.assert_close(second_compiled, second, atol=1e-3, rtol=1e-3)
@@ -128,13 +128,3 @@ def test_large_work_on_a_gpu_is_compiled_unless_the_environment_says_otherwise(
     if wish is not None:
         monkeypatch.setenv(compiled.SWITCH, wish)
     assert should_compile(torch.device(device), large) is expected
-
-
-def test_weights_are_copied_into_the_same_storage_and_foreign_ones_refused() -> None:
-    target, source = nn.Linear(3, 2).half(), nn.Linear(3, 2)
-    place = target.weight.data_ptr()
-    copy_weights(target, source.state_dict())
-    assert target.weight.data_ptr() == place and target.weight.dtype == torch.float16
-    assert torch.equal(target.weight, source.weight.half())
-    with pytest.raises(ValueError, match="other names than the module, such as bias"):
-        copy_weights(target, {"weight": source.weight})

@@ -31,9 +31,9 @@ def test_prompts_of_ones_own_are_shared_out_too(tiny_model: Path, tmp_path: Path
     shared_out: list[list[str]] = []
     side_by_side = processes._draw_side_by_side
 
-    def noted(source: processes.ModelSource, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
+    def noted(load: processes.LoadModel, plan: Plan, todo: Sequence[int], devices: Sequence[str]) -> None:
         shared_out.append(list(devices))
-        side_by_side(source, plan, todo, devices)
+        side_by_side(load, plan, todo, devices)
 
     monkeypatch.setattr(processes, "_draw_side_by_side", noted)
     (tmp_path / "p.txt").write_text("\n".join(filter(None, PROMPTS)))

@@ -12,6 +12,11 @@ Config = dict[str, Any]
 Configs = Mapping[str, Config]
 """{part: its config.json}, {} for a part that is not there."""
 
+_UNET_SIZES = ("block_out_channels", "cross_attention_dim", "attention_head_dim")
+_TEXT_SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
+VAE_SIZES = ("block_out_channels", "layers_per_block")
+"""Keys of a config that say how large the part is."""
+
 
 @dataclass(frozen=True)
 class FamilyLayout:
@@ -28,8 +33,6 @@ class FamilyLayout:
     text_encoders: tuple[str, ...]
     own_parts: tuple[str, ...]
     """What it has beside the parts of the families before it; none in the first."""
-    sizes: Mapping[str, tuple[str, ...]]
-    """{part: keys of its config that say how large it is}."""
     claims: Callable[[Configs], bool]
     """Whether the folder holds this family, or a relative that cannot be told apart from its file names."""
     fault: Callable[[Configs], str | None]
@@ -55,12 +58,8 @@ class FamilyLayout:
 
     def has_true_size(self, configs: Configs) -> bool:
         true = self.published()
-        return all(configs[part].get(key) == true[part][key] for part, keys in self.sizes.items() for key in keys)
-
-
-UNET_SIZES = ("block_out_channels", "cross_attention_dim", "attention_head_dim")
-TEXT_SIZES = ("hidden_size", "num_hidden_layers", "vocab_size")
-VAE_SIZES = ("block_out_channels", "layers_per_block")
+        sizes = {self.denoiser: _UNET_SIZES, self.vae: VAE_SIZES, **dict.fromkeys(self.text_encoders, _TEXT_SIZES)}
+        return all(configs[part].get(key) == true[part][key] for part, keys in sizes.items() for key in keys)
 
 
 def unet_fault(configs: Configs) -> str | None:

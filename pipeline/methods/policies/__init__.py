@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pipeline.core.errors import UserError
-from pipeline.methods.registry import Registry, fields_of
+from pipeline.methods.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,11 @@ def policy(
 ) -> Callable[[Choose], Choose]:
     """Register a function as the policy `name`, as `Policy` describes. Raises UserError where the name is taken or `words`
     has something in braces that the policy does not read."""
-    if unknown := set(fields_of(words)) - {*reads, "before", "all_before"}:
+    try:
+        named = {field for _, field, _, _ in string.Formatter().parse(words) if field is not None}
+    except ValueError as error:
+        raise UserError(f"{words!r} is no text with names in braces: {error}") from error
+    if unknown := named - {*reads, "before", "all_before"}:
         raise UserError(f"the words of the training_set {name!r} name {{{min(unknown)}}}, which is not among what it reads")
 
     def register(choose: Choose) -> Choose:

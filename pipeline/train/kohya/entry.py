@@ -11,15 +11,54 @@ import pipeline.core.compat  # noqa: F401  (before sd-scripts imports torchvisio
 import importlib
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pipeline.core.errors import UserError
 from pipeline.core.process import die_with_parent
+from pipeline.core.randomness import derive_seed
 from pipeline.diffusion.families import FAMILIES
 from pipeline.train.condition_drop import drop_conditions
 from pipeline.train.kohya.launch import Options
-from pipeline.train.kohya.ranks import Rank
+
+
+class Rank:
+    """This process among `count`, as torch's launcher numbers them; alone it changes nothing."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.number, self.count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
+
+    def seed(self, seed: int) -> int:
+        """Return the seed itself in the first process, others in the others."""
+        return derive_seed("rank", seed, self.number) % 2**31 if self.number else seed
+
+    def seed_rank(self, seed: int) -> None:
+        """Seed this process: sd-scripts seeds all alike, so that each would add the same noise at the same times."""
+        if self.number:
+            torch.manual_seed(self.seed(seed))
+
+    def leave_frozen_networks(self, accelerator: Any) -> None:
+        """Keep accelerate from sharing frozen networks on CPUs, which torch refuses; on GPUs it leaves them alone."""
+        if self.count == 1 or accelerator.device.type != "cpu":
+            return
+        wrapping = accelerator.prepare_model
+
+        def prepare(model: Any, *arguments: Any, **named: Any) -> Any:
+            trained = any(parameter.requires_grad for parameter in model.parameters())
+            return wrapping(model, *arguments, **named) if trained else model
+
+        accelerator.prepare_model = prepare
+
+    def mean(self, loss: torch.Tensor) -> float:
+        """Return the mean of all processes' losses, for which they wait for each other."""
+        if self.count == 1:
+            return float(loss.item())
+        total = loss.detach().clone()
+        torch.distributed.all_reduce(total)
+        return float(total.item()) / self.count
 
 
 def trainer_class(network_trainer: type, options: Options) -> type:

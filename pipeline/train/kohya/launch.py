@@ -80,7 +80,9 @@ def run(
     """
     sd_scripts = find_sd_scripts(root)
     entry = [*launcher(device, processes), "-m", "pipeline.train.kohya.entry", "--config_file", str(train_toml.resolve())]
-    values = _environment(sd_scripts, device, options, local_model)
+    # Offline when the model is, so that no look-up can stall a run.
+    offline = {"HF_HUB_OFFLINE": "1"} if local_model else {}
+    values = environment(device, [sd_scripts], options.to_environment() | offline)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output, tempfile.TemporaryDirectory() as folder:
         command = [*entry, *shared_dataset(train_toml, root, processes, Path(folder))]
@@ -118,12 +120,6 @@ def shared_dataset(train_toml: Path, root: Path, processes: int, folder: Path) -
     shared = folder / "dataset.toml"
     shared.write_text(toml.dumps(dataset))
     return ["--dataset_config", str(shared)]
-
-
-def _environment(sd_scripts: Path, device: str, options: Options, local_model: bool) -> Mapping[str, str]:
-    """Put sd-scripts on the path too; offline when the model is, so that no look-up can stall a run."""
-    offline = {"HF_HUB_OFFLINE": "1"} if local_model else {}
-    return environment(device, [sd_scripts], options.to_environment() | offline)
 
 
 def _follow(process: subprocess.Popen[bytes], loss_file: Path, steps: int) -> int:

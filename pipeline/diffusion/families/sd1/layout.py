@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.diffusion.families.layout import (
-    TEXT_SIZES,
-    UNET_SIZES,
-    VAE_SIZES,
-    Configs,
-    FamilyLayout,
-    blocks_fault,
-    unet_fault,
-)
+from pipeline.diffusion.families.layout import Configs, FamilyLayout, blocks_fault, unet_fault
 
 BLOCKS = ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]
 
@@ -36,7 +28,6 @@ LAYOUT = FamilyLayout(
     tokenizers={"tokenizer": "openai_clip-vit-large-patch14"},
     text_encoders=("text_encoder",),
     own_parts=(),
-    sizes={"unet": UNET_SIZES, "text_encoder": TEXT_SIZES, "vae": VAE_SIZES},
     claims=lambda configs: bool(configs["unet"]) and configs["unet"].get("addition_embed_type") != "text_time",
     fault=_fault,
     package=__package__,

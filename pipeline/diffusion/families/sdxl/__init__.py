@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import UserError
+from pipeline.diffusion.families.sd1 import StableDiffusion1
 from pipeline.diffusion.families.sdxl.layout import CLIP_SKIP, LAYOUT
 
 if TYPE_CHECKING:
     import torch
 
 
-class StableDiffusionXLFamily:
+class StableDiffusionXLFamily(StableDiffusion1):
     layout = LAYOUT
     latent_scale = 0.13025
     lora_key = re.compile(r"lora_te[12]_|lora_unet_(input_blocks|middle_block|output_blocks)_")
     base_model_version = "sdxl_base_v1-0"
     a1111_version = "SDXL"
-    network_module = "networks.lora"
     # SDXL's VAE overflows in half precision.
-    sd_scripts_settings: Mapping[str, Any] = {"no_half_vae": True}
-    sd_scripts_cpu_precisions: tuple[str, ...] = ("fp32", "bf16")
-
-    @property
-    def noise(self) -> Any:
-        from pipeline.diffusion.noise_schedule import NOISE
-
-        return NOISE
+    sd_scripts_settings = {"no_half_vae": True}
+    sd_scripts_cpu_precisions = ("fp32", "bf16")
 
     @property
     def sd_scripts(self) -> Any:

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.diffusion.families.layout import (
-    TEXT_SIZES,
-    UNET_SIZES,
-    VAE_SIZES,
-    Configs,
-    FamilyLayout,
-    blocks_fault,
-    unet_fault,
-)
+from pipeline.diffusion.families.layout import Configs, FamilyLayout, blocks_fault, unet_fault
 
 CLIP_SKIP = 2
 """SDXL was trained on the last layer but one of both text encoders, and sd-scripts has no other for it."""
@@ -34,7 +26,6 @@ LAYOUT = FamilyLayout(
     tokenizers={"tokenizer": "openai_clip-vit-large-patch14", "tokenizer_2": "laion_CLIP-ViT-bigG-14-laion2B-39B-b160k"},
     text_encoders=("text_encoder", "text_encoder_2"),
     own_parts=("tokenizer_2", "text_encoder_2"),
-    sizes={"unet": UNET_SIZES, "text_encoder": TEXT_SIZES, "text_encoder_2": TEXT_SIZES, "vae": VAE_SIZES},
     claims=lambda configs: configs["unet"].get("addition_embed_type") == "text_time",
     fault=_fault,
     package=__package__,
