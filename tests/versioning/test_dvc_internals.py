@@ -102,6 +102,25 @@ def test_content_lies_where_dvc_puts_it(tmp_path: Path) -> None:
     assert tree.hash_info.value == folder_md5(files) and folder_md5(files).endswith(FOLDER_SUFFIX)
 
 
+def test_links_are_tried_as_the_doctor_asks(tmp_path: Path) -> None:
+    from dvc.fs import LocalFileSystem, generic
+
+    files = LocalFileSystem()
+    kinds = ["hardlink", "symlink"]
+    assert generic.test_links(kinds, files, str(tmp_path), files, str(tmp_path / "project")) == kinds
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_objects_are_sent_by_hash_and_a_folders_list_last() -> None:
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import TransferResult, transfer
+
+    assert HashInfo("md5", "0" * 32).value == "0" * 32
+    assert {"cache_odb", "shallow", "callback"} <= {*inspect.signature(transfer).parameters}
+    assert [*inspect.signature(transfer).parameters][:3] == ["src", "dest", "obj_ids"]
+    assert TransferResult._fields == ("transferred", "failed")
+
+
 def test_a_ctrl_c_in_a_destructor_of_dvcs_libraries_prints_no_traceback() -> None:
     class Store:
         def __del__(self) -> None:

@@ -26,6 +26,7 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
     """Send outputs {DVC hash: path} from the cache. Returns how many files went; what is there already does not.
 
     By hash and not by revision: given a revision, DVC takes a remote's relative path as one from the file system's root.
+    When it no longer does, `dvc_data.hashfile` can go, and `Repo.push` sends them.
     Raise UserError when a file is missing here or not what its hash says, or when the remote is read only or cannot be
     reached.
     """
