@@ -69,7 +69,7 @@ def image_bytes(folder: Path, row: ManifestRow) -> bytes:
 
 
 def checked_bytes(folder: Path, row: ManifestRow) -> bytes:
-    """As `image_bytes`. Raise UserError, too, when the bytes are not those of the manifest."""
+    """Return what `image_bytes` does. Raise UserError, too, when the bytes are not those of the manifest."""
     content = image_bytes(folder, row)
     if sha256_bytes(content) != row["sha256"]:
         raise _not_recorded(folder, row)
@@ -143,8 +143,8 @@ def read_features(layout: Layout, k: int, count: int) -> np.ndarray:
 
 
 def check_features(features: np.ndarray, name: str, k: int, count: int | None = None) -> np.ndarray:
-    """Features as they were read -> [N,d] float32. Raise UserError, of `name`, unless they are a table of finite numbers with
-    `count` rows (None: any number)."""
+    """Return features [N,d], as they were read, in float32. Raise UserError, of `name`, unless they are a table of finite
+    numbers with `count` rows (None: any number)."""
     import numpy as np
 
     if features.ndim != 2 or (count is not None and len(features) != count):
@@ -165,8 +165,8 @@ def identity(row: ManifestRow) -> Identity:
 
 
 def features_of(layout: Layout, rows: Sequence[ManifestRow]) -> np.ndarray:
-    """The features [n,d] float32 of the n >= 1 rows of a training set, in their order, each from its own D_k's; one D_k's are
-    held at a time.
+    """Return the features [n,d] float32 of the n >= 1 rows of a training set, in their order, each from its own D_k's; one
+    D_k's are held at a time.
 
     Raise UserError as `read_features` does, for an image that its set does not have, and for sets of several d.
     """

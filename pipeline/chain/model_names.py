@@ -38,7 +38,7 @@ HUB_ID = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P
 
 
 def fault_of_setting(value: str | None) -> str | None:
-    """Why `model` or `vae` (params.yaml) cannot be `value`, whatever is on the disk; None when it can be a folder's path."""
+    """Return why `model` or `vae` (params.yaml) cannot be `value`, whatever is on the disk; None when it can be a path."""
     if value == LOCAL:
         return (
             f"{value} stands for a copy of your own; run 'redifine base fetch FOLDER_OR_FILE --name {value}' and "

@@ -27,7 +27,7 @@ Changes = dict[str, tuple[Any, Any]]
 
 
 def available(folder: Path = FOLDER) -> dict[str, str]:
-    """Name and purpose (the file's first comment line) of every preset."""
+    """Return name and purpose (the file's first comment line) of every preset."""
     return {path.stem: read_text(path).partition("\n")[0].lstrip("# ") for path in sorted(folder.glob("*.yaml"))}
 
 

@@ -12,13 +12,13 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def run_environment(device: str) -> dict[str, str | int]:
-    """This package's code and the machine as `made_on` has it: with another of them, rounding may differ."""
+    """Return this package's code and the machine as `made_on` has it: with another of them, rounding may differ."""
     return {"code": code_hash(_PACKAGE), **made_on(device)}
 
 
 def made_on(device: str) -> dict[str, str | int]:
-    """What records of lineage tell of the machine: the GPU's name or the kind of processor, torch's threads, which decide
-    how sums are rounded on a processor, and the libraries; no host.
+    """Return what records of lineage tell of the machine: the GPU's name or the kind of processor, torch's threads, which
+    decide how sums are rounded on a processor, and the libraries; no host.
     """
     import torch
 

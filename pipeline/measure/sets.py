@@ -96,7 +96,7 @@ def of_prompts(prompts: Sequence[int], chosen: Sequence[int]) -> np.ndarray:
 
 
 def training_features(layout: Layout, k: int, width: int) -> np.ndarray:
-    """Features of T_k's images in its order, [M,width] float32: each from its own D_j's features/j.safetensors.
+    """Return features of T_k's images in its order, [M,width] float32: each from its own D_j's features/j.safetensors.
 
     Raise UserError when T_k is empty, or features are missing, of another width, or not those of D_j's manifest.
     """

@@ -20,7 +20,7 @@ class _AlwaysGuided(float):
 
 
 def diffusers_arguments(pipe: Any, schedule: Schedule, steps: int) -> dict[str, Any]:
-    """Arguments that make a diffusers pipeline follow `schedule`: `pipe(prompt, **diffusers_arguments(pipe, schedule, 30))`.
+    """Return what makes a diffusers pipeline follow `schedule`: `pipe(prompt, **diffusers_arguments(pipe, schedule, 30))`.
 
     `pipe` is any pipeline with a `_guidance_scale` and a scheduler of a variance-preserving model (alphas_cumprod).
     diffusers calls back after a step, so the first scale goes in as guidance_scale and step t sets that of t + 1.

@@ -21,7 +21,7 @@ CLIP_SKIP = 2
 
 
 def new_unet(widths: tuple[int, ...] = WIDTHS, context: int = 128, groups: int = 8) -> UNet2DConditionModel:
-    """8.1M parameters at the default widths; every level has 8 heads, as in SD 1.5 (there called attention_head_dim)."""
+    """Return 8.1M parameters at the default widths; each level has 8 heads, as SD 1.5 (there called attention_head_dim)."""
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=4,

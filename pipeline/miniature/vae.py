@@ -17,7 +17,7 @@ KL_WEIGHT = 2e-5
 
 
 def new_vae() -> AutoencoderKL:
-    """4.5M parameters, most of them at low resolution, where they cost little.
+    """Return 4.5M parameters, most of them at low resolution, where they cost little.
 
     Few normalisation groups: groups of 2-4 channels act as instance norm and lose colour.
     """

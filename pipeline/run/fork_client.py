@@ -30,7 +30,7 @@ _SOCKETS = Path(".dvc/tmp")
 
 
 def run_in_fork(arguments: list[str]) -> int | None:
-    """Exit status of `python -m pipeline ARGUMENTS` run by the server that SOCKET names; None: run it here."""
+    """Return the exit status of `python -m pipeline ARGUMENTS` run by the server that SOCKET names; None: run it here."""
     if not os.environ.get(SOCKET):
         return None
     if "DVC_STAGE" in os.environ:

@@ -140,7 +140,7 @@ def draw_latents(
     seeds: Sequence[int],
     settings: SampleSettings,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `draw`, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
+    """Do as `draw` does, without decoding -> latents [N,4,h,w] float32, diff_norm [N,T] float32, on the model's device."""
     both = torch.cat([unconditional.expand_as(conditions), conditions])
     times = to_device(model.device, torch.tensor(model.noise.times(settings.steps), dtype=torch.float32))
 

@@ -67,11 +67,11 @@ class PowerTable(NamedTuple):
         return np.bincount(self.run)
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """[...,n] -> the mean over each run, [...,m]."""
+        """Return the mean of [...,n] over each run, [...,m]."""
         return values @ (np.eye(self.runs)[self.run] / self.lengths)
 
     def centred(self, values: np.ndarray) -> np.ndarray:
-        """[...,n] less the mean over each run."""
+        """Return [...,n] less the mean over each run."""
         return values - self.means(values)[..., self.run]
 
 
@@ -84,18 +84,18 @@ class FitProblem:
     variant: Variant
 
     def shape(self, theta: np.ndarray, iterations: int) -> np.ndarray:
-        """theta [...,3] -> the model's mean over t = 0..`iterations` less its start, [...,K+1]."""
+        """Map theta [...,3] to the model's mean over t = 0..`iterations` less its start, [...,K+1]."""
         r1, r2, sigma_E = parameters(theta)
         trait = Trait(0.0, self.genetic, sigma_E, self.variant.mutation * sigma_E)
         return trajectory(self.variant.selection(r1, r2, sigma_E), trait, iterations).mean
 
     def residuals(self, theta: np.ndarray) -> np.ndarray:
-        """theta [...,3] -> [...,n]: measured less modelled, each run at the level that suits it best."""
+        """Map theta [...,3] to [...,n]: measured less modelled, each run at the level that suits it best."""
         data = self.observations
         return data.centred(data.value - self.shape(theta, data.last)[..., data.t])
 
     def response(self, theta: np.ndarray) -> np.ndarray:
-        """theta [...,3] -> the mean's change per iteration in the limit."""
+        """Map theta [...,3] to the mean's change per iteration in the limit."""
         r1, r2, sigma_E = parameters(theta)
         return response_limit(self.variant.selection(r1, r2, sigma_E), sigma_E, self.variant.mutation * sigma_E)
 
@@ -136,7 +136,7 @@ def _checked(powers: Sequence[float]) -> np.ndarray:
 
 
 def parameters(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """theta [...,3] -> r1, r2, sigma_E. Always r1, r2 > 0 and r1 + r2 < 1; swapping theta's first two swaps the shares."""
+    """Map theta [...,3] to r1, r2, sigma_E. Always r1, r2 > 0 and r1 + r2 < 1; swapping theta's first two swaps the shares."""
     left, right = np.exp(theta[..., 0]), np.exp(theta[..., 1])
     whole = 1.0 + left + right
     return left / whole, right / whole, np.exp(theta[..., 2])

@@ -45,7 +45,7 @@ class Task:
 
 
 def train_distributed(train_toml: Path, root: Path, device: str, condition_drop: float, processes: int) -> Result:
-    """As `builtin.train`, in several processes, which show the first one's progress. Raise UserError when one fails."""
+    """Train as `builtin.train`, in several processes, which show the first one's progress. Raise UserError when one fails."""
     devices_of(device, processes)
     with tempfile.TemporaryDirectory() as folder:
         task = Task(str(train_toml.resolve()), str(root.resolve()), device, processes, condition_drop, folder)

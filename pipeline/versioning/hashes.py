@@ -35,7 +35,7 @@ class Digest:
 
 
 def digest_file(path: Path) -> Digest | None:
-    """None for a file that is missing or cannot be read."""
+    """Return the file's hashes; None for one that is missing or cannot be read."""
     md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
@@ -54,7 +54,7 @@ def digest_bytes(content: bytes) -> Digest:
 
 
 def digest_files(root: Path, paths: Sequence[str]) -> dict[str, Digest]:
-    """{path: hashes} of the files below `root` that can be read. DVC's own status trusts time stamps; this reads the bytes."""
+    """Return {path: hashes} of the readable files below `root`. DVC's own status trusts time stamps; this reads the bytes."""
     found: dict[str, Digest] = {}
     with Progress("verify", len(paths)) as progress, ThreadPoolExecutor(_THREADS) as pool:
         for path, digest in zip(paths, pool.map(lambda path: digest_file(root / path), paths), strict=True):

@@ -29,7 +29,7 @@ class Architecture:
 
 
 def recognise(folder: Path) -> Architecture:
-    """What the model in `folder` is. Raises UserError when one of its configs cannot be read."""
+    """Return what the model in `folder` is. Raise UserError when one of its configs cannot be read."""
     configs = {part: _config(folder / part) for part in ("", "scheduler", *sorted(weighted_parts()))}
     for layout in LAYOUTS.values():
         if layout.claims(configs):
@@ -72,7 +72,7 @@ def _pipeline(layout: FamilyLayout, configs: Configs) -> Architecture:
 
 
 def require_model(folder: Path, name: str) -> Architecture:
-    """What `folder` holds. Raise UserError when it is a model that a chain cannot use."""
+    """Return what `folder` holds. Raise UserError when it is a model that a chain cannot use."""
     found = recognise(folder)
     if found.kind == "other":
         raise UserError(f"{name} is {found.what}, and a chain needs {NAMES}; name one of these")

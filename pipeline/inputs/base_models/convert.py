@@ -46,7 +46,7 @@ def convert(file: Path, folder: Path, kind: str, configs: Mapping[str, Config], 
 
 
 def write_skeleton(folder: Path, configs: Mapping[str, Config], tokenizer: list[str]) -> None:
-    """Everything of a model in diffusers layout but its weights."""
+    """Write everything of a model in diffusers layout but its weights."""
     for part, config in configs.items():
         if part == "model_index":
             write_json(folder / "model_index.json", config)

@@ -85,7 +85,7 @@ class Measure:
     """Where it only sets `to_real` of D_k in relation to that of the real images: pages do so, metrics/k.json has no value."""
 
     def of(self, k: int) -> bool:
-        """Whether metrics/k.json has it."""
+        """Return whether metrics/k.json has it."""
         return self.compute is not None and (self.sets == "both" or (self.sets == "real") == (k == 0))
 
     def described(self) -> str:

@@ -23,7 +23,7 @@ _SAID = ("file", "prompt_index", "image_index", "prompt", "seed", "sha256")
 
 
 def prov_document(lineage: Lineage, file: UnknownFile | None = None, match: Match | None = None) -> ProvDocument:
-    """`lineage` and, when the question was about a `file`, that file as a part of where it belongs."""
+    """Return `lineage` as PROV and, when the question was about a `file`, that file as a part of where it belongs."""
     document = ProvDocument()
     document.add_namespace(PREFIX, NAMESPACE)
     _agents(document, lineage)

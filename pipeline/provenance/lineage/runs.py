@@ -86,7 +86,7 @@ def other_runs(root: Path) -> Iterator[RecordedRun]:
 
 
 def recording_commits(root: Path, *options: str) -> list[str]:
-    """Commits of any branch, tag or experiment that changed dvc.lock, as `git log` with these options picks and orders them."""
+    """Return commits of any branch, tag or experiment that changed dvc.lock, as `git log` with these options orders them."""
     excluded = [f"--exclude={reference}" for reference in _NO_RUNS]
     return (ask_git(root, "log", *excluded, "--all", "--format=%H", *options, "--", LOCK_FILE) or "").split()
 

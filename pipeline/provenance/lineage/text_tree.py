@@ -26,7 +26,7 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "safetensors",
 
 
 def text_tree(lineage: Lineage, file: UnknownFile | None = None, match: Match | None = None) -> Tree:
-    """`file`, when the question was about a file, and where it belongs."""
+    """Draw the lineage as a tree: `file`, when the question was about a file, and where it belongs."""
     tree = Tree(Text(_title(lineage, file, match)))
     if match is not None and match.row:
         tree.add(Text(_image(match.row)))

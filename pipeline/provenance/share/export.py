@@ -105,7 +105,7 @@ def slug(title: str) -> str:
 
 
 def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineage: Mapping[str, Any]) -> None:
-    """NAME.safetensors with the bytes of M_k, README.md, and NAME.json. Raise UserError when M_k is missing."""
+    """Write NAME.safetensors with the bytes of M_k, README.md, and NAME.json. Raise UserError when M_k is missing."""
     source = Layout(root).lora(k)
     if not source.is_file():
         raise UserError(f"{source} does not exist; fetch it with 'redifine get {k}', or make it with 'dvc repro'")

@@ -60,7 +60,7 @@ def read_images(layout: Layout, k: int) -> Iterator[ExportedImage]:
 
 
 def write_imagefolder(folder: Path, images: Iterable[ExportedImage], k: int) -> None:
-    """train/*.png and train/metadata.jsonl with the columns file_name and text, as `datasets` reads them."""
+    """Write train/*.png and train/metadata.jsonl with the columns file_name and text, as `datasets` reads them."""
     rows = []
     for image in images:
         name = f"{image.stem}.png"
@@ -70,7 +70,7 @@ def write_imagefolder(folder: Path, images: Iterable[ExportedImage], k: int) -> 
 
 
 def write_webdataset(folder: Path, images: Iterable[ExportedImage], k: int) -> None:
-    """train-000000.tar, ...: for each image STEM.json, STEM.png, STEM.txt next to each other."""
+    """Write train-000000.tar, ...: for each image STEM.json, STEM.png, STEM.txt next to each other."""
     waiting = ((image.row, image.content) for image in images)
     for shard in count():
         first = list(islice(waiting, 1))
@@ -80,7 +80,7 @@ def write_webdataset(folder: Path, images: Iterable[ExportedImage], k: int) -> N
 
 
 def write_kohya(folder: Path, images: Iterable[ExportedImage], k: int) -> None:
-    """1_D_k/*.png with .txt captions: `train_network.py --train_data_dir FOLDER` reads it, one repeat an image."""
+    """Write 1_D_k/*.png with .txt captions: `train_network.py --train_data_dir FOLDER` reads it, one repeat an image."""
     for image in images:
         place = folder / f"1_D_{k}" / image.stem
         write_bytes(place.with_name(f"{image.stem}.png"), image.content)

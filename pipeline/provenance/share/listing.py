@@ -41,7 +41,7 @@ class RemoteIteration:
 
     @property
     def complete(self) -> bool:
-        """Whether every recorded output that `redifine get` brings for this iteration is there."""
+        """Return whether every recorded output that `redifine get` brings for this iteration is there."""
         return self.there == self.files
 
 
@@ -99,7 +99,7 @@ def as_json(rows: Iterable[RemoteIteration]) -> str:
 
 
 def as_table(rows: Sequence[RemoteIteration]) -> str:
-    """Columns: experiment, k, cfg, FID, size, and how much of it is there."""
+    """Return a table with the columns experiment, k, cfg, FID, size, and how much of it is there."""
     cells = [("experiment", "k", "cfg", "FID", "size", "")]
     for row in rows:
         note = "" if row.complete else f"only {row.there} of {row.files} outputs"

@@ -62,7 +62,7 @@ def parse_address(url: str) -> Address:
 
 
 def parse_options(assignments: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE words. Raise UserError for anything else."""
+    """Parse KEY=VALUE words. Raise UserError for anything else."""
     pairs = [word.partition("=") for word in assignments]
     for key, equals, value in pairs:
         if not re.fullmatch(r"[a-z0-9_]+", key) or not equals or not value:

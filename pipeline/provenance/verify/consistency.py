@@ -79,7 +79,7 @@ def prompt_findings(records: Records, verified: Verified) -> Iterator[Finding]:
 
 
 def row_findings(records: Records, seed: int | None) -> Iterator[Finding]:
-    """Rows whose place in the chain is not that of their image, seeds that are not the run's, and prompts without images."""
+    """Yield rows whose place in the chain is not their image's, seeds that are not the run's, and prompts without images."""
     for k, rows in records.manifests.items():
         path = records.name(records.layout.manifest(k))
         for line, row in enumerate(rows, 1):

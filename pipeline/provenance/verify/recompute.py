@@ -176,7 +176,7 @@ def _stages_of(stages: Mapping[str, StageEntry], k: int) -> dict[str, StageEntry
 
 
 def recorded_params(root: Path, stages: Mapping[str, StageEntry]) -> tuple[Params, list[str]]:
-    """params.yaml, with the values that the stages ran with by dvc.lock's record -> Params, and notes on differences."""
+    """Return params.yaml, with the values that the stages ran with by dvc.lock's record, and notes on differences."""
     present = load(root / FILE).model_dump()
     recorded = {key: value for stage in stages.values() for key, value in stage.params.items() if key in present}
     notes = [

@@ -52,7 +52,7 @@ def remotes(repo: Repo) -> list[CheckResult]:
 
 
 def without_credentials(url: str) -> str:
-    """`ssh://me:secret@host/path` -> `ssh://host/path`."""
+    """Return a URL without its user: `ssh://me:secret@host/path` -> `ssh://host/path`."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -22,7 +22,7 @@ _SHOWN = 4
 
 
 def read_params(root: Path) -> tuple[Params | None, CheckResult]:
-    """params.yaml, None when it cannot be read."""
+    """Return params.yaml, None when it cannot be read."""
     try:
         found = parameters.load(root / parameters.FILE)
     except UserError as error:

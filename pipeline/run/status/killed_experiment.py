@@ -30,7 +30,7 @@ class Leftovers(NamedTuple):
 
 
 def leftovers(root: Path) -> Leftovers | None:
-    """None when no run was killed here, one is at work, or all is right again."""
+    """Return what a killed run left; None when no run was killed here, one is at work, or all is right again."""
     if not (root / _RUN_FILE).is_file() or _is_running(root / _RUN_FILE):
         return None
     branch = _detached_from(root)
