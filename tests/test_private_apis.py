@@ -1,6 +1,6 @@
 """What we use of Python and libraries that they promise to nobody: each such name is listed here, and does what we use it for.
 
-DVC's are in tests/versioning/test_dvc_internals.py.
+What else the model reaches into is in tests/diffusion/test_private_interfaces.py, DVC's in tests/versioning/test_dvc_internals.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-
-import pytest
 
 from project import ROOT
 
@@ -54,18 +52,6 @@ def test_exit_functions_run_on_demand() -> None:
     assert (done.stdout, done.returncode) == ("ran\n", 3)
 
 
-def test_a_compiled_module_is_plain_again_without_its_compiled_call() -> None:
-    """When torch can undo Module.compile itself, `compiled.restore` can go."""
-    import torch
-
-    module = torch.nn.Linear(2, 2)
-    module.compile(backend=lambda graph, inputs: pytest.fail("it was compiled"))
-    assert module._compiled_call_impl is not None
-    module._compiled_call_impl = None
-    assert module(torch.ones(1, 2)).shape == (1, 2)
-    torch._dynamo.reset()
-
-
 def test_diffusers_pipelines_keep_their_scale_where_the_callback_sets_it() -> None:
     """When a callback of diffusers can return a scale, `_Callback` can do without."""
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
@@ -84,6 +70,7 @@ def test_torch_has_what_the_benchmark_counts_with() -> None:
 
     assert hasattr(TorchDispatchMode, "__torch_dispatch__") and tree_leaves([1, (2, {"a": 3})]) == [1, 2, 3]
     query = torch.ones(1, 1, 2, 4)
+    torch._dynamo.reset()
     assert torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, query, query)[0].shape == query.shape
 
 
