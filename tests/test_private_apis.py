@@ -1,6 +1,7 @@
 """What we use of Python and libraries that they promise to nobody: each such name is listed here, and does what we use it for.
 
-What else the model reaches into is in tests/diffusion/test_private_interfaces.py, DVC's in tests/versioning/test_dvc_internals.py.
+What else the model reaches into is in tests/diffusion/test_private_interfaces.py, and of DVC in
+tests/versioning/test_dvc_internals.py.
 """
 
 from __future__ import annotations
