@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,10 +16,8 @@ LEAST_NOISE = 1 / 255
 """The noise (standard deviation) that Corvi et al. 2023 denoise for; a flat image shows none of its own."""
 
 
-class Denoiser(Protocol):
-    """[H,W,3] float32 RGB in 0..1 -> the same without its noise."""
-
-    def __call__(self, image: np.ndarray) -> np.ndarray: ...
+Denoiser = Callable[[np.ndarray], np.ndarray]
+"""[H,W,3] float32 RGB in 0..1 -> the same without its noise."""
 
 
 def load_denoiser(name: str, weights: str | None = None) -> Denoiser:

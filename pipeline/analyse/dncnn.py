@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors
 
 
-def load_dncnn(path: Path) -> DnCNN:
+def load_dncnn(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Load from a safetensors file a DnCNN of any depth (17 or 20 as published), on the CPU.
 
     The file holds the 3x3 convolutions `model.0`, `model.2`, ... (`.weight` and `.bias`) with a ReLU between two of
@@ -35,19 +36,15 @@ def load_dncnn(path: Path) -> DnCNN:
         )
     weights = {name.removeprefix("model."): tensor.float() for name, tensor in tensors.items()}
     network.load_state_dict(weights, assign=True)
-    return DnCNN(network.eval())
+    network.eval()
 
-
-class DnCNN:
-    """The denoiser: the network predicts the noise, and the denoised image is the rest."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def denoise(image: np.ndarray) -> np.ndarray:
+        """Take away the noise that the network predicts."""
         with torch.inference_mode():
             noisy = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
-            return (noisy - self._network(noisy))[0].permute(1, 2, 0).numpy()
+            return (noisy - network(noisy))[0].permute(1, 2, 0).numpy()
+
+    return denoise
 
 
 def _network(depth: int, width: int) -> nn.Sequential:

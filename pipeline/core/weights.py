@@ -39,20 +39,16 @@ def refuse_pickles(model: Path, parts: Iterable[str] = ("",)) -> None:
     A model (or VAE) that is one file is refused, too, with the command that makes a folder of it.
     """
     if model.is_file():
-        raise _one_file(model)
+        if is_pickle(model):
+            raise refused_weights(model, ValueError())
+        raise UserError(
+            f"{model} is one file, and a chain needs a folder in diffusers layout; "
+            f"run 'redifine base fetch {shlex.quote(str(model))}', and set the folder that it names"
+        )
     for folder in (model / part for part in parts):
         for path in sorted(folder.glob("*")):
             if path.suffix.lower() in PICKLE_SUFFIXES and not any(folder.glob("*.safetensors")):
                 raise refused_weights(path, ValueError())
-
-
-def _one_file(model: Path) -> UserError:
-    if is_pickle(model):
-        return refused_weights(model, ValueError())
-    return UserError(
-        f"{model} is one file, and a chain needs a folder in diffusers layout; "
-        f"run 'redifine base fetch {shlex.quote(str(model))}', and set the folder that it names"
-    )
 
 
 def no_model(model: str | Path, key: str = "model") -> UserError:

@@ -141,8 +141,8 @@ class _Drawing:
         for side in (-1, 1):
             self._ellipse(side * reach * 0.5, height - 0.5, 5.5, 3.6, _mix(self.body, (0, 0, 0), 0.15))
 
-    def _outline_points(self, inset: float = 0.0) -> Points:
-        rx, ry = self.half[0] - inset, self.half[1] - inset
+    def _outline_points(self) -> Points:
+        rx, ry = self.half
         if self.c.shape == "square":
             corner = 4.0
             arcs = [(rx - corner, ry - corner, 0), (-rx + corner, ry - corner, 90),
@@ -153,7 +153,7 @@ class _Drawing:
                 for a in range(0, 91, 15)
             ]
         if self.c.shape == "triangular":
-            return [(0, -ry - 3 + 0.8 * inset), (rx - 0.6 * inset, ry), (-rx + 0.6 * inset, ry)]
+            return [(0, -ry - 3), (rx, ry), (-rx, ry)]
         return [(rx * math.cos(a), ry * math.sin(a)) for a in np.linspace(0, 2 * math.pi, 60, endpoint=False)]
 
     def _torso(self) -> None:

@@ -18,10 +18,10 @@ from pipeline.core.progress import Progress
 from pipeline.inputs.captions.compose import prompt_set_captions
 from pipeline.inputs.datasets.caption_files import CaptionFile, fault_of_caption, read_caption
 from pipeline.inputs.datasets.images import SUFFIXES, BrokenImage, open_image, square
+from pipeline.inputs.datasets.items import listed
 from pipeline.inputs.missing import no_raw_folder
 
 _IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", "source.json", ".gitignore", ".ds_store", "thumbs.db"})
-_SHOWN_PROBLEMS = 20
 _HELD_BYTES = 2**30
 """Pixels of this many bytes stay in memory between the check of a folder and its use; what is beyond is read twice."""
 
@@ -104,12 +104,6 @@ def read_folder(
     _check_count(folder, found, limit)
     found.copies = _copies([image.name for image in found.images], digests)
     return found
-
-
-def listed(problems: list[str]) -> str:
-    """Join problems as the end of a sentence."""
-    more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if len(problems) > _SHOWN_PROBLEMS else ""
-    return "; ".join(problems[:_SHOWN_PROBLEMS]) + more
 
 
 def _check_count(folder: Path, found: RawSet, limit: int | None) -> None:

@@ -22,7 +22,8 @@ from pipeline.inputs.base_models.completeness import require_usable
 from pipeline.inputs.base_models.identity import base_files, base_hash, origins
 from pipeline.inputs.creature_drawing import draw
 from pipeline.inputs.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures
-from pipeline.inputs.raw_folder import RawImage, RawSet, listed, read_folder
+from pipeline.inputs.datasets.items import listed
+from pipeline.inputs.raw_folder import RawImage, RawSet, read_folder
 
 DEFAULT_CREATURES = 100
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from pipeline.core.errors import UserError
@@ -36,7 +36,7 @@ def faults(folder: Path, found: Architecture, role: Role | None = None, without:
     if found.kind == "other" or (role == "model" and found.kind in ("vae", "tower")):
         return [f"it is {found.what}, and a chain needs {NAMES}"]
     parts = [part for part in found.parts if part not in without]
-    weights = [fault for part in parts if part not in _TEXTS for fault in _missing_weights(folder / part, _prefix(part))]
+    weights = [fault for part in parts if part not in _TEXTS for fault in _missing_weights(folder, part)]
     return [*_missing_texts(folder, parts), *weights, *_broken(folder, parts)]
 
 
@@ -53,27 +53,24 @@ def require_no_faults(name: str, found: Sequence[str]) -> None:
         raise UserError(f"{name} cannot be used: {fault}{more}; fetch it again, or name another")
 
 
-def _prefix(part: str) -> str:
-    return f"{part}/" if part else ""
-
-
 def _missing_texts(folder: Path, parts: Sequence[str]) -> Iterator[str]:
     for part in parts:
         names = _TEXTS.get(part, ("config.json",))
-        yield from (f"{_prefix(part)}{name} is missing" for name in names if not (folder / part / name).is_file())
+        yield from (f"{PurePosixPath(part, name)} is missing" for name in names if not (folder / part / name).is_file())
 
 
-def _missing_weights(place: Path, prefix: str) -> Iterator[str]:
+def _missing_weights(folder: Path, part: str) -> Iterator[str]:
     """Weights are safetensors under a plain name: one file, or all shards that their index lists."""
+    place = folder / part
     for stem in ("diffusion_pytorch_model", "model"):
         if (place / f"{stem}.safetensors").is_file():
             return
         index = place / f"{stem}{_INDEX}"
         if index.is_file():
-            yield from (f"{prefix}{name} is missing" for name in _shards(index) if not (place / name).is_file())
+            yield from (f"{PurePosixPath(part, name)} is missing" for name in _shards(index) if not (place / name).is_file())
             return
     pickle = any(path.suffix in PICKLE_SUFFIXES for path in place.glob("*"))
-    yield f"{prefix or 'it'} has no weights as safetensors" + (", only as a pickle" if pickle else "")
+    yield f"{part or 'it'} has no weights as safetensors" + (", only as a pickle" if pickle else "")
 
 
 def _shards(index: Path) -> list[str]:

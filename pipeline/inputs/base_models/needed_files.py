@@ -49,7 +49,7 @@ def _weights(inside: Collection[str], name: str, variant: str | None) -> dict[st
         if found := _one_set(inside, choice):
             return found
     pickles = sorted(PurePosixPath(file).name for file in inside if PurePosixPath(file).suffix in PICKLE_SUFFIXES)
-    if variant and _weights_exist(inside):
+    if variant and (_one_set(inside, None) or _one_set(inside, "fp16")):
         raise UserError(f"{name} has no weights of the variant {variant}; leave --variant out")
     if pickles:
         raise UserError(
@@ -57,10 +57,6 @@ def _weights(inside: Collection[str], name: str, variant: str | None) -> dict[st
             "choose a repository or revision with safetensors"
         )
     raise UserError(f"{name} has no weights as safetensors; choose another repository or revision")
-
-
-def _weights_exist(inside: Collection[str]) -> bool:
-    return any(_one_set(inside, choice) for choice in (None, "fp16"))
 
 
 def _one_set(inside: Collection[str], variant: str | None) -> dict[str, str]:

@@ -59,10 +59,6 @@ _CLIP_MERGES = 49152 - 256 - 2
 """How many lines of bpe_simple_vocab_16e6.txt CLIP uses: its vocabulary without the 256 bytes, twice, and two marks."""
 
 
-_VISIBLE = (range(0x21, 0x7F), range(0xA1, 0xAD), range(0xAE, 0x100))
-"""Bytes that stand for themselves in CLIP's and GPT-2's vocabularies; the others stand as U+0100 and on."""
-
-
 def find_vocabulary(root: Path, given: Path | None, size: int) -> tuple[str, list[str]]:
     """Return (source, [vocab.json, merges.txt]) of a tokenizer with `size` tokens, the files as texts.
 
@@ -102,6 +98,10 @@ def _of_folder(folder: Path) -> list[str]:
 
 def _of_clip(path: Path) -> list[str]:
     """Return vocab.json and merges.txt from the list of merges that OpenAI's CLIP and open_clip carry in their packages."""
+    import pipeline.core.compat  # noqa: F401  (before transformers)
+
+    from transformers.models.clip.tokenization_clip import bytes_to_unicode
+
     try:
         lines = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
@@ -109,19 +109,12 @@ def _of_clip(path: Path) -> list[str]:
     merges = lines.split("\n")[1 : _CLIP_MERGES + 1]
     if len(merges) != _CLIP_MERGES or any(len(line.split()) != 2 for line in merges):
         raise UserError(f"{path} is not CLIP's bpe_simple_vocab_16e6.txt; give a folder with vocab.json and merges.txt")
-    letters = _letters()
+    letters = bytes_to_unicode().values()
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(line.split()) for line in merges)]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     # As openai/clip-vit-large-patch14 has it, byte for byte.
     vocabulary = json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False, separators=(",", ":"))
     return [vocabulary, "\n".join(["#version: 0.2", *merges, ""])]
-
-
-def _letters() -> list[str]:
-    """List the 256 bytes as letters, in the vocabulary's order: visible ones first, the rest as U+0100, U+0101, ..."""
-    visible = [byte for group in _VISIBLE for byte in group]
-    hidden = 256 - len(visible)
-    return [chr(byte) for byte in visible] + [chr(256 + i) for i in range(hidden)]
 
 
 def write_tokenizer(folder: Path, texts: list[str], config: dict[str, Any]) -> None:

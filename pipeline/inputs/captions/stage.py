@@ -21,7 +21,7 @@ from pipeline.inputs.captions.output_folder import (
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
 from pipeline.inputs.datasets.images import SUFFIXES
-from pipeline.inputs.datasets.items import require_no_problems
+from pipeline.inputs.datasets.items import listed, require_no_problems
 from pipeline.inputs.datasets.layouts.files import Table
 from pipeline.inputs.datasets.selection import SelectedImage, expected_count, select_images
 
@@ -88,8 +88,8 @@ def _log_problems(job: CaptionJob, outcome: CaptionResult) -> None:
 def _refuse_other_images(job: CaptionJob, outcome: CaptionResult) -> None:
     """Raise UserError when no image is left, or the folder holds others: D_0 would silently have them too."""
     if not outcome.rows:
-        listed = "; ".join(str(problem) for problem in outcome.problems[:5])
-        raise UserError(f"{job.raw} has no usable image of {job.dataset.name}: {listed or 'it is empty'}")
+        why = listed(outcome.problems, 5) or "it is empty"
+        raise UserError(f"{job.raw} has no usable image of {job.dataset.name}: {why}")
     if job.in_place or not job.out.is_dir():
         return
     wanted = {row.name for row in outcome.rows}

@@ -6,7 +6,6 @@ import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
@@ -14,11 +13,8 @@ from pipeline.core.guards import fault_of_text
 from pipeline.core.json_files import write_json
 from pipeline.inputs import hub
 from pipeline.inputs.datasets.images import BrokenImage, open_image
-from pipeline.inputs.datasets.items import Problem, require_no_problems
+from pipeline.inputs.datasets.items import Problem, listed, require_no_problems
 from pipeline.inputs.datasets.tables import READ_SUFFIXES, Columns, ImageRow, in_split, read_rows
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 SOURCE = "source.json"
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp", b"BM": ".bmp"}
@@ -58,8 +54,7 @@ def fetch(
         if strict:
             require_no_problems(problems, raw.folder)
         if not count:
-            listed = "; ".join(str(problem) for problem in problems[:5])
-            raise UserError(f"{source} has no usable image in its split {split}: {listed or 'it is empty'}")
+            raise UserError(f"{source} has no usable image in its split {split}: {listed(problems, 5) or 'it is empty'}")
         write_json(folder / SOURCE, _record(raw, split, columns))
     return count, problems
 
@@ -70,16 +65,13 @@ def download(source: str, revision: str | None, split: str, endpoint: str | None
 
     address = endpoint or hub.endpoint()
     with hub.hub_errors(source, revision, "data set", address):
-        return _download(HfApi(endpoint=address), source, revision, split)
-
-
-def _download(api: HfApi, source: str, revision: str | None, split: str) -> LocalDataset:
-    info = api.dataset_info(source, revision=revision)
-    names = [sibling.rfilename for sibling in info.siblings or []]
-    tables = in_split([Path(name) for name in names if name.endswith(".parquet")], Path(), split)
-    wanted = [glob.escape(table.as_posix()) for table in tables] or [f"*{suffix}" for suffix in READ_SUFFIXES]
-    folder = api.snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=wanted)
-    return LocalDataset(Path(folder), source, info.sha)
+        api = HfApi(endpoint=address)
+        info = api.dataset_info(source, revision=revision)
+        names = [sibling.rfilename for sibling in info.siblings or []]
+        tables = in_split([Path(name) for name in names if name.endswith(".parquet")], Path(), split)
+        wanted = [glob.escape(table.as_posix()) for table in tables] or [f"*{suffix}" for suffix in READ_SUFFIXES]
+        folder = api.snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=wanted)
+        return LocalDataset(Path(folder), source, info.sha)
 
 
 def write_images(rows: Iterable[ImageRow], folder: Path, with_captions: bool = True) -> tuple[int, list[Problem]]:

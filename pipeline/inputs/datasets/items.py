@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import UserError, printable
-
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,14 @@ class RawListing:
     """What was left out on purpose."""
 
 
+def listed(problems: Sequence[object], most: int = 20, where: str = "") -> str:
+    """Join problems as the end of a sentence, shortened; `where` says what has all of them."""
+    more = f"; and {len(problems) - most} more{where}" if len(problems) > most else ""
+    return "; ".join(map(str, problems[:most])) + more
+
+
 def require_no_problems(problems: Iterable[Problem], where: Path, log: Path | None = None) -> None:
     """Raise UserError with the list, shortened, when there is any problem; `log` is the file that has all of it."""
-    listed = sorted(problems)
-    if listed:
-        more = f"; and {len(listed) - _SHOWN} more{f' (all are in {log})' if log else ''}" if len(listed) > _SHOWN else ""
-        shown = "; ".join(str(problem) for problem in listed[:_SHOWN])
-        raise UserError(f"{where} has {len(listed)} problem(s), fix them or leave out --strict: {shown}{more}")
+    if found := sorted(problems):
+        shown = listed(found, where=f" (all are in {log})" if log else "")
+        raise UserError(f"{where} has {len(found)} problem(s), fix them or leave out --strict: {shown}")

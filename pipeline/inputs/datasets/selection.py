@@ -52,7 +52,8 @@ def select_images(
         item = found.items[place]
         try:
             digest = _hash_usable(item, opened)
-            _refuse_copy(digest, first)
+            if digest in first:
+                raise BrokenImage(f"is a copy of {printable(first[digest])}")
         except BrokenImage as reason:
             problems.append(Problem(item.path.name, str(reason)))
             if spare > 0:
@@ -71,11 +72,6 @@ def select_images(
 def expected_count(found: RawListing, count: int | None) -> int:
     """Return how many images `select_images` comes to, if none is wrong."""
     return len(found.items) if count is None else min(count, len(found.items))
-
-
-def _refuse_copy(digest: str, first: dict[str, str]) -> None:
-    if digest in first:
-        raise BrokenImage(f"is a copy of {printable(first[digest])}")
 
 
 def _hash_usable(item: RawItem, opened: set[str]) -> str:

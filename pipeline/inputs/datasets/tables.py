@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ class Columns:
 
 def read_rows(folder: Path, split: str, columns: Columns) -> Iterator[ImageRow]:
     """Read rows in the order of files and tables. Raise UserError when the folder has no known layout, or no such split."""
-    tables = in_split(_below(folder, ".parquet"), folder, split)
+    tables = in_split(sorted(path for path in folder.rglob("*.parquet") if path.is_file()), folder, split)
     if tables:
         return (row for table in tables for row in _table_rows(table, table.relative_to(folder).as_posix(), columns))
     listed = [path for name in _METADATA for path in sorted(folder.rglob(name))]
@@ -79,10 +79,6 @@ def _split_of(path: str, names: Iterable[str]) -> str | None:
     return next((name for name in names if re.search(rf"(?:^|[/_.-]){re.escape(name)}(?:[/_.-]|$)", path)), None)
 
 
-def _below(folder: Path, suffix: str) -> list[Path]:
-    return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
-
-
 def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[ImageRow]:
     try:
         import pyarrow
@@ -107,11 +103,15 @@ def _columns_of(schema: pyarrow.Schema, label: str, columns: Columns) -> tuple[s
     image = columns.image or _pick(holding, _IMAGE_NAMES) or (holding[0] if len(holding) == 1 else None)
     if image is None or image not in holding:
         raise UserError(f"{label} has no column of images {image or ''} among {', '.join(schema.names)}; name it with --image")
-    caption = _pick(schema.names, _CAPTION_NAMES) if columns.caption is None else columns.caption
-    if caption is None or (caption and caption not in schema.names):
+    return image, _caption_column(schema.names, label, columns)
+
+
+def _caption_column(names: Collection[str], where: object, columns: Columns) -> str:
+    caption = _pick(names, _CAPTION_NAMES) if columns.caption is None else columns.caption
+    if caption is None or (caption and caption not in names):
         what = f"no column {caption}" if caption else "no column that is known to hold captions"
-        raise UserError(f"{label} has {what} among {', '.join(schema.names)}; name one with --caption, or '' for none")
-    return image, caption
+        raise UserError(f"{where} has {what} among {', '.join(names)}; name one with --caption, or '' for none")
+    return caption
 
 
 def _may_hold_images(kind: pyarrow.DataType) -> bool:
@@ -162,9 +162,7 @@ def _metadata(path: Path, columns: Columns) -> Iterator[tuple[Path, ImageRow]]:
         name = str(row.get("file_name", ""))
         if not is_inner_path(name):
             raise UserError(f"{path}, row {number} must have file_name, a path below its folder, got {name!r}")
-        column = _pick(row, _CAPTION_NAMES) if columns.caption is None else columns.caption
-        if column is None or (column and column not in row):
-            raise UserError(f"{path} has no column of captions among {', '.join(row)}; name one with --caption, or '' for none")
+        column = _caption_column(row.keys(), path, columns)
         yield path.parent / name, ImageRow(name, b"", _first_text(row[column]) if column else "")
 
 

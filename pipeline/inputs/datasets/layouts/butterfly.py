@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
@@ -23,17 +22,11 @@ NAMES = {
 """The ten species by the first three digits of an image's name."""
 
 
-@dataclass(frozen=True)
-class Species:
-    name: str
-    description: str
-
-
 def read(folder: Path) -> RawListing:
     """List one item for each image, with its species and that species' description."""
     found = RawListing()
     place = image_folder(folder, _PLACES)
-    known: dict[str, Species] = {}
+    known: dict[str, tuple[str, str]] = {}
     for path in images_in(place, found.problems):
         match = _NAME.match(path.stem)
         if not match:
@@ -42,13 +35,14 @@ def read(folder: Path) -> RawListing:
         code = match[1]
         if code not in known:
             known[code] = _species(place.parent / "descriptions" / f"{code}.txt", code, found.problems)
-        found.items.append(RawItem(path.stem, path, species=known[code].name, description=known[code].description))
+        species, description = known[code]
+        found.items.append(RawItem(path.stem, path, species=species, description=description))
     return found
 
 
-def _species(path: Path, code: str, problems: list[Problem]) -> Species:
-    """Read what descriptions/CODE.txt says; the name alone, or nothing, where it says nothing."""
-    fallback = Species(NAMES.get(code, ""), "")
+def _species(path: Path, code: str, problems: list[Problem]) -> tuple[str, str]:
+    """Read (name, description) from descriptions/CODE.txt; the name alone, or nothing, where it says nothing."""
+    fallback = (NAMES.get(code, ""), "")
     label = f"descriptions/{path.name}"
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
@@ -60,8 +54,8 @@ def _species(path: Path, code: str, problems: list[Problem]) -> Species:
         return fallback
     if len(lines) < 3:
         problems.append(Problem(label, "must hold the Latin name, the name and a description on lines of their own"))
-        return Species(lines[1], "") if len(lines) == 2 else fallback
-    return Species(lines[1], plain_description(" ".join(lines[2:])))
+        return (lines[1], "") if len(lines) == 2 else fallback
+    return lines[1], plain_description(" ".join(lines[2:]))
 
 
 def plain_description(text: str) -> str:
