@@ -17,6 +17,7 @@ from pipeline.core.guards import fault_of_text, short_repr
 from pipeline.methods.policies import POLICIES
 from pipeline.methods.policies.select import POOLS, RULES
 from pipeline.methods.schedules import SCHEDULES
+from pipeline.methods.schedules.interval import fault_of_interval
 
 FILE = Path("params.yaml")
 
@@ -159,8 +160,8 @@ class Params(BaseModel):
             raise ValueError("dataset is folder, so folder must name the folder that holds the images")
         if self.denoiser == "dncnn" and not self.denoiser_weights:
             raise ValueError("denoiser is dncnn, so denoiser_weights must name its safetensors file")
-        if self.interval_low >= self.interval_high:
-            raise ValueError(f"interval_low must be below interval_high, got {self.interval_low} and {self.interval_high}")
+        if fault := fault_of_interval(self.interval_low, self.interval_high):
+            raise ValueError(fault)
         return self
 
     @property

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import FiniteRange
-
-PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")
+from pipeline.miniature import PARTS
 
 
 @click.group(short_help="The built-in small Stable Diffusion.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from pipeline.chain.params import PROMPT_LENGTHS, Params
+from pipeline.chain.params import Params
 from pipeline.methods.schedules import SCHEDULES
 
 Decorator = Callable[[Any], Any]
@@ -36,16 +36,31 @@ class _Registered(click.Choice):
         return tuple(self._names)
 
 
-def _default(name: str) -> Any:
-    return Params.model_fields[name].default
+class _ScheduleOption(click.Option):
+    """A parameter of schedules, whose help names those that read it."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        readers = ", ".join(name for name, found in SCHEDULES.items() if self.name in found.reads)
+        record = super().get_help_record(ctx)
+        return record and (record[0], f"{readers}: {record[1]}")
 
 
-def _option(flag: str, kind: click.ParamType, default: Any, text: str) -> Decorator:
-    return click.option(flag, type=kind, default=default, show_default=default is not None, help=text)
+def _kind(name: str) -> click.ParamType:
+    """Return the type and range that params.yaml has for a parameter."""
+    field = Params.model_fields[name]
+    if get_origin(field.annotation) is Literal:
+        return click.Choice(get_args(field.annotation))
+    bounds = {key: getattr(one, key) for one in field.metadata for key in ("ge", "gt", "le") if hasattr(one, key)}
+    kind = click.IntRange if field.annotation is int else FiniteRange
+    return kind(bounds.get("ge", bounds.get("gt")), bounds.get("le"), min_open="gt" in bounds)
 
 
-_NOT_NEGATIVE = FiniteRange(min=0.0)
-_SCALE = FiniteRange(min=0.0, max=1e6)
+def _param(name: str, text: str, **settings: Any) -> Decorator:
+    """Return the option of a parameter, with its type, range and default unless `settings` has another."""
+    usual = {"type": _kind(name), "default": Params.model_fields[name].default, "show_default": True, "help": text}
+    return click.option(f"--{name.replace('_', '-')}", **usual | settings)
+
+
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 _DRAWING: tuple[Decorator, ...] = (
@@ -53,29 +68,24 @@ _DRAWING: tuple[Decorator, ...] = (
     click.option("--vae", metavar="PATH", help="In the place of the model's own; default: params.yaml's, with its model."),
     click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
     click.option("--prompts", type=_FILE, help="One prompt a line."),
-    _option("--out", click.Path(path_type=Path, file_okay=False), Path("samples"), "Folder for the images and manifest.jsonl."),
-    _option("--schedule", _Registered(SCHEDULES), "exponential", "How guidance changes; exponential is ReDiFine's."),
-    _option("--cfg", _SCALE, _default("cfg"), "Guidance scale (s_0 of a schedule)."),
-    _option("--cfg-decay", _NOT_NEGATIVE, _default("cfg_decay"), "exponential: s_t = cfg * exp(-cfg_decay * t / T)."),
-    _option("--cfg-end", _SCALE, _default("cfg_end"), "linear, cosine: the last step's scale."),
-    _option("--interval-low", _NOT_NEGATIVE, _default("interval_low"), "interval: guide only above this noise level (sigma)."),
-    _option("--interval-high", _NOT_NEGATIVE, _default("interval_high"), "interval: guide only below this noise level."),
-    _option("--steps", click.IntRange(1, 1000), _default("steps"), "Sampling steps T."),
-    _option("--seed", click.IntRange(min=0), _default("seed"), "Image i has the same noise in any batch, of any size."),
-    _option("--size", click.IntRange(min=64), None, "Width and height in pixels; default: the model's own."),
-    _option("--images-per-prompt", click.IntRange(min=1), _default("images_per_prompt"), "Images of each prompt."),
-    _option("--batch", click.IntRange(min=1), 8, "Images drawn at a time; changes none of them."),
-    _option(
-        "--precision",
-        click.Choice(["fp32", "fp16", "bf16"]),
-        _default("precision"),
-        "Of weights and arithmetic; a CPU takes fp16 as fp32.",
-    ),
-    _option(
-        "--clip-skip", click.IntRange(1, 12), None, "Counts as kohya's: 2 is the last layer but one; default: params.yaml's."
-    ),
-    _option("--max-token-length", click.Choice(PROMPT_LENGTHS), None, "Tokens of a prompt; default: params.yaml's."),
-)
+    click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("samples"), show_default=True,
+                 help="Folder for the images and manifest.jsonl."),
+    _param("schedule", "How guidance changes; exponential is ReDiFine's.", type=_Registered(SCHEDULES), default="exponential"),
+    _param("cfg", "Guidance scale (s_0 of a schedule)."),
+    _param("cfg_decay", "how fast guidance falls.", cls=_ScheduleOption),
+    _param("cfg_end", "the last step's scale.", cls=_ScheduleOption),
+    _param("interval_low", "guide only above this noise level (sigma).", cls=_ScheduleOption),
+    _param("interval_high", "guide only below this noise level.", cls=_ScheduleOption),
+    _param("steps", "Sampling steps T."),
+    _param("seed", "Image i has the same noise in any batch, of any size."),
+    click.option("--size", type=_kind("resolution"), help="Width and height in pixels; default: the model's own."),
+    _param("images_per_prompt", "Images of each prompt."),
+    click.option("--batch", type=_kind("sample_batch"), default=8, show_default=True,
+                 help="Images drawn at a time; changes none of them."),
+    _param("precision", "Of weights and arithmetic; a CPU takes fp16 as fp32."),
+    _param("clip_skip", "Counts as kohya's: 2 is the last layer but one; default: params.yaml's.", default=None),
+    _param("max_token_length", "Tokens of a prompt; default: params.yaml's.", default=None),
+)  # fmt: skip
 
 
 CHAIN_DEFAULTS = ("model", "clip_skip", "max_token_length")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -181,3 +182,12 @@ def project_root(start: Path | None = None) -> Path:
         if (folder / "dvc.yaml").is_file():
             return folder
     return start
+
+
+IN_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+"""A `cache_path` in any project's cache, where the links of a folder lead that DVC has checked out by linking."""
+
+
+def cache_path(cache: Path, md5: str) -> Path:
+    """Return where the content with this checksum lies, if the cache has it."""
+    return cache / md5[:2] / md5[2:]

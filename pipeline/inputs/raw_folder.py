@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import UserError, printable
-from pipeline.core.files import sha256_bytes, write_text
+from pipeline.core.files import IN_CACHE, sha256_bytes, write_text
 from pipeline.core.progress import Progress
 from pipeline.inputs.captions.compose import prompt_set_captions
 from pipeline.inputs.datasets.caption_files import CaptionFile, fault_of_caption, read_caption
@@ -24,9 +23,6 @@ from pipeline.inputs.missing import no_raw_folder
 _IGNORED_NAMES = frozenset({"readme.md", "parts.jsonl", "source.json", ".gitignore", ".ds_store", "thumbs.db"})
 _HELD_BYTES = 2**30
 """Pixels of this many bytes stay in memory between the check of a folder and its use; what is beyond is read twice."""
-
-_DVC_CACHE = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
-"""Where the links of a folder lead that DVC has checked out by linking."""
 
 
 class UnusableFile(Exception):
@@ -183,7 +179,7 @@ def _leads_out(path: Path, folder: Path) -> bool:
     if not path.is_symlink():
         return False
     target = os.path.realpath(path)
-    return not Path(target).is_relative_to(os.path.realpath(folder)) and not _DVC_CACHE.search(Path(target).as_posix())
+    return not Path(target).is_relative_to(os.path.realpath(folder)) and not IN_CACHE.search(Path(target).as_posix())
 
 
 def _from_parts(captions: Mapping[str, str], image: Path, form: str) -> str:

@@ -11,3 +11,5 @@
 
 `redifine miniature build` runs them in this order and writes models/miniature/ in diffusers layout.
 """
+
+PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")

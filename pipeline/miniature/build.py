@@ -18,14 +18,13 @@ from pipeline.core.tensors import save_tensors
 from pipeline.diffusion.families.sd1.layout import LAYOUT as SD1
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.inputs.creatures import CAPTION_FORMS, NARROW_STYLE, caption, distinct_creatures
-from pipeline.miniature import clip_towers
+from pipeline.miniature import PARTS, clip_towers
 from pipeline.miniature.classifier import Classifier, train_classifier
 from pipeline.miniature.drawings import Drawings, make_drawings
 from pipeline.miniature.tokenizer import train_tokenizer
 from pipeline.miniature.unet import train_unet
 from pipeline.miniature.vae import train_vae
 
-PARTS = ("towers", "vae", "classifier", "unet", "unet_restart", "unet_restart_2")
 SEED = 0
 DRAWINGS = 24_000
 NARROW_SHARE = 0.15

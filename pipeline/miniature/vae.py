@@ -7,10 +7,11 @@ import pipeline.core.compat  # noqa: F401  (before diffusers)
 import torch
 from diffusers import AutoencoderKL
 
+from pipeline.diffusion.families.sd1 import StableDiffusion1
 from pipeline.miniature.drawings import Drawings, to_unit_range
 from pipeline.miniature.training_loop import fit
 
-SCALING_FACTOR = 0.18215
+SCALING_FACTOR = StableDiffusion1.latent_scale
 """sd-scripts multiplies latents by this constant whatever the VAE's config says, so the weights must suit it."""
 
 KL_WEIGHT = 2e-5

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pipeline.core.files import cache_path
 from pipeline.core.progress import Progress
 
 _BLOCK = 2**20
@@ -92,11 +93,6 @@ def cache_folder(root: Path) -> Path | None:
             return Path(repo.cache.local.path)
     except DvcException:
         return None
-
-
-def cache_path(cache: Path, md5: str) -> Path:
-    """Return where the content with this checksum lies, if the cache has it."""
-    return cache / md5[:2] / md5[2:]
 
 
 def read_listing(cache: Path | None, md5: str) -> dict[str, str] | None:

@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.chain.paths import iterations
+from pipeline.core.files import cache_path
 from pipeline.versioning.dvc_lock import PathEntry, StageEntry, all_outputs, source_dependencies
 from pipeline.versioning.git import committed_paths
-from pipeline.versioning.hashes import cache_path, read_listing
+from pipeline.versioning.hashes import read_listing
 
 _PARTIAL_SETS = Path(".dvc/tmp/partial_sets")
 """An empty file for each set of which files were left out; DVC keeps this folder out of Git."""

@@ -220,6 +220,16 @@ def test_a_schedule_reads_what_it_says(project: Path) -> None:
         ("policies", "from pipeline.methods.policies import policy\npolicy('x', words='on {cfg}')\n", "the words of"),
         ("measures", "from pipeline.methods.measures import measure\nmeasure('n', 'N', 'n')(len)\n", "cannot be called 'n'"),
         ("measures", "from pipeline.methods.measures import measure\nmeasure('x', 'N', 'n', unti='m')(len)\n", "'unti'"),
+        (
+            "measures",
+            "from pipeline.methods.measures import measure\nmeasure('x', 'N', 'n', pages=('nonsense',))(len)\n",
+            "the measure 'x' must have as its pages some of report,",
+        ),
+        (
+            "policies",
+            "from pipeline.methods.policies import policy\npolicy('x', words='on all', inputs=('nonsense',))\n",
+            "the inputs of the training_set 'x' must be some of real, previous, features, got ('nonsense',)",
+        ),
     ],
 )
 def test_a_broken_file_is_one_sentence(project: Path, kind: str, text: str, sentence: str) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.files import cache_path
 from pipeline.provenance.lineage.runs import _NO_RUNS
 from pipeline.provenance.share.transfer import _UNSAVED
 from pipeline.run.repro import _UNFINISHED
 from pipeline.run.status.killed_experiment import _STARTED_WITH
 from pipeline.versioning import dvc_command
-from pipeline.versioning.hashes import FOLDER_SUFFIX, cache_folder, cache_path, folder_md5
+from pipeline.versioning.hashes import FOLDER_SUFFIX, cache_folder, folder_md5
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the request of Linux file systems")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipeline.core.errors import UserError
 from pipeline.methods.registry import Registry
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Number = int | float
 Page = Literal["report", "compare", "table", "summary", "plots"]
-EVERYWHERE: tuple[Page, ...] = ("report", "compare", "table", "summary", "plots")
+EVERYWHERE: tuple[Page, ...] = get_args(Page)
 _OTHERS = ("k", "n", "images", "feature", "neighbour_images")
 """What metrics/k.json has besides measures."""
 
@@ -111,6 +111,8 @@ def _register(module: str, key: str, title: str, note: str, **described: Any) ->
     found = Measure(key, title, note.rstrip("."), **(usual | described))
     if found.better not in ("", "lower", "higher") or found.sets not in ("drawn", "real", "both"):
         raise UserError(f"the measure {key!r} must have better: lower or higher, and sets: drawn, real or both")
+    if not set(found.pages) <= set(EVERYWHERE):
+        raise UserError(f"the measure {key!r} must have as its pages some of {', '.join(EVERYWHERE)}, got {found.pages!r}")
     MEASURES.register(key, found, module)
 
 
@@ -140,7 +142,9 @@ def image_measure(key: str, title: str, note: str, **described: Any) -> Callable
 
 
 def relative_measure(key: str, title: str, note: str, to_real: str, **described: Any) -> Callable[[Any], Any]:
-    """Register a function of the measure `to_real` of D_k and of the real images; metrics/k.json has no such value."""
+    """Register a function of the measure `to_real` of D_k and of the real images. metrics/k.json has no such value, so only
+    the pages of `redifine compare` and tables of sweeps can show it."""
+    described = {"pages": ("compare", "table")} | described
 
     def register(relate: Any) -> Any:
         _register(relate.__module__, key, title, note, to_real=to_real, relate=relate, **described)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from pipeline.core.errors import UserError
 from pipeline.methods.registry import Registry
@@ -67,8 +67,10 @@ Choose = TypeVar("Choose", bound=Callable[[Sources, Any], list[TrainingImage]])
 def policy(
     name: str, words: str, reads: tuple[str, ...] = (), inputs: tuple[Input, ...] = ("real", "previous", "features")
 ) -> Callable[[Choose], Choose]:
-    """Register a function as the policy `name`, as `Policy` describes. Raises UserError where the name is taken or `words`
-    has something in braces that the policy does not read."""
+    """Register a function as the policy `name`, as `Policy` describes. Raises UserError where the name is taken, an input is
+    none, or `words` has something in braces that the policy does not read."""
+    if not set(inputs) <= set(get_args(Input)):
+        raise UserError(f"the inputs of the training_set {name!r} must be some of {', '.join(get_args(Input))}, got {inputs!r}")
     try:
         named = {field for _, field, _, _ in string.Formatter().parse(words) if field is not None}
     except ValueError as error:

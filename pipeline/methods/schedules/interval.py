@@ -8,6 +8,10 @@ from pipeline.core.errors import UserError
 from pipeline.methods.schedules import schedule
 
 
+def fault_of_interval(low: float, high: float) -> str | None:
+    return f"interval_low must be below interval_high, got {low} and {high}" if low >= high else None
+
+
 @schedule("interval", reads=("cfg", "interval_low", "interval_high"))
 @dataclass(frozen=True)
 class Interval:
@@ -18,8 +22,8 @@ class Interval:
     high: float
 
     def __post_init__(self) -> None:
-        if self.low >= self.high:
-            raise UserError(f"interval_low must be below interval_high, got {self.low} and {self.high}")
+        if fault := fault_of_interval(self.low, self.high):
+            raise UserError(fault)
 
     def scale(self, step: int, steps: int, sigma: float) -> float:
         return self.s if self.low < sigma <= self.high else 1.0
