@@ -102,7 +102,7 @@ def test_set_writes_numbers_as_numbers_and_keeps_the_comments(project: Path) -> 
         ("sample --k 1 --cfg 2", "--cfg does not go with --k"),
         ("sample --k 1 --images-per-prompt 2", "--images-per-prompt does not go with --k"),
         ("sample --prompts p.txt --cfg nan", "nan is not a finite number"),
-        ("sample --prompts p.txt --cfg-decay inf", "inf is not a finite number"),
+        ("sample --prompts p.txt --interval-high inf", "inf is not a finite number"),
         ("sample --prompts p.txt --cfg 1e300", "not in the range"),
         ("sample --prompts p.txt --out file", "is a file"),
         ("sample --prompts p.txt --model nowhere", "there is no folder nowhere"),
