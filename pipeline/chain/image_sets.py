@@ -77,7 +77,7 @@ def checked_bytes(folder: Path, row: ManifestRow) -> bytes:
 
 
 def load_checked(folder: Path, row: ManifestRow) -> np.ndarray:
-    """An image of the set in `folder` -> [H,W,3] uint8. Raise UserError when its bytes are not those of the manifest."""
+    """Return an image of the set in `folder`, [H,W,3] uint8. Raise UserError when its bytes are not those of the manifest."""
     import cv2
     import numpy as np
 

@@ -70,7 +70,7 @@ def _read(name: str, folder: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """["cfg=2.5", ...] -> {"cfg": 2.5, ...}, the values read as YAML. Raise UserError for what is not KEY=VALUE."""
+    """Parse ["cfg=2.5", ...] -> {"cfg": 2.5, ...}, the values read as YAML. Raise UserError for what is not KEY=VALUE."""
     values = {}
     for text in assignments:
         key, equals, value = text.partition("=")

@@ -65,7 +65,7 @@ def load(path: Path) -> dict[str, LowRank]:
 
 
 def read(path: Path) -> dict[str, LowRank]:
-    """As `load`, whatever the values are."""
+    """Read as `load` does, whatever the values are."""
     tensors, _ = load_tensors(path)
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():

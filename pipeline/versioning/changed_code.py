@@ -17,7 +17,7 @@ def changed_code(root: Path, stages: Mapping[str, StageEntry]) -> list[str]:
 
 
 def changed_code_at(root: Path, commit: str, stages: Mapping[str, StageEntry]) -> list[str]:
-    """As `changed_code`, for the modules as a commit of the project at `root` holds them."""
+    """Do as `changed_code` does, for the modules as a commit of the project at `root` holds them."""
     held = committed_files(root, commit, sorted({path for path, _ in _modules(stages)}))
     return _others(stages, {path: digest_bytes(content).md5 for path, content in held.items()})
 

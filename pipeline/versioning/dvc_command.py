@@ -33,7 +33,7 @@ _LOOK_SECONDS = 0.2
 
 
 def run_dvc(arguments: Sequence[str]) -> int:
-    """`dvc ARGUMENTS` -> its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255.
+    """Run `dvc ARGUMENTS`; return its exit status: that of the failed stage where it is 2 or 130, of which DVC makes 255.
 
     Raise KeyboardInterrupt after a Ctrl-C that no stage has reported.
     """

@@ -98,7 +98,7 @@ class DiffusionModel(Protocol):
         """Move and cast all parts, but for those that stay in float32."""
 
     def move_to(self, device: torch.device | str, dtype: torch.dtype) -> DiffusionModel:
-        """As `to`, with the weights of convolutions in `memory_format`."""
+        """Do as `to` does, with the weights of convolutions in `memory_format`."""
 
     def tokenize(self, prompts: Sequence[str], max_token_length: int = ...) -> torch.Tensor:
         """Turn prompts into token ids, one row each, int64."""

@@ -23,7 +23,7 @@ def _of_image(image: np.ndarray, params: Any) -> float:
 
 
 def saturation(image: np.ndarray) -> float:
-    """[H,W,3] uint8 -> mean saturation in HSV, (max - min) / max, 0..1."""
+    """Map [H,W,3] uint8 to the mean saturation in HSV, (max - min) / max, 0..1."""
     red, green, blue = image.transpose(2, 0, 1).astype(np.float32)
     high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     return float(((high - low) / np.maximum(high, 1.0)).mean(dtype=np.float64))
