@@ -32,8 +32,7 @@ from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.diffusion.noise_schedule import BETA_END, BETA_START
 from pipeline.methods.schedules.constant import Constant
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import SampleSettings, draw
+from pipeline.sample.sampler import SampleSettings, draw, encode_prompts
 
 CFG = 7.5
 LOADED, FUSED = "diffusers, LoRA loaded", "diffusers, LoRA fused"

@@ -17,8 +17,7 @@ from benchmarks.paper_scale.training import write_project
 from pipeline.chain.paths import Layout
 from pipeline.methods.schedules.constant import Constant
 from pipeline.methods.schedules.exponential import Exponential
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import SampleSettings, draw, load_merged
+from pipeline.sample.sampler import SampleSettings, draw, encode_prompts, load_merged
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings
 

@@ -53,7 +53,8 @@ def drawn_sets(params: View, k: int, layout: Layout, rows: Rows, seen: SeenImage
     real_rows, of_real = read_manifest(layout, 0), read_json(layout.metrics(0), _OF_REAL)
     real, texts = read_features(layout, 0, len(real_rows)), read_array(layout.features(0), "text")
     prompts, real_prompts = _prompt_indices(rows), _prompt_indices(real_rows)
-    _check_prompts(k, prompts, real_prompts)
+    if missing := sorted(set(prompts) - set(real_prompts)):
+        raise UserError(f"D_{k} has images of prompt {missing[0]}, which D_0 has not; make D_{k} again with 'dvc repro'")
     row_of = {prompt: row for row, prompt in enumerate(real_prompts)}
     if seen.image.shape[1:] != real.shape[1:]:
         raise UserError(f"{layout.features(0)} is of another feature model; measure D_0 again with 'dvc repro reference'")
@@ -114,9 +115,3 @@ def training_features(layout: Layout, k: int, width: int) -> np.ndarray:
 
 def _prompt_indices(rows: Rows) -> list[int]:
     return [int(row["prompt_index"]) for row in rows]
-
-
-def _check_prompts(k: int, prompts: list[int], real_prompts: list[int]) -> None:
-    missing = sorted(set(prompts) - set(real_prompts))
-    if missing:
-        raise UserError(f"D_{k} has images of prompt {missing[0]}, which D_0 has not; make D_{k} again with 'dvc repro'")

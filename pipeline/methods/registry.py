@@ -41,12 +41,12 @@ class Registry(Mapping[str, T]):
 
     def register(self, name: str, method: T, module: str) -> None:
         """Add what `module` defines. Raise UserError for a name that is taken, or is no word in small letters."""
-        known = self._built_in if self._loading is None else self._built_in | self._loading
-        if name in known:
+        target = self._built_in if self._loading is None else self._loading
+        if name in self._built_in | target:
             raise UserError(f"there is a {self.noun} called {name!r} already; give one of the two another name")
         if not _NAME.fullmatch(name):
             raise UserError(f"a {self.noun}'s name has small letters, digits and '_' alone, got {name!r}")
-        (self._built_in if self._loading is None else self._loading)[name] = method
+        target[name] = method
         self._modules[name] = module.rpartition(".")[2]
 
     def named(self, name: str) -> T:
@@ -73,7 +73,7 @@ class Registry(Mapping[str, T]):
         folder = project_root() / self.folder
         if folder not in self._added:
             self._added[folder] = self._extensions(folder)
-        return self._built_in | self._added[folder] if self._added[folder] else self._built_in
+        return self._built_in | self._added[folder]
 
     def _load_package(self) -> None:
         paths = sys.modules[self._package].__path__
@@ -114,14 +114,12 @@ def _run(file: Path, name: str) -> None:
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a method's function. Raise UserError that names file, line and error where one of an extension fails."""
-    file = Path(function.__code__.co_filename)
-    if EXTENSIONS.name not in file.parts:
-        return function(*arguments)
     try:
         return function(*arguments)
-    except UserError:
-        raise
     except Exception as error:
+        file = Path(function.__code__.co_filename)
+        if EXTENSIONS.name not in file.parts or isinstance(error, UserError):
+            raise
         raise_at(file, error)
 
 

@@ -26,8 +26,7 @@ from pipeline.miniature.build import load_classifier, parameter_count
 from pipeline.miniature.classifier import accuracies
 from pipeline.miniature.drawings import Drawings, make_drawings, to_unit_range
 from pipeline.miniature.vae import decode, encode, psnr
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import SampleSettings, draw
+from pipeline.sample.sampler import SampleSettings, draw, encode_prompts
 
 HELD_OUT_SEED = 1_000_003
 SCALES = (1.0, 2.5, 7.5)

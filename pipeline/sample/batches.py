@@ -22,8 +22,7 @@ from pipeline.sample.image_plan import Plan, PlannedImage
 from pipeline.sample.memory import ShrinkingBatches, images_at_a_time
 from pipeline.sample.outputs import TRACE, pack
 from pipeline.sample.png import KEY, ImageLineage, format_parameters
-from pipeline.sample.prompt_encoding import PromptEncodings, encode_prompts
-from pipeline.sample.sampler import Drawn, SampleSettings, decode, draw_latents
+from pipeline.sample.sampler import Drawn, PromptEncodings, SampleSettings, decode, draw_latents, encode_prompts
 
 _WORTH_PIXELS = 256 * 512 * 512
 """From this many pixels on, compiling (a minute or two the first time) should pay for itself."""

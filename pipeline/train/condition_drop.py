@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
 from pipeline.core.randomness import derive_seed, generator
 from pipeline.diffusion.devices import to_device
-
-if TYPE_CHECKING:
-    import torch
 
 
 def dropped(count: int, probability: float, seed: int, step: int) -> torch.Tensor:
@@ -16,8 +13,6 @@ def dropped(count: int, probability: float, seed: int, step: int) -> torch.Tenso
 
     A private generator seeded by (seed, step): the global one would move the noise and the timesteps.
     """
-    import torch
-
     return torch.rand(count, generator=generator(derive_seed("condition_drop", seed, step))) < probability
 
 
@@ -27,8 +22,6 @@ def drop_conditions(ids: torch.Tensor, empty: torch.Tensor, probability: float, 
     A row is all that one sample is conditioned on: SDXL's has the ids of both tokenizers. Return `ids` itself, untouched,
     when the probability is 0, and a new tensor otherwise.
     """
-    import torch
-
     if probability == 0.0:
         return ids
     rows = to_device(ids.device, dropped(len(ids), probability, seed, step))

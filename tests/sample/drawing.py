@@ -15,8 +15,7 @@ from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import Drawn, SampleSettings, draw
+from pipeline.sample.sampler import Drawn, SampleSettings, draw, encode_prompts
 
 PROMPTS = ["a round red creature with two blue eyes", "a tall green creature (striped), horns", "", "curly tail", "two eyes"]
 STEPS = 4

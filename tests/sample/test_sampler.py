@@ -18,8 +18,7 @@ from pipeline.methods.schedules.exponential import Exponential
 from pipeline.methods.schedules.interval import Interval
 from pipeline.methods.schedules.linear import Linear
 from pipeline.sample import sampler
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import to_uint8
+from pipeline.sample.sampler import encode_prompts, to_uint8
 
 SEEDS = [11, 22, 33, 44, 55]
 

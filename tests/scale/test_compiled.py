@@ -15,8 +15,7 @@ from pipeline.diffusion.compiled import compile_checked, is_compiled, restore, s
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
 from pipeline.sample.batches import compile_if_worth_it, queue_batch
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import SampleSettings, draw
+from pipeline.sample.sampler import SampleSettings, draw, encode_prompts
 from pipeline.train import config
 from pipeline.train.builtin import train
 from pipeline.train.settings import read_settings

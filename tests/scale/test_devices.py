@@ -16,8 +16,7 @@ from pipeline.diffusion.families.sd1.model import StableDiffusion
 from pipeline.diffusion.lora_targets import target_modules
 from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.exponential import Exponential
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import SampleSettings, decode, draw_latents
+from pipeline.sample.sampler import SampleSettings, decode, draw_latents, encode_prompts
 from pipeline.train import builtin, stage
 from pipeline.train import compiled as compiled_training
 from pipeline.train.distributed import ProcessGroup

@@ -15,8 +15,7 @@ from pipeline.diffusion.models import load_base
 from pipeline.methods.schedules.constant import Constant
 from pipeline.sample import batches, stage
 from pipeline.sample.batches import concatenate, queue_batch
-from pipeline.sample.prompt_encoding import encode_prompts
-from pipeline.sample.sampler import SampleSettings, draw
+from pipeline.sample.sampler import SampleSettings, draw, encode_prompts
 
 SETTINGS = SampleSettings(Constant(7.5), 3, 64, 64)
 
