@@ -24,24 +24,12 @@ def alphas_cumprod(library: Any = np, dtype: Any = np.float64) -> Any:
     return library.cumprod(1.0 - betas, 0)
 
 
-def add_noise(latents: torch.Tensor, noise: torch.Tensor, alphas: torch.Tensor) -> torch.Tensor:
-    """Return latents [B,4,h,w] diffused to alphas_cumprod `alphas` [B]: sqrt(alphas) * latents + sqrt(1 - alphas) * noise."""
-    alphas = alphas[:, None, None, None]
-    return alphas.sqrt() * latents + (1.0 - alphas).sqrt() * noise
-
-
 def min_snr_weight(alphas: torch.Tensor, gamma: float | None) -> torch.Tensor:
     """Return min(SNR, gamma) / SNR of each sample (Hang 2023), [B] -> [B]; ones when gamma is None."""
     if gamma is None:
         return torch.ones_like(alphas)
     snr = alphas / (1.0 - alphas)
     return snr.clamp(max=gamma) / snr
-
-
-def noise_loss(predicted: torch.Tensor, noise: torch.Tensor, alphas: torch.Tensor, gamma: float | None) -> torch.Tensor:
-    """Return the mean over the batch of the weighted squared error, a scalar, in float32."""
-    errors = (predicted.float() - noise.float()).square().mean(dim=(1, 2, 3))
-    return (errors * min_snr_weight(alphas, gamma)).mean()
 
 
 def ancestral_split(sigma: float, sigma_next: float) -> tuple[float, float]:
@@ -80,12 +68,16 @@ class EpsilonNoise:
         return self._tables[device][timesteps]
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        return add_noise(latents, noise, self._alphas(timesteps))
+        """Return sqrt(a) * latents + sqrt(1 - a) * noise, with alphas_cumprod a at each row's timestep."""
+        alphas = self._alphas(timesteps)[:, None, None, None]
+        return alphas.sqrt() * latents + (1.0 - alphas).sqrt() * noise
 
     def loss(
         self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, gamma: float | None
     ) -> torch.Tensor:
-        return noise_loss(predicted, noise, self._alphas(timesteps), gamma)
+        """Return the mean over the batch of the squared error, weighted by `min_snr_weight`."""
+        errors = (predicted.float() - noise.float()).square().mean(dim=(1, 2, 3))
+        return (errors * min_snr_weight(self._alphas(timesteps), gamma)).mean()
 
     def times(self, steps: int) -> np.ndarray:
         """Return the network's time at each step, [T] float64, from 999 to 0 evenly ("linspace"), fractions included."""

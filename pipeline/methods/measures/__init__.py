@@ -104,50 +104,44 @@ MEASURES: Registry[Measure] = Registry(
 )
 
 
-def _register(module: str, key: str, title: str, note: str, **described: Any) -> None:
-    if key in _OTHERS:
-        raise UserError(f"a measure cannot be called {key!r}, which metrics/k.json has for something else")
-    usual = {"heading": f"{title}_K", "plot": key}
-    found = Measure(key, title, note.rstrip("."), **(usual | described))
-    if found.better not in ("", "lower", "higher") or found.sets not in ("drawn", "real", "both"):
-        raise UserError(f"the measure {key!r} must have better: lower or higher, and sets: drawn, real or both")
-    if not set(found.pages) <= set(EVERYWHERE):
-        raise UserError(f"the measure {key!r} must have as its pages some of {', '.join(EVERYWHERE)}, got {found.pages!r}")
-    MEASURES.register(key, found, module)
+def _decorator(
+    key: str, title: str, note: str, described: Mapping[str, Any], roles: Callable[[Any], Mapping[str, Any]]
+) -> Callable[[Any], Any]:
+    """Return what registers a function as a measure; `roles` says which fields of `Measure` come from the function."""
+
+    def register(function: Any) -> Any:
+        if key in _OTHERS:
+            raise UserError(f"a measure cannot be called {key!r}, which metrics/k.json has for something else")
+        usual = {"heading": f"{title}_K", "plot": key}
+        found = Measure(key, title, note.rstrip("."), **{**usual, **described, **roles(function)})
+        if found.better not in ("", "lower", "higher") or found.sets not in ("drawn", "real", "both"):
+            raise UserError(f"the measure {key!r} must have better: lower or higher, and sets: drawn, real or both")
+        if not set(found.pages) <= set(EVERYWHERE):
+            raise UserError(f"the measure {key!r} must have as its pages some of {', '.join(EVERYWHERE)}, got {found.pages!r}")
+        MEASURES.register(key, found, function.__module__)
+        return function
+
+    return register
 
 
 def measure(key: str, title: str, note: str, **described: Any) -> Callable[[Any], Any]:
     """Register a function of `MeasuredSets` as the measure `key`; `described` is anything that `Measure` has."""
-
-    def register(compute: Any) -> Any:
-        _register(compute.__module__, key, title, note, compute=compute, **described)
-        return compute
-
-    return register
+    return _decorator(key, title, note, described, lambda compute: {"compute": compute})
 
 
 def image_measure(key: str, title: str, note: str, **described: Any) -> Callable[[Any], Any]:
     """Register a function of one image [H,W,3] uint8 and the parameters of stage measure, of which D_k has the mean."""
 
-    def register(of_image: Any) -> Any:
-        def mean(sets: MeasuredSets) -> float:
-            import numpy as np
+    def mean(sets: MeasuredSets) -> float:
+        import numpy as np
 
-            return float(np.mean(sets.of_images[key]))
+        return float(np.mean(sets.of_images[key]))
 
-        _register(of_image.__module__, key, title, note, compute=mean, of_image=of_image, **described)
-        return of_image
-
-    return register
+    return _decorator(key, title, note, described, lambda of_image: {"compute": mean, "of_image": of_image})
 
 
 def relative_measure(key: str, title: str, note: str, to_real: str, **described: Any) -> Callable[[Any], Any]:
     """Register a function of the measure `to_real` of D_k and of the real images. metrics/k.json has no such value, so only
     the pages of `redifine compare` and tables of sweeps can show it."""
     described = {"pages": ("compare", "table")} | described
-
-    def register(relate: Any) -> Any:
-        _register(relate.__module__, key, title, note, to_real=to_real, relate=relate, **described)
-        return relate
-
-    return register
+    return _decorator(key, title, note, described, lambda relate: {"to_real": to_real, "relate": relate})
