@@ -130,3 +130,9 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     with _opened(path) as file:
         tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         return {name: TensorInfo(tensor.get_dtype(), tuple(tensor.get_shape())) for name, tensor in tensors.items()}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file says of itself. Raise UserError as `read_header` does."""
+    with _opened(path) as file:
+        return dict(file.metadata() or {})

@@ -47,10 +47,9 @@ def write_experiment_files(root: Path, commit: str, force: bool) -> list[str]:
     if not force:
         for name in names:
             _check_unchanged(root, commit, name)
-    for name in names:
-        if _blob(root, commit, name) is None:
-            (root / name).unlink(missing_ok=True)
     present = [name for name in names if _blob(root, commit, name) is not None]
+    for name in set(names).difference(present):
+        (root / name).unlink(missing_ok=True)
     if present:
         git(root, "restore", f"--source={commit}", "--worktree", "--", *present)
     return names

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
-from safetensors import SafetensorError, safe_open
 
 from pipeline.chain.paths import Layout, iterations
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
+from pipeline.core.tensors import read_metadata
 from pipeline.provenance.lineage.runs import RecordedRun, other_runs, work_tree
 from pipeline.sample.png import KEY, parse_parameters
 from pipeline.versioning.revisions import WORKSPACE
@@ -60,7 +60,7 @@ def read_unknown_file(path: Path) -> UnknownFile:
     if path.suffix.lower() in _IMAGES:
         says = _image_text(path)
     elif path.suffix.lower() in _WEIGHTS:
-        says = _metadata(path)
+        says = read_metadata(path)
     else:
         raise UserError(f"{path} is neither a .png nor a .safetensors file; name an image or a LoRA, or an iteration K")
     return UnknownFile(path, sha256_file(path), says)
@@ -73,14 +73,6 @@ def _image_text(path: Path) -> dict[str, str]:
         return parse_parameters(text) if isinstance(text, str) else {}
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} is damaged or no image; fetch it again") from error
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, framework="numpy") as weights:
-            return dict(weights.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}); fetch it again") from error
 
 
 def find_matches(file: UnknownFile, root: Path) -> list[Match]:

@@ -56,10 +56,10 @@ def _imagefolder(hashes: Mapping[str, str]) -> dict[str, Any]:
               for column, kind in _COLUMNS.items()]  # fmt: skip
     return {
         "distribution": [
-            _file("metadata", table, "application/jsonlines", hashes[table]),
-            _file_set("images", f"{SPLIT}/*.png", "image/png"),
+            _node("FileObject", "metadata", contentUrl=table, encodingFormat="application/jsonlines", sha256=hashes[table]),
+            _node("FileSet", "images", includes=f"{SPLIT}/*.png", encodingFormat="image/png"),
         ],
-        "recordSet": [_records("captions", fields), _image_records()],
+        "recordSet": [_node("RecordSet", "captions", field=fields), _image_records()],
     }
 
 
@@ -69,50 +69,34 @@ def _kohya(hashes: Mapping[str, str]) -> dict[str, Any]:
              for part in ("filename", "content")]  # fmt: skip
     return {
         "distribution": [
-            _file_set("images", f"{folder}/*.png", "image/png"),
-            _file_set("texts", f"{folder}/*.txt", "text/plain"),
+            _node("FileSet", "images", includes=f"{folder}/*.png", encodingFormat="image/png"),
+            _node("FileSet", "texts", includes=f"{folder}/*.txt", encodingFormat="text/plain"),
         ],
-        "recordSet": [_records("captions", texts), _image_records()],
+        "recordSet": [_node("RecordSet", "captions", field=texts), _image_records()],
     }
 
 
 def _webdataset(hashes: Mapping[str, str]) -> dict[str, Any]:
     shards = sorted(name for name in hashes if name.endswith(".tar"))
-    files = [_file(name, name, "application/x-tar", hashes[name]) for name in shards]
-    inside = {"containedIn": [{"@id": name} for name in shards]}
-    return {
-        "distribution": [*files, {**_file_set("images", "*.png", "image/png"), **inside}],
-        "recordSet": [_image_records()],
-    }
+    tar = "application/x-tar"
+    files = [_node("FileObject", name, contentUrl=name, encodingFormat=tar, sha256=hashes[name]) for name in shards]
+    inside = [{"@id": name} for name in shards]
+    images = _node("FileSet", "images", includes="*.png", encodingFormat="image/png", containedIn=inside)
+    return {"distribution": [*files, images], "recordSet": [_image_records()]}
 
 
 _RESOURCES = {"hf-dataset": _imagefolder, "folder": _kohya, "webdataset": _webdataset}
-
-
-def _file(identifier: str, path: str, form: str, sha256: str) -> dict[str, Any]:
-    return {
-        "@type": "cr:FileObject",
-        "@id": identifier,
-        "name": identifier,
-        "contentUrl": path,
-        "encodingFormat": form,
-        "sha256": sha256,
-    }
-
-
-def _file_set(identifier: str, includes: str, form: str) -> dict[str, Any]:
-    return {"@type": "cr:FileSet", "@id": identifier, "name": identifier, "encodingFormat": form, "includes": includes}
-
-
-def _records(identifier: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"@type": "cr:RecordSet", "@id": identifier, "name": identifier, "field": fields}
 
 
 def _image_records() -> dict[str, Any]:
     kinds = {"filename": "sc:Text", "content": "sc:ImageObject"}
     fields = [_field("pictures", part, kind, {"fileSet": {"@id": "images"}, "extract": {"fileProperty": part}})
               for part, kind in kinds.items()]  # fmt: skip
-    return _records("pictures", fields)
+    return _node("RecordSet", "pictures", field=fields)
+
+
+def _node(kind: str, identifier: str, **rest: Any) -> dict[str, Any]:
+    return {"@type": f"cr:{kind}", "@id": identifier, "name": identifier, **rest}
 
 
 def _field(records: str, name: str, kind: str, source: dict[str, Any]) -> dict[str, Any]:

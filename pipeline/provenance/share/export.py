@@ -13,7 +13,7 @@ from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_file, write_bytes, write_text
 from pipeline.core.json_files import read_json, read_jsonl, write_json
-from pipeline.core.tensors import load_tensors
+from pipeline.core.tensors import read_metadata
 from pipeline.diffusion.families import FAMILIES
 from pipeline.provenance.lineage.runs import first_recording_commit
 from pipeline.provenance.share import croissant
@@ -117,8 +117,7 @@ def write_lora(root: Path, folder: Path, k: int, name: str, licence: str, lineag
 
 def _sd_version(lora: Path) -> str:
     """Return A1111's name of the base model's architecture, after what the trainer wrote into the file."""
-    _, metadata = load_tensors(lora)
-    base = metadata.get("ss_base_model_version", "")
+    base = read_metadata(lora).get("ss_base_model_version", "")
     return next((family.a1111_version for family in FAMILIES.values() if family.base_model_version == base), "Unknown")
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dvc.repo import Repo
 from rich.filesize import decimal
 
 from pipeline.chain.paths import Layout
@@ -18,9 +18,6 @@ from pipeline.provenance.share.remotes import name_of
 from pipeline.versioning.dvc_repo import open_repo
 from pipeline.versioning.experiments import ask_remote, has_remote
 from pipeline.versioning.git import git
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 _MOST_METRICS_BYTES = 1_000_000
 _SEEN = "refs/redifine"

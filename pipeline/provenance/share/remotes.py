@@ -9,14 +9,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
+
+from dvc.config import ConfigError
+from dvc.repo import Repo
 
 from pipeline.core.errors import UserError
 from pipeline.versioning.dvc_repo import open_repo
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 _GIVEN = "address"
 """What a remote is called that was given by its address."""
@@ -72,8 +71,6 @@ def parse_options(assignments: tuple[str, ...]) -> dict[str, str]:
 
 def set_up(root: Path, name: str, url: str, options: Mapping[str, str]) -> Address:
     """Make `name` the project's default remote. Raise UserError when DVC refuses the address or an option."""
-    from dvc.config import ConfigError
-
     address = parse_address(url)
     if address.library:
         install(root, address.library)

@@ -6,15 +6,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from dvc.exceptions import CheckoutError, DownloadError, DvcException
+from dvc.fs import RemoteMissingDepsError
+from dvc.fs.callbacks import TqdmCallback
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc_data.hashfile.db import HashFileDB
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer
+from dvc_data.index import DataIndexError
 
 from pipeline.core.errors import UserError
 from pipeline.versioning.dvc_repo import open_repo
 from pipeline.versioning.hashes import damaged_files, first_of
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
-    from dvc_data.hashfile.db import HashFileDB
 
 _BACKENDS = frozenset({"aiobotocore", "aiohttp", "asyncssh", "botocore", "gcsfs", "google", "s3fs", "sshfs", "dvc_http"})
 """Libraries behind the remotes: each has exceptions of its own family."""
@@ -30,10 +35,6 @@ def push(root: Path, outputs: Mapping[str, str], remote: str | None) -> int:
     Raise UserError when a file is missing here or not what its hash says, or when the remote is read only or cannot be
     reached.
     """
-    from dvc.fs.callbacks import TqdmCallback
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.transfer import transfer
-
     with open_repo(root) as repo:
         name = remote_name(repo, remote)
         check_writable(repo, remote)
@@ -182,11 +183,6 @@ def _check_web_server(store: HashFileDB, name: str) -> None:
 @contextmanager
 def _as_sentences(remote: str) -> Iterator[None]:
     """Turn what DVC and the libraries behind a remote raise into a UserError."""
-    from dvc.exceptions import CheckoutError, DownloadError, DvcException
-    from dvc.fs import RemoteMissingDepsError
-    from dvc.lock import LockError
-    from dvc_data.index import DataIndexError
-
     try:
         yield
     except LockError:

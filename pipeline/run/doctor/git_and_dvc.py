@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from dvc.exceptions import DvcException
+from dvc.fs import generic
+from dvc.repo import Repo
 
 from pipeline.core.errors import UserError
 from pipeline.run.doctor import CheckResult, note, ok, problem
 from pipeline.versioning.experiment_checks import check_git
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
 
 _LINKS = ("reflink", "hardlink", "symlink")
 _SECRETS = ("password", "secret", "token", "access_key", "account_key", "connection_string")
@@ -28,9 +28,6 @@ def git(root: Path) -> CheckResult:
 
 def dvc(root: Path) -> list[CheckResult]:
     """Check remotes and cache, or the one problem that hides them."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
     try:
         with Repo(str(root)) as repo:
             return [*remotes(repo), cache(repo)]
@@ -70,8 +67,6 @@ def cache(repo: Repo) -> CheckResult:
 
     `dvc.fs.generic.test_links` can go when a public function of DVC says which links work.
     """
-    from dvc.fs import generic
-
     wanted = repo.cache.local.cache_types
     # A new project has no cache yet; it will be below .dvc.
     place = repo.cache.local.path if Path(repo.cache.local.path).is_dir() else repo.dvc_dir

@@ -202,11 +202,11 @@ def test_our_own_pngs_say_which_lora_drew_them(tmp_path: Path) -> None:
     """The field that `lineage` reads is the one that the sampler writes."""
     from pipeline.diffusion.lora import LoraFile
     from pipeline.methods.schedules.constant import Constant
-    from pipeline.sample.png import KEY, Lineage, format_parameters
+    from pipeline.sample.png import KEY, ImageLineage, format_parameters
     from pipeline.sample.sampler import SampleSettings
 
     settings = SampleSettings(Constant(7.5))
-    fields = Lineage("base", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, settings, k=3).fields(0, 0, 1)
+    fields = ImageLineage("base", "b" * 64, LoraFile("M_3", "c" * 64, "d" * 64), 7.5, settings, k=3).fields(0, 0, 1)
     write_bytes(tmp_path / "a.png", encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {KEY: format_parameters("a cat", fields)}))
     assert Image.open(tmp_path / "a.png").size == (8, 8)
     stray = read_unknown_file(tmp_path / "a.png")
