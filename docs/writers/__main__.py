@@ -31,7 +31,7 @@ def write_results(root: Path) -> None:
 def write_pages(root: Path) -> None:
     """Write these pages of the project at `root`."""
     write_text(root / measures.PAGE, measures.page(read_text(root / measures.PAGE)))
-    write_text(root / paper.PAGE, paper.page(paper.all_sweeps(root / plan.FOLDER)))
+    write_text(root / paper.PAGE, paper.page(paper.all_sweeps(root / plan.FOLDER), root / plan.FOLDER))
     write_results(root)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.studies.sweep import plan
-from pipeline.studies.sweep.figures import FIGURES
+from pipeline.studies.sweep.figures import paper_figures
 from pipeline.studies.sweep.plan import Sweep
 
 PAGE = Path("docs/paper.md")
 
 
-def page(sweeps: dict[str, Sweep]) -> str:
-    """docs/paper.md, from FIGURES and the sweep files."""
+def page(sweeps: dict[str, Sweep], folder: Path = plan.FOLDER) -> str:
+    """Return docs/paper.md, from sweeps/figures.toml and the sweep files."""
     lines = [
         "# The papers' figures", "",
         "Each row is an experiment. `redifine sweep run FILE` runs its chains, three seeds an arm, over what params.yaml says;",
@@ -22,7 +22,7 @@ def page(sweeps: dict[str, Sweep]) -> str:
         "miniature's: copy a file and scale them to your preset.", "",
         "| figure | what | command | where it appears |", "|---|---|---|---|",
     ]  # fmt: skip
-    for figure in FIGURES:
+    for figure in paper_figures(folder):
         runs = [f"redifine sweep run sweeps/{figure.sweep}.yaml"] if figure.sweep else []
         typed = "<br>".join(f"`{text}`" for text in (*runs, *filter(None, figure.command.split("; "))))
         lines.append(f"| {figure.name} | {figure.what} | {typed} | {figure.where} |")

@@ -148,10 +148,10 @@ def figure(name: str | None, json_: bool) -> None:
     if json_ and name is not None:
         raise click.UsageError("--json lists the figures, so it takes no NAME")
     if json_:
-        click.echo(json.dumps([entry._asdict() for entry in figures.FIGURES], indent=2))
+        click.echo(json.dumps([entry._asdict() for entry in figures.paper_figures()], indent=2))
         return
     if name is None:
-        for entry in figures.FIGURES:
+        for entry in figures.paper_figures():
             click.echo(f"{entry.name:15} {entry.what:55} {entry.sweep or entry.command or entry.where}")
         return
     found = figures.find(name)
