@@ -20,10 +20,12 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, one preset and a file of prompts, and this process in it."""
+    """A folder with params.yaml, one preset, the papers' figures and a file of prompts, and this process in it."""
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets/mine.yaml").write_text("# my own\ncfg: 3.5\n")
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/figures.toml").write_text((ROOT / "sweeps/figures.toml").read_text())
     (tmp_path / "p.txt").write_text("a red creature\n\n  a green one\n")
     (tmp_path / "file").write_text("mine")
     monkeypatch.chdir(tmp_path)

@@ -18,6 +18,7 @@ from pipeline.studies.sweep.plan import chains
 from project import ROOT
 
 SWEEPS = paper.all_sweeps(ROOT / "sweeps")
+FIGURES = figures.paper_figures(ROOT / "sweeps")
 
 
 def numbers(text: str) -> set[int]:
@@ -31,21 +32,17 @@ def numbers(text: str) -> set[int]:
 
 
 def test_every_figure_of_the_paper_is_on_the_map() -> None:
-    assert {int(n) for entry in figures.paper_figures(ROOT / "sweeps") for n in re.findall(r"Fig\. (\d+)", entry.name)} == set(
-        range(1, 41)
-    )
+    assert {int(n) for entry in FIGURES for n in re.findall(r"Fig\. (\d+)", entry.name)} == set(range(1, 41))
 
 
-@pytest.mark.parametrize(
-    "entry", [e for e in figures.paper_figures(ROOT / "sweeps") if e.sweep.startswith("fig")], ids=lambda e: e.name
-)
+@pytest.mark.parametrize("entry", [e for e in FIGURES if e.sweep.startswith("fig")], ids=lambda e: e.name)
 def test_the_sweep_of_a_figure_names_that_figure(entry: figures.PaperFigure) -> None:
     (number,) = re.findall(r"Fig\. (\d+)", entry.name)
     assert int(number) in numbers(SWEEPS[entry.sweep].paper) | ({4} if entry.sweep == "fig6-cfg" else set())
 
 
 def test_every_sweep_of_a_figure_is_on_the_map() -> None:
-    assert {entry.sweep for entry in figures.paper_figures(ROOT / "sweeps")} - {""} == set(SWEEPS) - {"results", "default"}
+    assert {entry.sweep for entry in FIGURES} - {""} == set(SWEEPS) - {"results", "default"}
 
 
 def test_the_page_is_up_to_date() -> None:
