@@ -5,28 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.chain.shards import ManifestRow, is_in_shard
 from pipeline.core.errors import UserError
 
 WORKSPACE = "workspace"
-
-
-class ChainFiles(Protocol):
-    """Where the files of a run come from."""
-
-    def read(self, path: Path) -> bytes:
-        """Return content of a file. Raise UserError when it is recorded but cannot be had, or was never recorded."""
-        ...
-
-    def read_image(self, folder: Path, row: ManifestRow) -> bytes:
-        """Return the PNG of one image of the set in `folder`, loose or in a shard. Raise UserError as `read` does."""
-        ...
-
-    def has(self, path: Path) -> bool:
-        """Return whether the revision records the file, be it at hand or not."""
-        ...
 
 
 class Revision:
@@ -45,9 +28,11 @@ class Revision:
         return f"{self.name} ({self.commit[:7]})"
 
     def read(self, path: Path) -> bytes:
+        """Return content of a file. Raise UserError when it is recorded but cannot be had, or was never recorded."""
         return self._read(path, None, None)
 
     def read_image(self, folder: Path, row: ManifestRow) -> bytes:
+        """Return the PNG of one image of the set in `folder`, loose or in a shard. Raise UserError as `read` does."""
         if not is_in_shard(row):
             return self.read(folder / row["file"])
         return self._read(folder / row["shard"], row["offset"], row["offset"] + row["size"])
@@ -68,7 +53,7 @@ class Revision:
             ) from error
 
     def has(self, path: Path) -> bool:
-        """Return a file in Git or in the work tree, or an output with a hash in dvc.lock (or inside a folder that has one)."""
+        """Tell whether the file is in Git or the work tree, or is, or lies in, an output with a hash in dvc.lock."""
         from dvc_data.index import DataIndexError
 
         try:

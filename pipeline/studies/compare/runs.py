@@ -19,7 +19,7 @@ from pipeline.core.json_files import parse_json, parse_jsonl
 from pipeline.methods.measures import MEASURES
 from pipeline.methods.measures.collapse_rate import collapse_rate
 from pipeline.versioning.dvc_lock import LOCK_FILE, parse_lock
-from pipeline.versioning.revisions import ChainFiles
+from pipeline.versioning.revisions import Revision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ class ComparedRun:
     planned: int
     arm: str | None = None
     features_of: str | None = None
-    source: ChainFiles | None = field(default=None, repr=False)
+    source: Revision | None = field(default=None, repr=False)
 
     @property
     def last(self) -> int:
@@ -96,7 +96,7 @@ def _from_chain(arm: str, seed: int, chain: dict[int, Mapping[str, Any]]) -> Com
     return ComparedRun(f"{arm}, seed {seed}", {"seed": seed}, metrics, last, arm)
 
 
-def read_run(source: ChainFiles, name: str) -> ComparedRun:
+def read_run(source: Revision, name: str) -> ComparedRun:
     """Read a run from what `source` holds. Raise UserError when it has no parameters, no metrics, or a damaged file."""
     params = _params(source, name)
     planned = len(params["iterations"])
@@ -111,7 +111,7 @@ def read_run(source: ChainFiles, name: str) -> ComparedRun:
     return ComparedRun(name, params, metrics, planned, None, _features_of(source, params, metrics[1]), source)
 
 
-def _params(source: ChainFiles, name: str) -> dict[str, Any]:
+def _params(source: Revision, name: str) -> dict[str, Any]:
     """Read params.yaml, with today's default for a parameter that the revision did not know yet."""
     if not source.has(Path("params.yaml")):
         raise UserError(f"{name} has no params.yaml; name a revision of this project that has one")
@@ -125,7 +125,7 @@ def _params(source: ChainFiles, name: str) -> dict[str, Any]:
     return known | found
 
 
-def _json(source: ChainFiles, path: Path, name: str) -> dict[str, Any]:
+def _json(source: Revision, path: Path, name: str) -> dict[str, Any]:
     try:
         found = parse_json(source.read(path).decode())
     except (ValueError, RecursionError) as error:
@@ -135,7 +135,7 @@ def _json(source: ChainFiles, path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _features_of(source: ChainFiles, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
+def _features_of(source: Revision, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
     """Return the feature extractor as the metrics describe it, with the hash of its weights as dvc.lock has it."""
     if "feature" not in metrics:
         return None
@@ -144,7 +144,7 @@ def _features_of(source: ChainFiles, params: Mapping[str, Any], metrics: Mapping
     return "; ".join([*described, f"weights {weights[:12]}"] if weights else described)
 
 
-def _locked_hash(source: ChainFiles, dependency: str) -> str | None:
+def _locked_hash(source: Revision, dependency: str) -> str | None:
     """Return the hash of a dependency of the stage `reference` in dvc.lock."""
     if not source.has(Path(LOCK_FILE)):
         return None
@@ -185,7 +185,7 @@ def read_image(run: ComparedRun, k: int, row: Mapping[str, Any]) -> bytes:
     return content
 
 
-def _files(run: ComparedRun, path: Path) -> ChainFiles:
+def _files(run: ComparedRun, path: Path) -> Revision:
     if run.source is None:
         raise UserError(f"{run.name} comes from a table, which holds no {path}; name a revision instead")
     return run.source

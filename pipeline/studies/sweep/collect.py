@@ -19,7 +19,7 @@ from pipeline.studies.sweep.plan import Chain
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.versioning.revisions import ChainFiles
+    from pipeline.versioning.revisions import Revision
 
 OUT = Path("docs/results")
 
@@ -75,7 +75,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def image_grid(source: ChainFiles, last: int) -> np.ndarray:
+def image_grid(source: Revision, last: int) -> np.ndarray:
     """Draw the first prompts as rows over k = 0..K -> [H,W,3] uint8, tiles of at most 96 pixels."""
     import numpy as np
 
@@ -83,7 +83,7 @@ def image_grid(source: ChainFiles, last: int) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def _tiles(source: ChainFiles, k: int) -> list[np.ndarray]:
+def _tiles(source: Revision, k: int) -> list[np.ndarray]:
     """Return the first image of each of the first prompts of D_k."""
     import numpy as np
     from PIL import Image
