@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chains import STEPS, parameters, write_chain
 
+from chains import STEPS, parameters, write_chain
 from pipeline.analyse import stage
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from chains import parameters
 
+from chains import parameters
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout, image_name
 from pipeline.core.errors import UserError

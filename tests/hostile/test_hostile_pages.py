@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
-from chains import measure_and_analyse, parameters, write_chain, write_images
-from studies.compare import stored_runs
 
+from chains import measure_and_analyse, parameters, write_chain, write_images
 from pipeline.chain.params import View
 from pipeline.core.json_files import read_json, write_json
 from pipeline.inputs.creature_drawing import draw
@@ -20,6 +19,7 @@ from pipeline.studies.compare.groups import group_runs
 from pipeline.studies.compare.page import draw_comparison, render_page
 from pipeline.studies.compare.runs import read_run
 from report.reported import Page
+from studies.compare import stored_runs
 
 ATTACKS = (
     '</script><script>alert("1")</script>',

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
-from inputs.base_models.repositories import stable_diffusion
 from PIL import Image
 
+from inputs.base_models.repositories import stable_diffusion
 from pipeline.chain.params import Params, check
 from pipeline.cli.application import main
 from pipeline.core.files import sha256_bytes, write_bytes, write_text

@@ -8,9 +8,9 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from chains import parameters
 from click.testing import CliRunner
 
+from chains import parameters
 from pipeline.chain.paths import Layout
 from pipeline.cli.application import main
 from pipeline.core.json_files import write_json

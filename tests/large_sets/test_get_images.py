@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from provenance.share.share_project import commit, git, identify
 
 from pipeline.chain.image_sets import load_checked, read_manifest, write_set
 from pipeline.chain.paths import Layout, image_name
@@ -19,6 +18,7 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import write_text
 from pipeline.core.images import encode_png
 from pipeline.provenance.share import sharing
+from provenance.share.share_project import commit, git, identify
 
 IMAGES = 7
 GRAPH = """

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import toml
-from chains import parameters
 from large_sets.conftest import SMALL
 
+from chains import parameters
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.core.files import write_bytes

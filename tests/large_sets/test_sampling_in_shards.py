@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from chains import parameters
 from large_sets.conftest import SHARDS, SMALL
 
+from chains import parameters
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout
 from pipeline.sample import batches, stage

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chains import parameters, write_chain
 
+from chains import parameters, write_chain
 from pipeline.chain.params import Params, View
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError

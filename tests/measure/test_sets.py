@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from chains import write_chain
 
+from chains import write_chain
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl, write_jsonl

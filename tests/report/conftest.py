@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from chains import measure_and_analyse, parameters, write_chain, write_images
 
+from chains import measure_and_analyse, parameters, write_chain, write_images
 from pipeline.chain.params import Params, View
 from pipeline.chain.paths import Layout
 from pipeline.inputs.creature_drawing import draw

@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from chains import parameters
 
+from chains import parameters
 from pipeline.chain.params import View
 from pipeline.report.descriptions import describe_outcome, describe_parameters
 

@@ -3,9 +3,9 @@ import io
 from pathlib import Path
 
 import pytest
-from chains import write_chain
 from PIL import Image
 
+from chains import write_chain
 from pipeline.chain.image_sets import read_manifest
 from pipeline.chain.paths import Layout
 from pipeline.report.image_grid import GridImage, GridRow, grid

@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from chains import parameters
 
+from chains import parameters
 from pipeline.chain.params import Params, View
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from sdxl.true_size import PARAMETERS, write_true_size
 
 from pipeline.chain import paths
 from pipeline.chain.params import View, check
@@ -35,7 +36,6 @@ from pipeline.prepare import stage as prepare
 from pipeline.sample import stage as sample
 from pipeline.train import stage as train
 from project import ROOT
-from sdxl.true_size import PARAMETERS, write_true_size
 from train.train_project import needs_sd_scripts
 
 pytestmark = [pytest.mark.slow, needs_sd_scripts]

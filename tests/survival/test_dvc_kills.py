@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from provenance.share.share_project import clone, dvc, finished_project, git, new_project, ran, tree
 
 from pipeline.run.repro import repair
+from provenance.share.share_project import clone, dvc, finished_project, git, new_project, ran, tree
 from survival.dvc_kills import Run, count_operations, objects, run, seen, torn_objects
 from survival.preload import Action, Faults, Kind, Where, needs_compiler
 

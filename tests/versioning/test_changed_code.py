@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from provenance.verify.recorded import git
 
 from pipeline.versioning.changed_code import changed_code, changed_code_at
 from pipeline.versioning.dvc_lock import PathEntry, StageEntry
 from pipeline.versioning.git import committed_files
+from provenance.verify.recorded import git
 
 FILES = {"pipeline/one.py": b"one\n\n", "pipeline/train/a.py": b"", "pipeline/train/deep/b.py": b"caf\xc3\xa9 \x00\xff\r\n"}
 

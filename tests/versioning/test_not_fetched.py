@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.verify import verify as command
 from pipeline.core.errors import UserError
@@ -16,6 +15,7 @@ from pipeline.provenance.share import sharing
 from pipeline.provenance.verify.audit import Audit, audit
 from pipeline.versioning.dvc_lock import read_lock
 from pipeline.versioning.hashes import cache_folder, read_listing
+from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 
 @pytest.fixture(scope="module")

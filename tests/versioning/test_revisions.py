@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from studies.compare.stored_runs import chain_files
 
 from pipeline.cli.compare import collect
 from pipeline.cli.compare import compare as command
@@ -17,6 +16,7 @@ from pipeline.core.errors import UserError
 from pipeline.studies.compare.groups import Setting
 from pipeline.studies.compare.runs import read_run
 from pipeline.versioning.revisions import open_revisions
+from studies.compare.stored_runs import chain_files
 
 
 def git(root: Path, *arguments: str) -> str:

@@ -6,7 +6,7 @@ locks           one chain at a time computes a stage, between processes and node
 worktree        a checkout for each chain at work, on the clone's cache; a chain's result as a DVC experiment of the clone
 chain_run       one chain: its segments in turn, an experiment after each iteration
   worker        the processes that it starts; pinned_process: how they start, and end with the sweep
-local           chains on this machine, some at a time, each on cores and GPUs of its own; scheduler: which may start
+local           chains on this machine, some at a time, each on cores and GPUs of its own; which of them may start
 slurm           chains as arrays of jobs, through submitit; slurm_job: what a job does; slurm_queue: what Slurm knows of jobs
 multinode       a script for one chain on several nodes
 progress_files  how far a chain is, in a file and on the Git remote

@@ -18,8 +18,6 @@ from pipeline.studies.sweep.plan import Chain
 from pipeline.studies.sweep.progress_files import ChainProgress
 from pipeline.versioning.git import git
 
-ENDED = ("done", "failed", "stopped", "cancelled")
-
 
 @dataclass(frozen=True)
 class ChainStatus:

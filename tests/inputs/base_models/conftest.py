@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from inputs.base_models.hub_stand_in import HubStandIn, serving
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from inputs.base_models.hub_stand_in import HubStandIn
 
+from inputs.base_models.hub_stand_in import HubStandIn
 from pipeline.chain import params, paths
 from pipeline.chain.params import View
 from pipeline.chain.paths import Layout

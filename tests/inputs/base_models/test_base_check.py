@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from inputs.base_models.hub_stand_in import HubStandIn
 from inputs.base_models.repositories import autoencoder, stable_diffusion, weights
-
 from pipeline.chain import presets
 from pipeline.cli.base import base
 from pipeline.core.errors import UserError

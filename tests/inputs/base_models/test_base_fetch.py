@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from inputs.base_models.hub_stand_in import HubStandIn
 from inputs.base_models.repositories import as_bytes, autoencoder, flux, stable_diffusion, weights
-
 from pipeline.chain import model_names as catalogue
 from pipeline.core.errors import UserError
 from pipeline.core.files import write_bytes

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from inputs.base_models.originals import sd1_file, sdxl_file, vae_keys
 from safetensors.torch import load_file, save_file
 
+from inputs.base_models.originals import sd1_file, sdxl_file, vae_keys
 from pipeline.core.errors import UserError
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models import fetch

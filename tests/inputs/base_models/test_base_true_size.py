@@ -14,9 +14,9 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.loaders import single_file_utils
-from inputs.base_models.originals import open_clip_keys, prefixed, unet_keys, vae_keys
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from inputs.base_models.originals import open_clip_keys, prefixed, unet_keys, vae_keys
 from pipeline.chain import paths
 from pipeline.diffusion.families.layouts import LAYOUTS
 from project import ROOT

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import raw_sets
-from inputs.captions.jobs import job, says, tags, texts, tree
 from PIL import Image
 from raw_sets import SaysNumbers, TagsAlike
 
+from inputs.captions.jobs import job, says, tags, texts, tree
 from pipeline.core.errors import UserError
 from pipeline.inputs import raw_folder as folder
 from pipeline.inputs.captions import parts, stage

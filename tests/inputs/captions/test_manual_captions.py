@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import raw_sets
-from inputs.captions.jobs import job, says, tags, texts, tree
 from raw_sets import SaysNumbers
 
+from inputs.captions.jobs import job, says, tags, texts, tree
 from pipeline.inputs.captions import output_folder, stage
 from pipeline.inputs.captions.rules import RULES
 

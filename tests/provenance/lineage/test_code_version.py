@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.lineage import lineage as command
 from pipeline.provenance.lineage.graph import trace
 from pipeline.provenance.lineage.runs import CodeVersion, work_tree
+from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from prov.model import ProvDocument
-from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.application import main
 from pipeline.cli.lineage import lineage as command
@@ -26,6 +25,7 @@ from pipeline.provenance.lineage.identify import find_matches, read_unknown_file
 from pipeline.provenance.lineage.prov_document import prov_document, to_json
 from pipeline.provenance.lineage.runs import work_tree
 from pipeline.versioning.dvc_lock import read_lock
+from provenance.verify.recorded import git, record_with_dvc, write_recorded_chain
 
 EXPERIMENT = "fuzzy-oxen"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from provenance.share.share_project import clone, redifine
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import UserError
+from provenance.share.share_project import clone, redifine
 
 
 def flip(path: Path) -> bytes:

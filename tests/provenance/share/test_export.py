@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from provenance.share.share_project import IMAGES, redifine, tree
 
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl
 from pipeline.inputs.raw_folder import read_folder
+from provenance.share.share_project import IMAGES, redifine, tree
 
 SETS = ["hf-dataset", "webdataset", "folder"]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from provenance.share import loopback
-from provenance.share.share_project import clone, commit, git, redifine, tree
 
 from pipeline.core.errors import UserError
+from provenance.share import loopback
+from provenance.share.share_project import clone, commit, git, redifine, tree
 
 pytestmark = pytest.mark.slow
 

@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from provenance.share.share_project import git, redifine
 
 from pipeline.core.errors import UserError
 from pipeline.provenance.share import remotes
 from project import ROOT
+from provenance.share.share_project import git, redifine
 
 
 @pytest.fixture

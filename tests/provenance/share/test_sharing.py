@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from provenance.share.share_project import clone, commit, dvc, git, ran, redifine, set_iterations, tree
 
 from pipeline.core.errors import UserError
 from pipeline.provenance.share.iterations import read_record
 from pipeline.run.repro import check_fetched
 from pipeline.studies.sweep import worktree
+from provenance.share.share_project import clone, commit, dvc, git, ran, redifine, set_iterations, tree
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from provenance.share import loopback
 from provenance.share.share_project import clone, commit, dvc, git, ran, redifine, set_iterations, tree
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from chains import parameters, write_chain
 
+from chains import parameters, write_chain
 from pipeline.chain.paths import Layout
 from pipeline.core.files import sha256_file, write_bytes
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl

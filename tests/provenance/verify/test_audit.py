@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from provenance.verify.recorded import chain_paths, record_with_dvc, write_recorded_chain
 
 from pipeline.cli.application import main
 from pipeline.cli.verify import verify as command
@@ -21,6 +20,7 @@ from pipeline.provenance.verify.audit import Audit, audit
 from pipeline.provenance.verify.findings import Finding
 from pipeline.versioning.dvc_lock import read_lock
 from pipeline.versioning.hashes import folder_md5
+from provenance.verify.recorded import chain_paths, record_with_dvc, write_recorded_chain
 
 ROUNDS, TAMPERINGS = 10, 10
 

@@ -8,10 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from chains import parameters
 from click.testing import CliRunner
-from provenance.verify.recorded import record_with_dvc, write_recorded_chain
 
+from chains import parameters
 from pipeline.chain.paths import Layout
 from pipeline.cli.application import main
 from pipeline.cli.verify import verify as command
@@ -23,6 +22,7 @@ from pipeline.provenance.verify.comparison import Tolerance
 from pipeline.provenance.verify.scratch import scratch_project
 from pipeline.versioning.changed_code import changed_code
 from pipeline.versioning.dvc_lock import read_lock
+from provenance.verify.recorded import record_with_dvc, write_recorded_chain
 
 SMALL = {"prompts": 4, "epochs": 1, "updates": 2, "batch_size": 2, "steps": 2, "rank": 2, "sample_batch": 3, "cfg": 3.0}
 

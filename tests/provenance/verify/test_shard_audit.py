@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from provenance.verify.recorded import git
 
 from pipeline.chain.image_sets import read_manifest, write_set
 from pipeline.chain.paths import Layout, image_name
@@ -20,6 +19,7 @@ from pipeline.core.images import encode_png
 from pipeline.core.json_files import read_jsonl, write_jsonl
 from pipeline.provenance.verify.audit import audit
 from pipeline.provenance.verify.findings import Finding
+from provenance.verify.recorded import git
 
 PROMPTS = ["a cat", "", "a dog, naïve " * 60, "x" * 512, "a bird"]
 SHARD = "data/D_1/D_1-000000.tar"

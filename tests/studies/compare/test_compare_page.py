@@ -7,13 +7,13 @@ import re
 
 import pytest
 from PIL import Image
-from studies.compare.stored_runs import PROMPTS, StoredFiles, chain_files
 
 from pipeline.core.errors import UserError
 from pipeline.studies.compare.groups import Setting, group_runs
 from pipeline.studies.compare.image_columns import image_uri, representative_runs, shown_iterations, side_by_side
 from pipeline.studies.compare.page import draw_comparison, render_page, table_values
 from pipeline.studies.compare.runs import ComparedRun, TableRow, read_image, read_manifest, read_run, runs_from_rows
+from studies.compare.stored_runs import PROMPTS, StoredFiles, chain_files
 
 
 def run(name: str, **chain: object) -> ComparedRun:

@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from chains import parameters
 
+from chains import parameters
 from pipeline.core.errors import UserError
 from pipeline.studies.compare.groups import check_features, columns, group_runs, warnings, without_duplicates
 from pipeline.studies.compare.runs import ComparedRun, TableRow, runs_from_rows

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from studies.sweep import slurm_cluster
-from studies.sweep.slurm_cluster import Cluster
 
 from project import ROOT
+from studies.sweep import slurm_cluster
+from studies.sweep.slurm_cluster import Cluster
 
 
 @pytest.fixture(scope="module")

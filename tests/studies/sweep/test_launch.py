@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from studies.sweep.sweep_project import add_dvc_remote, add_remotes, git, new_project
 
 from pipeline.cli.application import main
 from pipeline.run.status.times import FILE as TIMES
@@ -20,6 +19,7 @@ from pipeline.studies.sweep.locks import LockOwner
 from pipeline.studies.sweep.progress_files import ChainProgress
 from pipeline.studies.sweep.resources import Resources
 from project import ROOT
+from studies.sweep.sweep_project import add_dvc_remote, add_remotes, git, new_project
 
 FILE = Path("sweeps/s.yaml")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from studies.sweep.sweep_project import git, new_project
 
 from pipeline.chain import presets
 from pipeline.core.errors import UserError
@@ -20,6 +19,7 @@ from pipeline.studies.sweep import launch, local, worktree
 from pipeline.studies.sweep.chain_status import status_of
 from pipeline.studies.sweep.plan import Chain, chains
 from project import ROOT
+from studies.sweep.sweep_project import git, new_project
 
 FILE = Path("sweeps/s.yaml")
 

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 from pipeline.chain.params import Params, check
+from pipeline.studies.sweep.local import ChainScheduler
 from pipeline.studies.sweep.plan import Chain
-from pipeline.studies.sweep.scheduler import ChainScheduler
 from pipeline.studies.sweep.segments import segments_of
 
 

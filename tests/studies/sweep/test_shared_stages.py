@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from studies.sweep.sweep_project import git
 
 from pipeline.studies.sweep import launch, plan
+from studies.sweep.sweep_project import git
 from test_chain import new_project, set_params
 
 CHAINS = 20

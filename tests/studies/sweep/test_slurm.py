@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from studies.sweep.slurm_cluster import NODES, Cluster, wait
-from studies.sweep.sweep_project import git, imported_stages, job_of, new_project, states
 
 from pipeline.chain import params
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import load_tensors
 from pipeline.studies.sweep import chain_status, launch, multinode, plan, progress_files, stages
 from pipeline.studies.sweep.resources import Resources
+from studies.sweep.slurm_cluster import NODES, Cluster, wait
+from studies.sweep.sweep_project import git, imported_stages, job_of, new_project, states
 from test_chain import dvc, set_params
 from test_chain import new_project as tiny_project
 
@@ -25,6 +25,8 @@ iterations: 1
 arms: {one: {cfg: 1.0}, broken: {cfg: 99.0}, slow: {cfg: 77.0}}
 resources: {gpus: 0, hours: 1}
 """
+
+ENDED = ("done", "failed", "stopped", "cancelled")
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def submit(chains: list[plan.Chain]) -> list[str]:
 def test_a_failed_chain_touches_no_other_and_cancel_ends_the_rest(cluster: Cluster, small: Path) -> None:
     chains = plan.chains(FILE, only=["one", "broken"])
     submit(chains)
-    wait(lambda: set(states(chains).values()) <= set(chain_status.ENDED), 900, "the end of two chains")
+    wait(lambda: set(states(chains).values()) <= set(ENDED), 900, "the end of two chains")
     found = {one.arm: one for one in chain_status.statuses_of(Path(), chains)}
     assert {arm: one.state for arm, one in found.items()} == {"one": "done", "broken": "failed"}
     assert "guidance is too strong" in found["broken"].detail
@@ -73,7 +75,7 @@ def test_a_preempted_job_goes_on_where_it_was(cluster: Cluster, small: Path, mon
     tally = small.parent / "tally"
     wait(lambda: tally.exists() and tally.read_text().endswith("start measure@1\n"), 900, "the chain's own stage")
     cluster.requeue(job_of(chain))
-    wait(lambda: states([chain])["s-one-0"] in chain_status.ENDED, 900, "the end of the chain")
+    wait(lambda: states([chain])["s-one-0"] in ENDED, 900, "the end of the chain")
     assert states([chain]) == {"s-one-0": "done"}
     assert progress_files.log_file(chain).read_text().count(stages.START) == 2
     ended = [line for line in tally.read_text().splitlines() if line.startswith("end ")]

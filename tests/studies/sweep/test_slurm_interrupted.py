@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from studies.sweep import slurm_cluster
-from studies.sweep.slurm_cluster import Cluster, wait
-from studies.sweep.sweep_project import add_remotes, git, imported_stages, job_of, new_project, states
 
 from pipeline.chain import presets
 from pipeline.studies.sweep import chain_status, launch, plan, progress_files, stages, worktree
 from pipeline.studies.sweep.plan import Chain
+from studies.sweep import slurm_cluster
+from studies.sweep.slurm_cluster import Cluster, wait
+from studies.sweep.sweep_project import add_remotes, git, imported_stages, job_of, new_project, states
 from test_chain import dvc, set_params
 from test_chain import new_project as tiny_project
 
