@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_repo(root: Path) -> Iterator[Repo]:
-    """Yield the DVC project at `root`. Raise UserError where there is none, or while another process has its lock."""
-    from dvc.exceptions import NotDvcRepoError
+    """Yield the DVC project at `root`. Raise UserError where it is missing or broken, or while another process has its lock."""
+    from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
     from dvc.repo import Repo
 
@@ -32,6 +32,10 @@ def open_repo(root: Path) -> Iterator[Repo]:
         repo = Repo(str(root))
     except NotDvcRepoError as error:
         raise UserError(f"{root.resolve()} is no DVC project; run this in the project's folder") from error
+    except DvcException as error:
+        raise UserError(
+            f"DVC cannot open the project at {root.resolve()} ({' '.join(str(error).split())}); fix that first"
+        ) from error
     with repo:
         try:
             yield repo

@@ -79,8 +79,8 @@ def prepare(clone: Path, remote: str | None, say: Say, must_send: bool = False, 
     """
     check_git(clone)
     commit = worktree.check_committed(clone)
-    cache = worktree.cache_folder(clone)
-    context = SweepContext(clone.resolve(), commit, cache, **modules)
+    with open_repo(clone) as repo:
+        context = SweepContext(clone.resolve(), commit, Path(repo.cache.local_cache_dir).resolve(), **modules)
     if remote is None:
         say("nothing is sent to the remotes")
         return context

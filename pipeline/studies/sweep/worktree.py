@@ -7,8 +7,6 @@ refs/exps, is made with Git alone. Such references belong to the clone, whicheve
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,15 +36,6 @@ def check_committed(clone: Path) -> str:
             "commit; run 'git commit -a' (or 'git stash') first"
         )
     return git(clone, "rev-parse", "HEAD")
-
-
-def cache_folder(clone: Path) -> Path:
-    """Return where the clone keeps its DVC cache."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], cwd=clone, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[0].removeprefix("ERROR: ")
-        raise UserError(f"DVC does not work in {clone.resolve()} ({reason}); fix that first")
-    return (clone / done.stdout.strip().splitlines()[-1]).resolve()
 
 
 def set_up(clone: Path, folder: Path, commit: str, cache: Path, chain: Chain) -> None:
