@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.cli.lineage import lineage
 from pipeline.cli.miniature import miniature
 from pipeline.cli.parameters import preset, set_values
 from pipeline.cli.repro import exp, repro
-from pipeline.cli.share import COMMANDS as SHARING
+from pipeline.cli.share import export, get, import_, ls, remote, share
 from pipeline.cli.stages import STAGES
 from pipeline.cli.status import status
 from pipeline.cli.sweep import figure, sweep
@@ -30,14 +31,6 @@ from pipeline.run.status.times import timed
 from pipeline.versioning.git import remove_dangling_link
 
 _DVC_STAGE = "DVC_STAGE"
-
-_SECTIONS = {
-    "The chain": ("repro", "exp", "status", "preset", "set"),
-    "Its iterations, shared and checked": ("share", "get", "ls", "remote", "export", "import", "lineage", "verify"),
-    "Studies": ("compare", "sweep", "figure", "theory"),
-    "Models and data": ("base", "convert", "dataset", "caption", "miniature"),
-    "This machine": ("doctor", "completion"),
-}
 
 COMPLETION_PLACES = {
     "bash": "redifine completion bash > ~/.local/share/bash-completion/completions/redifine",
@@ -51,12 +44,12 @@ class _Group(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
-        for title, names in _SECTIONS.items():
+        for title, commands in _SECTIONS.items():
             formatter.write(f"{title}:\n")
             with formatter.indentation():
-                formatter.write_dl([(f"{name:10}", self.commands[name].get_short_help_str(100)) for name in names])
-        rest = [name for name in self.commands if not any(name in names for names in _SECTIONS.values())]
-        formatter.write(f"Single stages, as DVC runs them:\n  {', '.join(rest)}\n")
+                formatter.write_dl([(f"{command.name:10}", command.get_short_help_str(100)) for command in commands])
+        names = ", ".join(str(command.name) for command in STAGES)
+        formatter.write(f"Single stages, as DVC runs them:\n  {names}\n")
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -64,21 +57,20 @@ class _Group(click.Group):
             with timed(os.environ.get(_DVC_STAGE)):
                 return super().invoke(context)
         except UserError as error:
-            click.echo(f"Error: {printable(str(error))}", err=True)
-            context.exit(2)
+            sentence = str(error)
         except KeyboardInterrupt:
             click.echo("Stopped: what is finished is kept; the same command goes on from there", err=True)
             context.exit(INTERRUPTED)
         except OSError as error:
-            if (sentence := disk_sentence(error)) is None:
+            if (found := disk_sentence(error)) is None:
                 raise
-            click.echo(f"Error: {printable(sentence)}", err=True)
-            context.exit(2)
+            sentence = found
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            click.echo("Error: out of memory; lower what was set last (batch, rank, resolution)", err=True)
-            context.exit(2)
+            sentence = "out of memory; lower what was set last (batch, rank, resolution)"
+        click.echo(f"Error: {printable(sentence)}", err=True)
+        context.exit(2)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,26 +104,13 @@ def completion(context: click.Context, shell: str) -> None:
     click.echo(f"{first}\n{note}\n{rest}" if first.startswith("#compdef") else f"{note}\n{script}")
 
 
-for command in (
-    base,
-    caption,
-    compare,
-    completion,
-    convert,
-    dataset,
-    doctor,
-    exp,
-    figure,
-    lineage,
-    miniature,
-    preset,
-    repro,
-    set_values,
-    status,
-    sweep,
-    theory,
-    verify,
-    *SHARING,
-    *STAGES,
-):
+_SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "The chain": (repro, exp, status, preset, set_values),
+    "Its iterations, shared and checked": (share, get, ls, remote, export, import_, lineage, verify),
+    "Studies": (compare, sweep, figure, theory),
+    "Models and data": (base, convert, dataset, caption, miniature),
+    "This machine": (doctor, completion),
+}
+
+for command in chain(STAGES, *_SECTIONS.values()):
     main.add_command(command)

@@ -57,7 +57,8 @@ def fetch(
     configs = LAYOUTS[main.record["kind"]].published() if main.record["kind"] in LAYOUTS else None
     second = bring(wanted, root, configs=configs) if wanted else None
     if second:
-        _require_kind(second, ("vae",), "--vae", root)
+        if second.record["kind"] != "vae":
+            raise UserError(f"{_shown(second.folder, root)} is no VAE but {second.record['kind']}; name a VAE with --vae")
         _say(second, root)
     if main.record["kind"] in LAYOUTS:
         _point(main, second, root, use)
@@ -66,7 +67,7 @@ def fetch(
 
 
 def _shown(folder: Path, root: Path) -> str:
-    return folder.relative_to(root).as_posix()
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
 
 
 def _say(fetched: Fetched, root: Path) -> None:
@@ -77,11 +78,6 @@ def _say(fetched: Fetched, root: Path) -> None:
     what = "here already" if fetched.was_here else "fetched"
     source = describe_source(fetched.record["source"], fetched.record.get("licence"))
     click.echo(f"{_shown(fetched.folder, root)}: {what}, {size}, {source}")
-
-
-def _require_kind(fetched: Fetched, kinds: tuple[str, ...], option: str, root: Path) -> None:
-    if fetched.record["kind"] not in kinds:
-        raise UserError(f"{_shown(fetched.folder, root)} is no VAE but {fetched.record['kind']}; name a VAE with {option}")
 
 
 def _point(main: Fetched, vae: Fetched | None, root: Path, use: bool) -> None:
@@ -121,14 +117,10 @@ def check(model: str | None, json_: bool) -> None:
     reports: list[Report] = []
     for name, role, without in uses:
         folder = local_folder(name, root)
-        reports.append(look(folder, _relative(folder, root), role, without))
+        reports.append(look(folder, _shown(folder, root), role, without))
     click.echo(as_json(reports) if json_ else "\n".join(as_text(report) for report in reports))
     for report in reports:
         require_no_faults(report.folder, report.faults)
-
-
-def _relative(folder: Path, root: Path) -> str:
-    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.as_posix()
 
 
 @base.command(name="list", short_help="Models by name, and those that are here.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import FiniteRange, device_option
+from pipeline.cli.options import FOLDER, FiniteRange, device_option, print_lines, together
 from pipeline.core.errors import UserError
 from pipeline.diffusion.devices import pick_device
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult
     from pipeline.inputs.captions.rules import Rule
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _SCORE = FiniteRange(0.1, 1.0)
 
-_CAPTIONING = (
-    click.option("--blip", type=_FOLDER, help="A BLIP in transformers' layout."),
-    click.option("--tagger", type=_FOLDER, help="A WD v1.4 tagger: model.onnx and selected_tags.csv."),
+captioning = together(
+    click.option("--blip", type=FOLDER, help="A BLIP in transformers' layout."),
+    click.option("--tagger", type=FOLDER, help="A WD v1.4 tagger: model.onnx and selected_tags.csv."),
     click.option(
         "--form", type=click.Choice(["full", "tags", "short", "long"]), default="full", show_default=True, help="Prompt set."
     ),
@@ -43,24 +42,18 @@ _CAPTIONING = (
     click.option(
         "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True
     ),
-    click.option("--tokenizer", type=_FOLDER, help="CLIP tokenizer that counts tokens; default: that of params.yaml's model."),
+    click.option("--tokenizer", type=FOLDER, help="CLIP tokenizer that counts tokens; default: that of params.yaml's model."),
     device_option,
 )
-
-
-def captioning(function: Any) -> Any:
-    """Add the options of `redifine caption`, but for the data set and the folder to write."""
-    for option in reversed(_CAPTIONING):
-        function = option(function)
-    return function
+"""The options of `redifine caption`, but for the data set and the folder to write."""
 
 
 @click.command(short_help="A raw data set -> images, captions, their parts.")
-@click.argument("raw", type=_FOLDER)
+@click.argument("raw", type=FOLDER)
 @click.option(
     "--dataset", "name", default="folder", show_default=True, metavar="NAME", help="`redifine dataset list` has them."
 )
-@click.option("--out", type=_FOLDER, help="Folder for images, captions and parts.jsonl; default: RAW itself (folder only).")
+@click.option("--out", type=FOLDER, help="Folder for images, captions and parts.jsonl; default: RAW itself (folder only).")
 @click.option(
     "--strict", is_flag=True, help="Stop at any problem: of a raw file before anything is written, then of a caption."
 )
@@ -168,8 +161,7 @@ def _models_tokenizer() -> Path | None:
 
 
 def _print_result(job: CaptionJob, outcome: CaptionResult, sheet: Path) -> None:
-    for line in (*outcome.notices, *(str(problem) for problem in sorted(outcome.problems))):
-        click.echo(line)
+    print_lines((*outcome.notices, *sorted(outcome.problems)))
     kept = f", {outcome.hand_edited} of them kept as edited by hand" if outcome.hand_edited else ""
     expected = f" (the paper has {job.dataset.images})" if job.dataset.images not in (None, len(outcome.captions)) else ""
     wrong = f"{len(outcome.problems)} problem(s)" + (f", all in {job.log}" if outcome.problems else "")

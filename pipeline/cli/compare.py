@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.options import print_notes
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def compare(
         return
     comparison = draw_comparison(settings, notices, metrics)
     write_text(out, render_page(comparison))
-    for notice in comparison.notices:
-        click.echo(f"Note: {notice}", err=True)
+    print_notes(*comparison.notices)
     click.echo(f"{len(settings)} settings in {out}")
 
 

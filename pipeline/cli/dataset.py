@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.captions import caption_set, captioning
+from pipeline.cli.options import FOLDER, print_lines
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.chain.params import Params
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group(short_help="The papers' data sets: list, check, fetch, make D_0.")
@@ -38,7 +37,7 @@ def list_(json_: bool) -> None:
 
 @dataset.command(short_help="List all that is wrong with a raw folder.")
 @click.argument("name")
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=FOLDER)
 @click.option("--strict", is_flag=True, help="End with an error when there is any problem.")
 def check(name: str, folder: Path, strict: bool) -> None:
     """Read the raw data set NAME in FOLDER, open every image and caption and list all that is wrong; nothing is written.
@@ -53,8 +52,7 @@ def check(name: str, folder: Path, strict: bool) -> None:
     with Progress("images", len(found.items)) as progress:
         chosen, problems = selection.select_images(found, seen=progress.advance)
     problems += caption_files.caption_problems(one.item.path for one in chosen)
-    for line in (*found.notices, *(str(problem) for problem in sorted(problems))):
-        click.echo(line)
+    print_lines((*found.notices, *sorted(problems)))
     expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
     click.echo(f"{len(chosen)} usable images of {len(found.items)}{expected}; {len(problems)} problem(s)")
     if strict:
@@ -63,8 +61,8 @@ def check(name: str, folder: Path, strict: bool) -> None:
 
 @dataset.command(short_help="Raw folder -> captions, D_0 and P.")
 @click.argument("name")
-@click.argument("raw", type=_FOLDER)
-@click.option("--out", type=_FOLDER, help="Folder for images, captions and parts.jsonl; default: raw/NAME.")
+@click.argument("raw", type=FOLDER)
+@click.option("--out", type=FOLDER, help="Folder for images, captions and parts.jsonl; default: raw/NAME.")
 @click.option(
     "--strict/--no-strict", default=None, help="Stop at any problem, or at none; also the chain's `strict`, which else stays."
 )
@@ -82,7 +80,7 @@ def prepare(raw: Path, **options: Any) -> None:
 
 @dataset.command(short_help="A data set of the hub -> images, captions.")
 @click.argument("source", metavar="ID|FOLDER")
-@click.option("--out", type=_FOLDER, default=Path("raw/hub"), show_default=True, help="Folder for images and captions.")
+@click.option("--out", type=FOLDER, default=Path("raw/hub"), show_default=True, help="Folder for images and captions.")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of the hub; default: main.")
 @click.option("--split", default="train", show_default=True, help="Which part of the data set.")
 @click.option("--image", metavar="COLUMN", help="Column of the images; default: the one that holds images.")
@@ -98,8 +96,7 @@ def fetch(source: str, out: Path, **options: Any) -> None:
     from pipeline.inputs.datasets.hub import fetch as run
 
     written, problems = run(source, out, **options)
-    for problem in problems:
-        click.echo(str(problem))
+    print_lines(problems)
     click.echo(f"{written} images in {out}; {len(problems)} problem(s)")
 
 
@@ -128,8 +125,7 @@ def prepare_chain(raw: Path, options: dict[str, Any]) -> int:
     values: dict[str, Any] = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
     if options["strict"] is not None:
         values["strict"] = options["strict"]
-    for line in presets.describe_changes(presets.assign(values)):
-        click.echo(line)
+    print_lines(presets.describe_changes(presets.assign(values)))
     layout = Layout()
     stage.run(View(parameters.load(), "prepare"), layout)
     return len(read_jsonl(layout.prompts))

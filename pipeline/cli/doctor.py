@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.core.files import project_root
+
 if TYPE_CHECKING:
     from pipeline.run.doctor import CheckResult
 
@@ -23,8 +25,6 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
     Exit code 1 when something is missing that `dvc repro` needs with the present params.yaml, else 0.
     """
-    from pipeline.core.files import project_root
-
     found = examine(project_root())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))

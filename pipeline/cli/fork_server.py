@@ -39,7 +39,8 @@ def serve(place: str) -> dict[str, Any] | None:
     with socket.socket(fileno=int(place)) if place.isdecimal() else listening(place) as listener:
         for module in _MODULES:
             importlib.import_module(f"pipeline.{module}")
-        if _has_touched_a_gpu():
+        # CUDA that an import has initialised, as xformers and bitsandbytes do, does not survive a fork.
+        if importlib.import_module("torch").cuda.is_initialized():
             return None
         gc.freeze()  # else each fork's collector would visit, and so copy, all that was imported
         while True:
@@ -48,13 +49,6 @@ def serve(place: str) -> dict[str, Any] | None:
                 return request
             for pid, connection in list(running.items()):
                 _watch(pid, connection, connection in ready, running)
-
-
-def _has_touched_a_gpu() -> bool:
-    """Whether what was imported has initialised CUDA: that does not survive a fork. xformers and bitsandbytes do."""
-    import torch
-
-    return torch.cuda.is_initialized()
 
 
 def _accept(listener: socket.socket, running: dict[int, socket.socket]) -> dict[str, Any] | None:

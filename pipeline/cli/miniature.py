@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.options import FiniteRange
+from pipeline.cli.options import FOLDER, FiniteRange
 from pipeline.miniature import PARTS
 
 
@@ -16,7 +16,7 @@ def miniature() -> None:
 
 
 @miniature.command()
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("models/miniature"), show_default=True)
+@click.option("--out", type=FOLDER, default=Path("models/miniature"), show_default=True)
 @click.option(
     "--scale", type=FiniteRange(min=0.0001), default=1.0, show_default=True, help="Share of the full number of steps."
 )
@@ -40,7 +40,7 @@ def evaluate(model: Path, count: int, sheet: Path) -> None:
 
 
 @miniature.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=FOLDER)
 @click.option("--count", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--style", default=None, help="One of the drawing styles; default: any but the narrow one.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -61,14 +61,26 @@ def _param(name: str, text: str, **settings: Any) -> Decorator:
     return click.option(f"--{name.replace('_', '-')}", **usual | settings)
 
 
+def together(*options: Decorator) -> Decorator:
+    """Return several click decorators as one, in the order of the help."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
-_DRAWING: tuple[Decorator, ...] = (
+drawing = together(
     click.option("--model", metavar="PATH", help="Base model, a folder in diffusers layout; default: params.yaml's."),
     click.option("--vae", metavar="PATH", help="In the place of the model's own; default: params.yaml's, with its model."),
     click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
     click.option("--prompts", type=_FILE, help="One prompt a line."),
-    click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("samples"), show_default=True,
+    click.option("--out", type=FOLDER, default=Path("samples"), show_default=True,
                  help="Folder for the images and manifest.jsonl."),
     _param("schedule", "How guidance changes; exponential is ReDiFine's.", type=_Registered(SCHEDULES), default="exponential"),
     _param("cfg", "Guidance scale (s_0 of a schedule)."),
@@ -86,27 +98,36 @@ _DRAWING: tuple[Decorator, ...] = (
     _param("clip_skip", "Counts as kohya's: 2 is the last layer but one; default: params.yaml's.", default=None),
     _param("max_token_length", "Tokens of a prompt; default: params.yaml's.", default=None),
 )  # fmt: skip
-
+"""The options of `redifine sample` without --k, with the defaults of params."""
 
 CHAIN_DEFAULTS = ("model", "clip_skip", "max_token_length")
 """Options whose default is the chain's own value, where there is a params.yaml; --vae's is, too, where --model's is."""
 
 
-def device_option(function: Any) -> Any:
-    """Add --device, as `pick_device` takes it."""
-    return click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")(function)
+device_option = click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")
+
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    envvar="REDIFINE_PROCESSES",  # `dvc repro` passes no options on
+    metavar="N",
+    help="Share the work among N processes, on as many GPUs; also by the variable REDIFINE_PROCESSES.",
+)
 
 
-def processes_option(function: Any) -> Any:
-    """Add --processes, also by an environment variable, for `dvc repro` passes no options on."""
-    return click.option(
-        "--processes",
-        type=click.IntRange(1, 64),
-        default=1,
-        envvar="REDIFINE_PROCESSES",
-        metavar="N",
-        help="Share the work among N processes, on as many GPUs; also by the variable REDIFINE_PROCESSES.",
-    )(function)
+def git_remote_option(text: str) -> Decorator:
+    return click.option("--git-remote", default="origin", show_default=True, metavar="NAME", help=text)
+
+
+def print_lines(lines: Iterable[object]) -> None:
+    for line in lines:
+        click.echo(str(line))
+
+
+def print_notes(*notes: str) -> None:
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
 
 
 def refuse_others(context: click.Context, *allowed: str) -> None:
@@ -116,10 +137,3 @@ def refuse_others(context: click.Context, *allowed: str) -> None:
         if context.get_parameter_source(name) == given:
             flag = "--" + name.replace("_", "-")
             raise click.UsageError(f"{flag} does not go with --k, which reads params.yaml; set {name} there, or leave out --k")
-
-
-def drawing(function: Any) -> Any:
-    """Add the options of `redifine sample` without --k, with the defaults of params."""
-    for option in reversed(_DRAWING):
-        function = option(function)
-    return function

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.options import print_lines
 from pipeline.inputs.missing import missing_inputs
 
 
@@ -34,8 +35,7 @@ def preset(names: tuple[str, ...], json_: bool) -> None:
         return
     changes = presets.write_presets(names)
     missing = missing_inputs({key: after for key, (_, after) in changes.items()}, Path())
-    for line in [*presets.describe_changes(changes), *missing]:
-        click.echo(line)
+    print_lines((*presets.describe_changes(changes), *missing))
 
 
 @click.command(name="set", short_help="Write single values into params.yaml.")
@@ -47,5 +47,4 @@ def set_values(assignments: tuple[str, ...]) -> None:
     """
     from pipeline.chain import presets
 
-    for line in presets.describe_changes(presets.assign(presets.parse_assignments(assignments))):
-        click.echo(line)
+    print_lines(presets.describe_changes(presets.assign(presets.parse_assignments(assignments))))

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from pipeline.cli.options import FOLDER, Decorator, git_remote_option, print_lines, together
 from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 
-FORMATS = ("hf-dataset", "webdataset", "folder", "lora")
+_FORMATS = ("hf-dataset", "webdataset", "folder", "lora")
+_git_remote = git_remote_option("Where experiments are.")
+_places = together(click.option("--remote", metavar="NAME", help="DVC remote; default: the project's."), _git_remote)
 
 
-def _places(function: Any) -> Any:
-    function = click.option("--git-remote", default="origin", show_default=True, metavar="NAME", help="Where experiments are.")(
-        function
+def _experiment(force_help: str) -> Decorator:
+    return together(
+        click.option("--exp", "experiment", metavar="NAME", help="Of this experiment, not of the work tree."),
+        click.option("--force", is_flag=True, help=force_help),
     )
-    return click.option("--remote", metavar="NAME", help="DVC remote; default: the project's.")(function)
-
-
-def _experiment(force_help: str) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        function = click.option("--force", is_flag=True, help=force_help)(function)
-        return click.option("--exp", "experiment", metavar="NAME", help="Of this experiment, not of the work tree.")(function)
-
-    return decorate
 
 
 @click.command(short_help="Set the DVC remote that iterations are shared on.")
@@ -63,9 +56,7 @@ def share(iterations: tuple[int, ...], experiment: str | None, force: bool, remo
     from pipeline.provenance.share import sharing
 
     sent, notices = sharing.share(project_root(), iterations, experiment, force, remote, git_remote)
-    click.echo(f"{sent} file(s) sent" if sent else "everything is there already")
-    for notice in notices:
-        click.echo(notice)
+    print_lines((f"{sent} file(s) sent" if sent else "everything is there already", *notices))
 
 
 @click.command(short_help="Fetch one iteration, or a whole experiment.")
@@ -91,9 +82,7 @@ def get(k: int | None, images: str | None, experiment: str | None, force: bool, 
         fetched, notices = sharing.get_images(project_root(), k, _span(images), force, remote)
     else:
         fetched, notices = sharing.get(project_root(), k, experiment, force, remote, git_remote)
-    click.echo(f"{fetched} file(s) fetched" if fetched else "everything is here already")
-    for notice in notices:
-        click.echo(notice)
+    print_lines((f"{fetched} file(s) fetched" if fetched else "everything is here already", *notices))
 
 
 def _span(images: str) -> slice:
@@ -106,7 +95,7 @@ def _span(images: str) -> slice:
 
 @click.command(short_help="Which iterations of which experiments a remote has.")
 @click.argument("remote", required=False)
-@click.option("--git-remote", default="origin", show_default=True, metavar="NAME", help="Where experiments are.")
+@_git_remote
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def ls(remote: str | None, git_remote: str, json_: bool) -> None:
     """List what REMOTE has: experiment or branch, k, cfg, FID, size.
@@ -128,9 +117,9 @@ def ls(remote: str | None, git_remote: str, json_: bool) -> None:
 
 @click.command(short_help="D_k as a data set, or M_k as a LoRA, that others' tools read.")
 @click.argument("k", type=click.IntRange(min=0))
-@click.option("--to", "format_", type=click.Choice(FORMATS), required=True, help="hf-dataset: Hugging Face imagefolder; "
+@click.option("--to", "format_", type=click.Choice(_FORMATS), required=True, help="hf-dataset: Hugging Face imagefolder; "
               "webdataset: tar shards; folder: kohya's images and .txt; lora: M_k.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Default: export/D_K-FORMAT.")
+@click.option("--out", type=FOLDER, help="Default: export/D_K-FORMAT.")
 @click.option("--name", help="What the set or model is called; default: from the title in params.yaml.")
 @click.option("--licence", "--license", default="unknown", show_default=True, help="As the hub writes it: mit, cc-by-4.0, ...")
 def export(k: int, format_: str, out: Path | None, name: str | None, licence: str) -> None:
@@ -147,7 +136,7 @@ def export(k: int, format_: str, out: Path | None, name: str | None, licence: st
 
 @click.command(name="import", short_help="Someone's exported D_k as raw images for a D_0.")
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("raw"), show_default=True)
+@click.option("--out", type=FOLDER, default=Path("raw"), show_default=True)
 @click.option("--sha256", metavar="HASH", help="What the sender's `redifine export` printed.")
 def import_(source: str, out: Path, sha256: str | None) -> None:
     """Check every file of the exported D_k at SOURCE (a folder or an http address) and write images and captions to OUT.
@@ -159,6 +148,3 @@ def import_(source: str, out: Path, sha256: str | None) -> None:
     count = import_set(source, out, sha256)
     click.echo(f"{count} images in {out}, all hashes right; to start from them:")
     click.echo(f"redifine set dataset=folder folder={out.as_posix()} prompts=null")
-
-
-COMMANDS = (remote, share, get, ls, export, import_)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from pipeline.chain import params as parameters
 from pipeline.chain.paths import Layout
-from pipeline.cli.options import CHAIN_DEFAULTS, device_option, drawing, processes_option, refuse_others
+from pipeline.cli.options import CHAIN_DEFAULTS, Decorator, device_option, drawing, print_lines, processes_option, refuse_others
 from pipeline.diffusion.devices import pick_device
 
 
-def _k(minimum: int) -> Callable[[Any], Any]:
+def _k(minimum: int) -> Decorator:
     return click.option("--k", type=click.IntRange(min=minimum), required=True, metavar="K", help="Iteration.")
 
 
@@ -51,8 +50,7 @@ def train(k: int, device: str | None, processes: int, dry_run: bool) -> None:
     from pipeline.train import stage
 
     if dry_run:
-        for text in stage.dry_run(_view("train"), k, Layout(), pick_device(device)):
-            click.echo(text)
+        print_lines(stage.dry_run(_view("train"), k, Layout(), pick_device(device)))
     else:
         stage.run(_view("train"), k, Layout(), pick_device(device), processes)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.options import print_lines
+
 
 @click.command(short_help="Where the chain is, what is stale and why, time left.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
@@ -43,5 +45,4 @@ def status(as_json: bool) -> None:
         click.echo(str(vae))
     absent = any(stage.state == "absent" for stage in stages)
     left_to_do = [] if vae and not remaining.counts else [text.describe_remaining(remaining, absent)]
-    for line in (*text.table(stages, fids), *text.reasons(stages), *left_to_do):
-        click.echo(line)
+    print_lines((*text.table(stages, fids), *text.reasons(stages), *left_to_do))

@@ -9,17 +9,11 @@ from pathlib import Path
 import click
 
 from pipeline.cli import fork_server
-from pipeline.cli.options import FiniteRange
+from pipeline.cli.options import FiniteRange, git_remote_option, print_lines
 from pipeline.core.errors import UserError
 
-
-def _file(function: click.decorators.FC) -> click.decorators.FC:
-    return click.argument("file", type=click.Path(path_type=Path, dir_okay=False))(function)
-
-
-def _git_remote(function: click.decorators.FC) -> click.decorators.FC:
-    option = click.option("--git-remote", default="origin", show_default=True, metavar="NAME", help="Where experiments go.")
-    return option(function)
+_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+_git_remote = git_remote_option("Where experiments go.")
 
 
 def _seeds(text: str | None) -> list[int]:
@@ -57,8 +51,7 @@ def run(file: Path, executor: str, workers: int, only: tuple[str, ...], seeds: s
 
     chains, resources = plan.chains(file, only, _seeds(seeds)), plan.load(file).resources
     if dry_run:
-        for line in preview.lines(Path(), launch.chains_to_run(Path(), chains), resources, executor == "slurm"):
-            click.echo(line)
+        print_lines(preview.lines(Path(), launch.chains_to_run(Path(), chains), resources, executor == "slurm"))
         if refused := launch.git_refusal(Path()):
             click.echo(f"but nothing would start: {refused}", err=True)
         return
@@ -99,8 +92,7 @@ def cancel(file: Path) -> None:
     """End the chains of FILE that run or queue; what is finished of them stays, and `sweep run` goes on from there."""
     from pipeline.studies.sweep import launch, plan
 
-    for line in launch.cancel(Path(), plan.chains(file)):
-        click.echo(line)
+    print_lines(launch.cancel(Path(), plan.chains(file)))
 
 
 @sweep.command(name="collect")

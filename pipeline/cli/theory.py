@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import FiniteRange
+from pipeline.cli.options import FOLDER, FiniteRange, print_notes, together
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.studies.theory.fit_and_forecast import Assumptions
     from pipeline.studies.theory.measured_power import MeasuredSetting
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_out = click.option("--out", type=_FOLDER, default=Path("theory"), show_default=True, help="Folder for figures and tables.")
+_out = click.option("--out", type=FOLDER, default=Path("theory"), show_default=True, help="Folder for figures and tables.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 _seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-_RUNS = (
+_runs = together(
     click.argument("revisions", nargs=-1, metavar="[REV...]"),
     click.option("--experiments", is_flag=True, help="All experiments of HEAD, besides the revisions named."),
     click.option("--group-by", multiple=True, default=("seed",), show_default=True, metavar="PARAM",
                  help="Runs that differ in this parameter alone are one setting; may be repeated."),
-    click.option("--run", "root", type=_FOLDER, help="A chain's folder, read as it is, instead of revisions."),
+    click.option("--run", "root", type=FOLDER, help="A chain's folder, read as it is, instead of revisions."),
     click.option("--start", type=click.IntRange(min=0), default=1, show_default=True, metavar="K",
                  help="First iteration that counts."),
 )  # fmt: skip
-_ASSUMED = (
+_assumed = together(
     click.option("--sigma-g0", type=FiniteRange(min=0, min_open=True),
                  help="Spread of S over the first images; default: the measured one."),
     click.option("--mutation", type=FiniteRange(min=0), default=0.0, show_default=True, metavar="X",
@@ -38,17 +36,6 @@ _ASSUMED = (
     click.option("--tail", type=FiniteRange(min=0), default=0.0, show_default=True, metavar="X",
                  help="Soft truncation: kept with probability exp(-d / (X sigma_E)) beyond the zone; 0: hard."),
 )  # fmt: skip
-
-
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return several click decorators as one, in the order of the help."""
-
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
 
 
 @click.group(short_help="The quantitative-trait model: simulate, fit, forecast.")
@@ -73,7 +60,10 @@ def simulate(out: Path, iterations: int, size: int, replicates: int, seed: int) 
 
 
 @theory.command(short_help="r1, r2 and sigma_E of measured runs.")
-@_options(*_RUNS, *_ASSUMED, _out, _json)
+@_runs
+@_assumed
+@_out
+@_json
 def fit(out: Path, as_json: bool, **options: Any) -> None:
     """Fit r1, r2 and sigma_E to the power S_k by least squares, with 95 % bands.
 
@@ -94,10 +84,12 @@ def fit(out: Path, as_json: bool, **options: Any) -> None:
 
 
 @theory.command(short_help="Later power S_k from earlier iterations.")
-@_options(*_RUNS)
+@_runs
 @click.option("--from", "last_known", type=click.IntRange(min=0), required=True, metavar="J", help="Last iteration known.")
 @click.option("--until", type=click.IntRange(min=1), metavar="K", help="Last iteration predicted; default: the run's last.")
-@_options(*_ASSUMED, _out, _json)
+@_assumed
+@_out
+@_json
 def forecast(last_known: int, until: int | None, out: Path, as_json: bool, **options: Any) -> None:
     """From the power of iterations START..J predict the later ones, and compare with what then happened.
 
@@ -154,8 +146,7 @@ def _read(
     from pipeline.cli.compare import collect
 
     found, notices = collect(revisions, experiments, group_by, project_root(), one_scale=False)
-    for notice in notices:
-        click.echo(f"Note: {notice}", err=True)
+    print_notes(*notices)
     return read_settings(found, start), assumed
 
 

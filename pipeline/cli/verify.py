@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import FiniteRange
+from pipeline.cli.options import FiniteRange, device_option, print_lines, print_notes
+from pipeline.core.files import project_root
 
 if TYPE_CHECKING:
     from pipeline.provenance.verify.audit import Audit
@@ -25,7 +27,7 @@ RUNNER = "pipeline.cli.run_commands"
 @click.argument("k", type=click.IntRange(min=0), required=False)
 @click.option("--all", "everything", is_flag=True, help="Hash every file of the chain and compute nothing again.")
 @click.option("--images", metavar="I,J,...|all", help="Draw only the images of these prompts again, with the recorded M_k.")
-@click.option("--device", metavar="NAME", help="Torch device; CUDA where there is one, else the CPU.")
+@device_option
 @click.option("--min-psnr", type=FiniteRange(min=0.0), default=30.0, show_default=True, metavar="DB",
               help="How near an image that is not byte-equal must be.")  # fmt: skip
 @click.option("--max-distance", type=FiniteRange(min=0.0), default=0.1, show_default=True, metavar="SHARE",
@@ -44,8 +46,6 @@ def verify(
 
     Example: redifine verify 3 --images 0,12
     """
-    from pipeline.core.files import project_root
-
     if everything == (k is not None):
         raise click.UsageError("give an iteration K to compute again, or --all to audit every file's hash")
     if images is not None and not k:
@@ -79,26 +79,24 @@ def _numbers(images: str | None, root: Path, k: int) -> Collection[int]:
     return sorted({int(part) for part in parts})
 
 
-def _show_audit(found: Audit, as_json: bool) -> bool:
-    from dataclasses import asdict
+def _print_json(found: Audit | Verification, holds: bool) -> bool:
+    click.echo(json.dumps({"holds": holds, **asdict(found)}, indent=2, sort_keys=True, ensure_ascii=False))
+    return holds
 
+
+def _show_audit(found: Audit, as_json: bool) -> bool:
     if as_json:
-        click.echo(json.dumps({"holds": not found.findings, **asdict(found)}, indent=2, sort_keys=True, ensure_ascii=False))
-        return not found.findings
-    for finding in found.findings:
-        click.echo(str(finding))
+        return _print_json(found, not found.findings)
+    print_lines(found.findings)
     if found.unrecorded:
-        click.echo(
-            f"Note: no record holds a hash of {len(found.unrecorded)} files, the first is {found.unrecorded[0]}", err=True
-        )
+        print_notes(f"no record holds a hash of {len(found.unrecorded)} files, the first is {found.unrecorded[0]}")
     if found.note:
         click.echo(found.note)
     if found.uncommitted:
         named = ", ".join(found.uncommitted[:3]) + (", ..." if len(found.uncommitted) > 3 else "")
-        click.echo(
-            f"Note: dvc.lock is not what HEAD holds of {named}; once it is committed, nobody can change it and a file together "
-            "unnoticed",
-            err=True,
+        print_notes(
+            f"dvc.lock is not what HEAD holds of {named}; once it is committed, nobody can change it and a file together "
+            "unnoticed"
         )
     wrong = len({finding.path for finding in found.findings})
     click.echo(f"{found.files} files, {found.size / 2**20:.1f} MiB: {f'{wrong} wrong' if wrong else 'all as recorded'}")
@@ -106,13 +104,9 @@ def _show_audit(found: Audit, as_json: bool) -> bool:
 
 
 def _show(found: Verification, as_json: bool) -> bool:
-    from dataclasses import asdict
-
     if as_json:
-        click.echo(json.dumps({"holds": found.holds, **asdict(found)}, indent=2, sort_keys=True, ensure_ascii=False))
-        return found.holds
-    for note in found.notes:
-        click.echo(f"Note: {note}", err=True)
+        return _print_json(found, found.holds)
+    print_notes(*found.notes)
     differing = [comparison for comparison in found.comparisons if not comparison.equal]
     for comparison in sorted(differing, key=lambda c: c.holds)[:_WORST]:
         told = ", ".join(f"{name} {_number(value)}" for name, value in comparison.measured.items())

@@ -13,11 +13,11 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
-from pipeline.cli import share as commands
+from pipeline.cli.application import main
 from project import ROOT
 
 IMAGES = 4
-COMMANDS = {command.name: command for command in commands.COMMANDS}
+COMMANDS = main.commands
 
 
 def git(folder: Path, *arguments: str) -> str:
