@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -81,7 +82,7 @@ def status(file: Path, git_remote: str, once: bool, as_json: bool) -> None:
         return chain_status.statuses_of(Path(), chains, git_remote)
 
     if as_json:
-        click.echo(json.dumps([one.as_dict() for one in read()], indent=2))
+        click.echo(json.dumps([asdict(one) for one in read()], indent=2))
         return
     status_table.watch(read, plan.load(file).title, live=sys.stdout.isatty() and not once)
 

@@ -6,9 +6,8 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
@@ -38,9 +37,6 @@ class ChainStatus:
     seconds_left: float | None = None
     detail: str = ""
     rerun: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def fid_of(self, k: int) -> float | None:
         return self.fid.get(str(k))
@@ -137,8 +133,3 @@ def _state_now(progress: ChainProgress, jobs: JobStates) -> str:
     if progress.job not in jobs:
         return "stopped"
     return "queued" if jobs[progress.job] == "PENDING" else "running"
-
-
-def all_ended(statuses: list[ChainStatus]) -> bool:
-    """Return whether watching longer would show nothing new."""
-    return not any(one.state in ("running", "queued") for one in statuses)

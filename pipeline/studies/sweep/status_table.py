@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.run.status.text import duration
-from pipeline.studies.sweep.chain_status import ChainStatus, all_ended
+from pipeline.studies.sweep.chain_status import ChainStatus
 
 _EVERY_SECONDS = 5.0
 
@@ -24,7 +24,7 @@ def watch(read: Callable[[], list[ChainStatus]], title: str, live: bool) -> None
         console.print(render(read(), title))
         return
     with Live(render(statuses := read(), title), console=console, auto_refresh=False) as shown:
-        while not all_ended(statuses):
+        while any(one.state in ("running", "queued") for one in statuses):
             try:
                 time.sleep(_EVERY_SECONDS)
             except KeyboardInterrupt:
