@@ -9,19 +9,19 @@ from pipeline.run.status.text import duration
 from pipeline.run.status.times import FILE
 from pipeline.studies.sweep import slurm, stages
 from pipeline.studies.sweep.plan import Chain
-from pipeline.studies.sweep.resources import Resources, counted
+from pipeline.studies.sweep.resources import Resources
 
 
 def lines(project: Path, chains: Sequence[Chain], resources: Resources, on_slurm: bool) -> list[str]:
     """Return the lines of the dry run of `chains`."""
     if not chains:
         return ["every chain is there already"]
-    printed = (
-        _arrays(project, chains, resources)
-        if on_slurm
-        else _group(project, f"{counted(len(chains), 'chain')} on this machine", chains)
-    )
+    printed = _arrays(project, chains, resources) if on_slurm else _group(project, f"{_chains(chains)} on this machine", chains)
     return [*printed, "", *_hours(project, chains, resources, on_slurm)]
+
+
+def _chains(chains: Sequence[Chain]) -> str:
+    return f"{len(chains)} chain" + ("" if len(chains) == 1 else "s")
 
 
 def _arrays(project: Path, chains: Sequence[Chain], resources: Resources) -> list[str]:
@@ -34,10 +34,8 @@ def _arrays(project: Path, chains: Sequence[Chain], resources: Resources) -> lis
     if leaders:
         names = ", ".join(chain.name for chain in leaders)
         printed.append(f"{_array(leaders)}: the M_1 that chains have in common, once for {names}; each {resources.describe()}")
-        printed += _group(
-            project, f"{_array(followers)}: {counted(len(followers), 'chain')} that wait for it, {each}", followers
-        )
-    return printed + (_group(project, f"{_array(others)}: {counted(len(others), 'chain')}, {each}", others) if others else [])
+        printed += _group(project, f"{_array(followers)}: {_chains(followers)} that wait for it, {each}", followers)
+    return printed + (_group(project, f"{_array(others)}: {_chains(others)}, {each}", others) if others else [])
 
 
 def _array(jobs: Sequence[Chain]) -> str:

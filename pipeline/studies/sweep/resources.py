@@ -36,8 +36,8 @@ class Resources(BaseModel):
     def describe(self) -> str:
         """Return one line for people: "1 GPU, 24 h, partition gpu"."""
         parts = [
-            counted(self.gpus, "GPU"),
-            counted(self.cpus, "CPU") if self.cpus else "",
+            _counted(self.gpus, "GPU"),
+            _counted(self.cpus, "CPU") if self.cpus else "",
             f"{self.hours:g} h",
             f"{self.memory:g} GB" if self.memory else "",
             f"partition {self.partition}" if self.partition else "",
@@ -46,6 +46,5 @@ class Resources(BaseModel):
         return ", ".join(filter(None, parts))
 
 
-def counted(count: int, name: str) -> str:
-    """1, "chain" -> "1 chain"; 2, "chain" -> "2 chains"."""
+def _counted(count: int, name: str) -> str:
     return f"{count} {name}" + ("" if count == 1 else "s")
