@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -9,16 +10,18 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipeline.core.images import IMAGE_ERRORS
+from pipeline.inputs.datasets.color.png_chunks import SIGNATURE, read_png
+from pipeline.inputs.datasets.color.said import said_colors
+from pipeline.inputs.datasets.color.spaces import UnknownColors
+from pipeline.inputs.datasets.color.to_srgb import to_srgb
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 """Read by content, whatever the suffix says; Pillow's other readers (EPS, PSD, ...) are no business of a data set."""
 
-_PLAIN_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
-"""What Pillow turns into RGBA without loss; CMYK and the like go by way of RGB."""
-
-_LARGEST_16_BIT = 65535
+_LARGEST_FILE = 2**31
+"""Bytes; an image of as many pixels as are opened has fewer in any of the formats."""
 
 
 class BrokenImage(Exception):
@@ -26,23 +29,41 @@ class BrokenImage(Exception):
 
 
 def open_image(path: Path) -> Image.Image:
-    """Read an image as RGB. EXIF orientation is applied, transparency laid on white, 16-bit grey scaled, CMYK and palettes
-    turned into RGB. Raises BrokenImage.
+    """Read an image as RGB in sRGB: the one way in which people's images are opened.
+
+    EXIF orientation is applied, colours are converted by the profile or colour space that the file names, transparency is
+    laid on white, 16-bit grey scaled, CMYK and palettes turned into RGB. Raises BrokenImage.
     """
+    content = _read(path)
     try:
-        if path.stat().st_size == 0:
-            raise BrokenImage("is empty (0 bytes)")
         with warnings.catch_warnings():
             # Of EXIF data that is damaged, for one, while the image is whole.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as opened:
+            png = read_png(content) if content.startswith(SIGNATURE) else None
+            with Image.open(io.BytesIO(png.content if png else content), formats=FORMATS) as opened:
                 _refuse_animation(opened)
-                return _on_white(ImageOps.exif_transpose(opened))
+                turned = ImageOps.exif_transpose(opened)
+                image, alpha = _split(turned, png.depth if png else 8)
+                return _on_white(to_srgb(image, said_colors(opened, content, png)), alpha)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenImage(f"is too large to be opened safely (over {Image.MAX_IMAGE_PIXELS:,} pixels)") from error
+    except UnknownColors as error:
+        raise BrokenImage(str(error)) from error
     except IMAGE_ERRORS as error:
         raise BrokenImage("cannot be read as an image (truncated, or no PNG, JPEG, WebP or BMP)") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise BrokenImage("is empty (0 bytes)")
+        if size > _LARGEST_FILE:
+            raise BrokenImage(f"is too large to be opened safely (over {_LARGEST_FILE:,} bytes)")
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenImage(f"cannot be read: {error.strerror}") from error
 
 
 def _refuse_animation(image: Image.Image) -> None:
@@ -52,17 +73,32 @@ def _refuse_animation(image: Image.Image) -> None:
         raise BrokenImage(f"is an animation of {frames} frames; save the frame that you mean as an image")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = _eight_bit(image)
-    layer = (image if image.mode in _PLAIN_MODES else image.convert("RGB")).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+def _split(image: Image.Image, depth: int) -> tuple[Image.Image, Image.Image | None]:
+    """Return the colours as L, I;16, RGB or CMYK, and the alpha channel, None where there is none."""
+    key = image.info.get("transparency")
+    if image.mode.startswith("I"):
+        values = np.clip(np.asarray(image), 0, 65535).astype("<u2")
+        alpha = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)) if isinstance(key, int) else None
+        return Image.fromarray(values), alpha
+    if image.mode == "CMYK":
+        return image, None
+    plain = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(plain), None
+    # A PNG's clear colour is in its own bits a sample; Pillow has scaled the pixels to 8, but not the colour.
+    if image.mode == "L" and isinstance(key, int) and depth < 8:
+        image.info["transparency"] = key * 255 // (2**depth - 1)
+    elif image.mode == "RGB" and isinstance(key, tuple) and depth == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    layer = image.convert("RGBA")
+    return layer.convert("RGB").convert(plain), layer.getchannel("A")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Turn 16-bit grey into 8-bit grey. Pillow's own conversion would clip all but the darkest values to white."""
-    values = np.asarray(image).astype(np.float64)
-    return Image.fromarray(np.rint(np.clip(values, 0, _LARGEST_16_BIT) * (255.0 / _LARGEST_16_BIT)).astype(np.uint8))
+def _on_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    if alpha is None:
+        return image
+    image.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def square(image: Image.Image, size: int, fit: str) -> Image.Image:
