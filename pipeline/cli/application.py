@@ -15,6 +15,7 @@ from pipeline.cli.compare import compare
 from pipeline.cli.convert import convert
 from pipeline.cli.dataset import dataset
 from pipeline.cli.doctor import doctor
+from pipeline.cli.finetune import finetune
 from pipeline.cli.lineage import lineage
 from pipeline.cli.miniature import miniature
 from pipeline.cli.parameters import preset, set_values
@@ -108,7 +109,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "The chain": (repro, exp, status, preset, set_values),
     "Its iterations, shared and checked": (share, get, ls, remote, export, import_, lineage, verify),
     "Studies": (compare, sweep, figure, theory),
-    "Models and data": (base, convert, dataset, caption, miniature),
+    "Models and data": (base, convert, dataset, caption, finetune, miniature),
     "This machine": (doctor, completion),
 }
 

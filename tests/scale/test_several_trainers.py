@@ -20,7 +20,7 @@ from pipeline.diffusion.models import load_base
 from pipeline.train import builtin, config, stage
 from pipeline.train.distributed import ProcessGroup
 from pipeline.train.kohya import launch
-from pipeline.train.kohya.entry import Rank
+from pipeline.train.kohya.hooks import Rank
 from pipeline.train.settings import read_settings
 from pipeline.train.step_noise import SeededNoise
 from pipeline.train.trainable_lora import attached, initial

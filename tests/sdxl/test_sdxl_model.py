@@ -137,5 +137,5 @@ def test_an_sdxl_that_sd_scripts_cannot_build_is_named(
         (tmp_path / name).mkdir()
         config = json.loads((tiny_xl / name / "config.json").read_text())
         (tmp_path / name / "config.json").write_text(json.dumps(config | ({key: value} if name == part else {})))
-    with pytest.raises(UserError, match=f"{part}/config.json: {key} is .*sd-scripts needs .*; set trainer: builtin"):
+    with pytest.raises(UserError, match=f"{part}/config.json: {key} is .*sd-scripts needs .*; trainer: builtin"):
         set_sizes(str(tmp_path))

@@ -141,6 +141,8 @@ class SdScripts(Protocol):
     """The vendored script that finetunes a family, in its process; a module."""
 
     SCRIPT: str
+    TRAINER: str
+    """The script's own class, which `trainer` corrects."""
 
     def set_sizes(self, model: str) -> None:
         """Give the script the sizes of the model in a local folder. Raise UserError when it can only have others."""

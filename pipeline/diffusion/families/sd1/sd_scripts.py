@@ -11,6 +11,7 @@ from pipeline.core.errors import UserError
 from pipeline.diffusion.families.sd1.layout import BLOCKS
 
 SCRIPT = "train_network"
+TRAINER = "NetworkTrainer"
 
 UNET_FIXED = {
     "down_block_types": BLOCKS,
@@ -51,7 +52,9 @@ def checked_config(config_file: Path, fixed: Mapping[str, Any]) -> dict[str, Any
     config: dict[str, Any] = json.loads(config_file.read_text(encoding="utf-8"))
     for key, expected in fixed.items():
         if config.get(key, expected) != expected:
-            raise UserError(f"{config_file}: {key} is {config[key]}, sd-scripts needs {expected}; set trainer: builtin")
+            raise UserError(
+                f"{config_file}: {key} is {config[key]}, sd-scripts needs {expected}; trainer: builtin (params.yaml) takes it"
+            )
     return config
 
 

@@ -9,6 +9,7 @@ from pipeline.diffusion.families.sd1.sd_scripts import UNET_FIXED, checked_confi
 from pipeline.diffusion.families.sdxl.layout import BLOCKS
 
 SCRIPT = "sdxl_train_network"
+TRAINER = "SdxlNetworkTrainer"
 
 _FIXED = UNET_FIXED | {
     "down_block_types": BLOCKS,

@@ -1,0 +1,174 @@
+"""What is wrong with somebody's own sd-scripts settings, said before anything is loaded or trained."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.guards import short_repr
+from pipeline.core.tensors import read_header
+from pipeline.core.weights import is_pickle, refused_weights
+from pipeline.diffusion.families import FAMILIES, ModelFamily
+from pipeline.inputs.base_models.architecture import require_model
+from pipeline.inputs.base_models.single_file import single_file_kind
+from pipeline.train.config import MIXED_PRECISION
+from pipeline.train.kohya.hooks import BYPASSED
+
+_NEEDED = {
+    "pretrained_model_name_or_path": "the base model, a folder or a .safetensors file",
+    "network_module": 'what is trained, "networks.lora" for a LoRA',
+    "output_dir": "the folder for the LoRA",
+}
+_FILES = ("vae", "dataset_config", "train_data_dir", "reg_data_dir", "in_json", "network_weights", "sample_prompts", "resume")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_OTHER_TARGETS = ("v2", "v_parameterization", "zero_terminal_snr")
+_BYPASSES = ("weighted_captions", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
+_DROPOUTS = ("caption_dropout_rate", "caption_dropout_every_n_epochs")
+
+
+def read_settings(text: str, loads: Any, config: Path) -> dict[str, Any]:
+    """Return a config TOML's keys without its sections, as sd-scripts takes them. Raise UserError when it is no TOML."""
+    try:
+        values = loads(text)
+    except (ValueError, IndexError, TypeError, KeyError) as error:
+        raise UserError(f"{config} cannot be read as TOML: {' '.join(str(error).split())}") from error
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    if "condition_drop" in flat:
+        raise UserError(
+            f"{config} sets condition_drop, which sd-scripts does not know; give --condition-drop on the command line"
+        )
+    return flat
+
+
+def oddities(settings: Mapping[str, Any], parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Describe keys that sd-scripts ignores in silence, and values of another type than its command line would give them."""
+    actions = {action.dest: action for action in parser._actions}
+    for key, value in settings.items():
+        if key not in actions:
+            yield f"{key} is no setting of sd-scripts, which ignores it"
+        elif expected := _mistyped(actions[key], value):
+            yield f"{key} is {short_repr(value)}, where sd-scripts takes {expected}"
+
+
+def _mistyped(action: argparse.Action, value: Any) -> str | None:
+    """Return what `value` should be; None where it is that."""
+    if action.choices is not None and value not in action.choices:
+        return f"one of {', '.join(str(choice) for choice in action.choices)}"
+    if isinstance(action, argparse._StoreTrueAction):
+        return None if isinstance(value, bool) else "true or false"
+    if action.nargs in ("*", "+"):
+        return None if isinstance(value, list | int | float) else "a list"
+    if action.type is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    if action.type is float:
+        return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    # A function of sd-scripts' own takes what it takes.
+    return None if isinstance(value, str) or action.type not in (None, str) else "text in quotes"
+
+
+def check(args: argparse.Namespace, config: Path, condition_drop: float, device: str) -> ModelFamily:
+    """Return the family of the model that sd-scripts' settings name. Raise UserError for settings that give no LoRA."""
+    for key, what in _NEEDED.items():
+        if not getattr(args, key, None):
+            raise UserError(f"{config} names no {key} ({what}); add it there, or give --{key}")
+    if not (args.dataset_config or args.train_data_dir or args.dataset_class):
+        raise UserError(f"{config} names neither dataset_config nor train_data_dir; add one of them, or give it as an option")
+    for key in _FILES:
+        if value := getattr(args, key, None):
+            _check_path(key, str(value), config)
+    _check_condition_drop(args, config, condition_drop)
+    family = family_of_checkpoint(str(args.pretrained_model_name_or_path), config)
+    for key in _OTHER_TARGETS:
+        if getattr(args, key, None):
+            raise UserError(f"{config} sets {key}, and {args.pretrained_model_name_or_path} is none of that kind; remove {key}")
+    precisions = [MIXED_PRECISION[name] for name in family.sd_scripts_cpu_precisions]
+    if device == "cpu" and args.mixed_precision not in precisions:
+        what = f"{family.layout.name} with mixed_precision {args.mixed_precision} on a CPU"
+        raise UserError(f'sd-scripts trains no {what}; set mixed_precision = "{precisions[0]}" in {config}')
+    return family
+
+
+def _check_path(key: str, value: str, config: Path) -> None:
+    """Raise UserError for a path that is not there from the current folder, which sd-scripts takes paths from."""
+    if Path(value).exists() or (key == "vae" and _HUB_ID.fullmatch(value)) or (key == "resume" and ":" in value):
+        return
+    raise UserError(f"{key} in {config} is {value}, and there is no such file or folder; {_from_where(value, config)}")
+
+
+def _from_where(value: str, config: Path) -> str:
+    here = Path.cwd()
+    if not Path(value).is_absolute() and (config.resolve().parent / value).exists():
+        return f"paths in it count from the current folder, {here}: run the command in {config.resolve().parent}"
+    return f"paths in it count from the current folder, {here}; correct the path, or run the command in its folder"
+
+
+def _check_condition_drop(args: argparse.Namespace, config: Path, probability: float) -> None:
+    """Raise UserError where sd-scripts would bypass condition drop."""
+    for key in _BYPASSES:
+        if probability and getattr(args, key, None):
+            raise UserError(f"{config} sets {key}: {BYPASSED}; remove {key}, or leave out --condition-drop")
+
+
+def family_of_checkpoint(model: str, config: Path) -> ModelFamily:
+    """Return the family of a folder in diffusers layout or a single file. Raise UserError for any other model, or none."""
+    path = Path(model)
+    if not path.exists():
+        advice = _from_where(model, config)
+        if _HUB_ID.fullmatch(model):
+            advice = f"bring it here with 'redifine base fetch {model}', and name the folder that it prints"
+        raise UserError(f"pretrained_model_name_or_path is {model}, which is not here; {advice}")
+    if path.is_dir():
+        return FAMILIES[_known(require_model(path, model).kind, model)]
+    if is_pickle(path):
+        raise refused_weights(path, ValueError())
+    return FAMILIES[_known(single_file_kind(path, read_header(path)), model)]
+
+
+def _known(kind: str, model: str) -> str:
+    if kind not in FAMILIES:
+        raise UserError(f"{model} is a {kind}, and finetuning needs a whole model; name one in pretrained_model_name_or_path")
+    return kind
+
+
+def notes(args: argparse.Namespace, dataset: Mapping[str, Any], condition_drop: float) -> Iterator[str]:
+    """Describe what acts together with condition drop: sd-scripts' own ways to empty captions."""
+    if not condition_drop:
+        return
+    given = [*_values(dataset), *vars(args).items()]
+    for key in _DROPOUTS:
+        values = sorted({value for name, value in given if name == key and isinstance(value, int | float) and value})
+        for value in values:
+            share = (
+                f": {1 - (1 - value) * (1 - condition_drop):.0%} of the samples in all" if value <= 1 and "rate" in key else ""
+            )
+            yield f"{key} {value:g} empties captions, too, beside --condition-drop {condition_drop:g}{share}"
+
+
+def dataset_files(dataset: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """List (key, path) of the folders and files that a dataset config names."""
+    for key, value in _values(dataset):
+        if key in ("image_dir", "metadata_file", "conditioning_data_dir") and isinstance(value, str):
+            yield key, value
+
+
+def check_dataset_files(dataset: Mapping[str, Any], config: Path) -> None:
+    """Raise UserError for the first that is not there: sd-scripts would leave its subset out."""
+    for key, value in dataset_files(dataset):
+        _check_path(key, value, config)
+
+
+def _values(node: Any) -> Iterator[tuple[str, Any]]:
+    """List all (key, value) in nested tables."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield str(key), value
+            yield from _values(value)
+    elif isinstance(node, Iterable) and not isinstance(node, str | bytes):
+        for value in node:
+            yield from _values(value)

@@ -1,0 +1,128 @@
+"""`redifine finetune`: sd-scripts on somebody's own config, against the unmodified scripts run as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.core.tensors import load_tensors, read_metadata
+from train.finetune_runs import command_line, job, run_jobs, write_run
+from train.train_project import needs_sd_scripts
+
+pytestmark = needs_sd_scripts
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The folder of the user's files, and of what each run left."""
+
+    mine: Path
+    out: Path
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        assert (self.out / name / "status").read_text() == "0", (self.out / name / "log.txt").read_text()[-3000:]
+        return load_tensors(self.out / name / "mine.safetensors")[0]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_xl: Path) -> Runs:
+    """All runs of sd-scripts that the tests look at; its start-up is most of their time."""
+    folder = tmp_path_factory.mktemp("finetune")
+    mine, blank = write_run(folder / "mine", tiny_model), write_run(folder / "blank", tiny_model, captions=False)
+    mine_xl, blank_xl = write_run(folder / "xl", tiny_xl), write_run(folder / "blank_xl", tiny_xl, captions=False)
+    folders = write_run(folder / "folders", tiny_model, dataset_config=None)
+    (mine / "prompts.txt").write_text("a red creature --w 64 --h 64 --s 2 --d 1\n")
+    out = folder / "out"
+    short = ("--max_train_steps", "3")
+    everything = ("--validation_split", "0.34", "--validate_every_n_steps", "2", "--sample_prompts", "prompts.txt",
+                  "--sample_every_n_steps", "5", "--logging_dir", str(out / "logs"), "--save_state_on_train_end",
+                  "--save_every_n_epochs", "1")  # fmt: skip
+    run_jobs(
+        folder,
+        [
+            job(out / "plain", mine, tiny_model, None),
+            job(out / "blank", blank, tiny_model, None),
+            job(out / "dropped", mine, tiny_model, 1.0),
+            job(out / "half", mine, tiny_model, 0.5),
+            job(out / "folders", folders, tiny_model, 0.2, "--train_data_dir", "img", "--resolution", "128"),
+            job(out / "everything", mine, tiny_model, 0.2, *everything),
+            job(
+                out / "resumed", mine, tiny_model, 0.2, "--resume", str(out / "everything/mine-state"), "--max_train_steps", "9"
+            ),
+            job(out / "plain_xl", mine_xl, tiny_xl, None, *short, family="sdxl"),
+            job(out / "kept_xl", mine_xl, tiny_xl, 0.0, *short, family="sdxl"),
+            job(out / "blank_xl", blank_xl, tiny_xl, None, *short, family="sdxl"),
+            job(out / "dropped_xl", mine_xl, tiny_xl, 1.0, *short, family="sdxl"),
+        ],
+    )
+    return Runs(mine, out)
+
+
+def assert_same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.equal(tensor, right[name]), name
+
+
+def differ(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.equal(tensor, right[name]) for name, tensor in left.items())
+
+
+def test_without_condition_drop_the_command_gives_the_tensors_of_the_unmodified_script(runs: Runs, tmp_path: Path) -> None:
+    done = command_line(runs.mine, "config.toml", "--output_dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "running training" in done.stdout and "steps: 100%" in done.stderr
+    lora = tmp_path / "mine.safetensors"
+    assert f"redifine sample --lora {lora}" in done.stdout
+    assert_same(load_tensors(lora)[0], runs.tensors("plain"))
+    buckets = json.loads(read_metadata(lora)["ss_bucket_info"])
+    assert len(buckets["buckets"]) >= 4, "the sizes are mixed"
+
+
+def test_condition_drop_of_one_is_training_on_empty_captions(runs: Runs) -> None:
+    assert_same(runs.tensors("dropped"), runs.tensors("blank"))
+    assert differ(runs.tensors("dropped"), runs.tensors("plain"))
+
+
+def test_a_share_of_the_samples_is_neither(runs: Runs) -> None:
+    assert differ(runs.tensors("half"), runs.tensors("plain")) and differ(runs.tensors("half"), runs.tensors("blank"))
+
+
+def test_both_hold_for_sdxl_whose_script_is_another(runs: Runs) -> None:
+    assert_same(runs.tensors("kept_xl"), runs.tensors("plain_xl"))
+    assert_same(runs.tensors("dropped_xl"), runs.tensors("blank_xl"))
+    assert differ(runs.tensors("dropped_xl"), runs.tensors("plain_xl"))
+
+
+def test_folders_named_by_repeats_take_the_place_of_a_dataset_config(runs: Runs) -> None:
+    assert runs.tensors("folders")
+    folders = json.loads(read_metadata(runs.out / "folders/mine.safetensors")["ss_dataset_dirs"])
+    assert folders == {"2_creature": {"n_repeats": 2, "img_count": 6}}
+
+
+def test_validation_sample_images_logs_and_a_state_to_resume_are_the_scripts_own(runs: Runs) -> None:
+    assert runs.tensors("everything")
+    out = runs.out / "everything"
+    assert list((out / "sample").glob("mine_*.png")), "sample images"
+    assert list((runs.out / "logs").rglob("events.out.tfevents.*")), "TensorBoard"
+    assert "validation" in (out / "log.txt").read_text()
+    assert json.loads((out / "mine-state/train_state.json").read_text())["current_step"] == 5
+    assert differ(runs.tensors("resumed"), runs.tensors("everything"))
+
+
+def test_the_lora_goes_to_the_sampler_and_to_diffusers(runs: Runs, tiny_model: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    from pipeline.sample.own_prompts import sample_prompts
+
+    lora = runs.out / "half/mine.safetensors"
+    drawn = sample_prompts(str(tiny_model), lora, ["a red creature"], tmp_path / "drawn", steps=2)
+    plain = sample_prompts(str(tiny_model), None, ["a red creature"], tmp_path / "plain", steps=2)
+    assert drawn[0].read_bytes() != plain[0].read_bytes()
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_model)
+    pipe.load_lora_weights(str(lora.parent), weight_name=lora.name)
+    assert pipe.get_active_adapters()
