@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.cli.finetune import finetune
 from pipeline.cli.lineage import lineage
 from pipeline.cli.miniature import miniature
 from pipeline.cli.parameters import preset, set_values
+from pipeline.cli.project_folder import at_project_root
 from pipeline.cli.repro import exp, repro
 from pipeline.cli.share import export, get, import_, ls, remote, share
 from pipeline.cli.stages import STAGES
@@ -27,7 +29,7 @@ from pipeline.cli.sweep import figure, sweep
 from pipeline.cli.theory import theory
 from pipeline.cli.verify import verify
 from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence, is_out_of_memory, printable
-from pipeline.core.process import die_with_parent
+from pipeline.core.process import die_with_parent, use_utf8
 from pipeline.run.status.times import timed
 from pipeline.versioning.git import remove_dangling_link
 
@@ -43,6 +45,11 @@ COMPLETION_PLACES = {
 class _Group(click.Group):
     """Lists its commands by what they are for; prints a UserError as one sentence and exits with 2."""
 
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **settings: Any) -> Any:
+        if args is None:  # the program, not a call of it in this process
+            use_utf8()
+        return super().main(args, *rest, **settings)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
         for title, commands in _SECTIONS.items():
@@ -54,9 +61,10 @@ class _Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            remove_dangling_link(Path())
-            with timed(os.environ.get(_DVC_STAGE)):
-                return super().invoke(context)
+            with at_project_root():
+                remove_dangling_link(Path())
+                with timed(os.environ.get(_DVC_STAGE)):
+                    return super().invoke(context)
         except UserError as error:
             sentence = str(error)
         except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.project_folder import GivenPath, PathOrName
 from pipeline.core.errors import UserError
 from pipeline.core.files import project_root
 
@@ -24,12 +25,14 @@ def base() -> None:
 
 
 @base.command(short_help="Bring a model into models/base.")
-@click.argument("model", default="sd15", metavar="[MODEL]")
-@click.option("--vae", metavar="VAE", help="Bring this VAE, too; default: the one that 'base list' names beside MODEL.")
+@click.argument("model", type=PathOrName(), default="sd15", metavar="[MODEL]")
+@click.option(
+    "--vae", type=PathOrName(), metavar="VAE", help="Bring this VAE, too; default: the one that 'base list' names beside MODEL."
+)
 @click.option("--no-vae", is_flag=True, help="Bring no VAE of its own.")
 @click.option("--revision", metavar="REV", help="A commit, tag or branch of the hub's repository.")
 @click.option("--variant", type=click.Choice(["fp16"]), help="The weights in half precision: half the download.")
-@click.option("--tokenizer", type=click.Path(path_type=Path, exists=True), help="For a single file: a folder with vocab.json "
+@click.option("--tokenizer", type=GivenPath(exists=True), help="For a single file: a folder with vocab.json "
               "and merges.txt, or CLIP's bpe_simple_vocab_16e6.txt.gz.")  # fmt: skip
 @click.option("--name", metavar="NAME", help="Its folder below models/base.")
 @click.option("--use", is_flag=True, help="Write model and vae into params.yaml.")
@@ -94,7 +97,7 @@ def _point(main: Fetched, vae: Fetched | None, root: Path, use: bool) -> None:
 
 
 @base.command(short_help="Is a model whole and unchanged?")
-@click.argument("model", required=False)
+@click.argument("model", type=PathOrName(), required=False)
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def check(model: str | None, json_: bool) -> None:
     """Check MODEL (a name below models/base or a folder); without it, the model and the VAE of params.yaml.

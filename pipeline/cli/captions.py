@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.options import FOLDER, FiniteRange, device_option, print_lines, together
+from pipeline.cli.project_folder import GivenPath
 from pipeline.core.errors import UserError
 from pipeline.diffusion.devices import pick_device
 
@@ -30,7 +31,7 @@ captioning = together(
     click.option("--unit", type=click.Choice(["words", "tokens"]), default="words", show_default=True, help="Of the window."),
     click.option("--threshold", type=_SCORE, default=0.35, show_default=True, help="Score from which a general tag counts."),
     click.option("--character-threshold", type=_SCORE, default=0.85, show_default=True, help="The same, for characters."),
-    click.option("--overrides", type=click.Path(path_type=Path, dir_okay=False), help="CSV of corrections by hand."),
+    click.option("--overrides", type=GivenPath(dir_okay=False), help="CSV of corrections by hand."),
     click.option("--size", type=click.IntRange(0, 4096), help="Images become squares of this size; 0: copied as they are."),
     click.option(
         "--fit", type=click.Choice(["crop", "pad", "squash"]), default="crop", show_default=True, help="How, with --size."
@@ -39,9 +40,7 @@ captioning = together(
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw."),
     click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Images captioned at a time."),
     click.option("--overwrite", is_flag=True, help="Also captions that were edited by hand."),
-    click.option(
-        "--sheet", type=click.Path(path_type=Path, dir_okay=False), default=Path("captions/index.html"), show_default=True
-    ),
+    click.option("--sheet", type=GivenPath(dir_okay=False), default=Path("captions/index.html"), show_default=True),
     click.option("--tokenizer", type=FOLDER, help="CLIP tokenizer that counts tokens; default: that of params.yaml's model."),
     device_option,
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.options import print_notes
+from pipeline.cli.project_folder import GivenPath
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ REMEDY = "redifine"
 @click.command(short_help="Runs side by side: trade-off, curves, images.")
 @click.argument("revisions", nargs=-1, metavar="REV...")
 @click.option("--experiments", is_flag=True, help="All experiments of HEAD, besides the revisions named.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("compare/index.html"), show_default=True)
+@click.option("--out", type=GivenPath(dir_okay=False), default=Path("compare/index.html"), show_default=True)
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Draw this metric over k; may be repeated.")
 @click.option("--group-by", multiple=True, default=("seed",), show_default=True, metavar="PARAM",
               help="Average over runs that differ in this parameter alone; may be repeated.")  # fmt: skip

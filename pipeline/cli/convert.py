@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.project_folder import GivenPath
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import save_tensors
 
@@ -33,8 +34,8 @@ class _Inert:
 
 
 @click.command(short_help="A pickled checkpoint -> safetensors, safely.")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: beside FILE, as .safetensors.")
+@click.argument("file", type=GivenPath(exists=True, dir_okay=False))
+@click.option("--out", type=GivenPath(dir_okay=False), help="Default: beside FILE, as .safetensors.")
 def convert(file: Path, out: Path | None) -> None:
     """Read the tensors of a .pt, .ckpt or .bin FILE with torch's restricted reader, and write them as safetensors.
 

@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli.captions import caption_set, captioning
 from pipeline.cli.options import FOLDER, print_lines
+from pipeline.cli.project_folder import PathOrName
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def prepare(raw: Path, **options: Any) -> None:
 
 
 @dataset.command(short_help="A data set of the hub -> images, captions.")
-@click.argument("source", metavar="ID|FOLDER")
+@click.argument("source", type=PathOrName(), metavar="ID|FOLDER")
 @click.option("--out", type=FOLDER, default=Path("raw/hub"), show_default=True, help="Folder for images and captions.")
 @click.option("--revision", metavar="NAME", help="Branch, tag or commit of the hub; default: main.")
 @click.option("--split", default="train", show_default=True, help="Which part of the data set.")

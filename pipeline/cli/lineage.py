@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.cli.project_folder import PathOrName
 from pipeline.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _WIDE = 1000
 
 
 @click.command(short_help="Where an iteration, image or LoRA comes from.")
-@click.argument("what", required=False, metavar="[K | D_K | M_K | T_K | FILE]")
+@click.argument("what", type=PathOrName(), required=False, metavar="[K | D_K | M_K | T_K | FILE]")
 @click.option("--json", "as_json", is_flag=True, help="Print a W3C PROV document (PROV-JSON) instead of a tree.")
 def lineage(what: str | None, as_json: bool) -> None:
     """From D_K (or M_K, T_K, a stray .png or LoRA .safetensors) back to D_0, M_0, code, parameters and seeds.

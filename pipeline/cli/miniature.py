@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import FOLDER, FiniteRange
+from pipeline.cli.project_folder import GivenPath
 from pipeline.miniature import PARTS
 
 
@@ -29,9 +30,9 @@ def build(out: Path, scale: float, part: tuple[str, ...]) -> None:
 
 
 @miniature.command()
-@click.option("--model", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path("models/miniature"))
+@click.option("--model", type=GivenPath(exists=True, file_okay=False), default=Path("models/miniature"))
 @click.option("--count", type=click.IntRange(min=16), default=256, show_default=True, help="Held-out prompts.")
-@click.option("--sheet", type=click.Path(path_type=Path), default=Path("docs/miniature.png"), show_default=True)
+@click.option("--sheet", type=GivenPath(), default=Path("docs/miniature.png"), show_default=True)
 def evaluate(model: Path, count: int, sheet: Path) -> None:
     """Measure the miniature on held-out captions and write evaluation.json and a contact sheet."""
     from pipeline.miniature.evaluate import evaluate as run

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from pipeline.chain.params import Params
+from pipeline.cli.project_folder import GivenPath, PathOrName
 from pipeline.methods.schedules import SCHEDULES
 
 Decorator = Callable[[Any], Any]
@@ -72,12 +73,14 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = GivenPath(file_okay=False)
+_FILE = GivenPath(exists=True, dir_okay=False)
 
 drawing = together(
-    click.option("--model", metavar="PATH", help="Base model, a folder in diffusers layout; default: params.yaml's."),
-    click.option("--vae", metavar="PATH", help="In the place of the model's own; default: params.yaml's, with its model."),
+    click.option("--model", type=PathOrName(), metavar="PATH",
+                 help="Base model, a folder in diffusers layout; default: params.yaml's."),
+    click.option("--vae", type=PathOrName(), metavar="PATH",
+                 help="In the place of the model's own; default: params.yaml's, with its model."),
     click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
     click.option("--prompts", type=_FILE, help="One prompt a line."),
     click.option("--out", type=FOLDER, default=Path("samples"), show_default=True,

@@ -57,9 +57,10 @@ def exp(arguments: tuple[str, ...]) -> None:
 
     Example: redifine exp run -S cfg=2.5
     """
-    from pipeline.versioning.experiment_checks import check_git, check_settings
+    from pipeline.versioning.experiment_checks import check_git, check_settings, quote_settings
 
     check_git(Path())
+    arguments = tuple(quote_settings(arguments))
     check_settings(arguments)
     runs_stages = arguments[:1] == ("run",) and "--queue" not in arguments
     with fork_client.fork_server(Path(), fork_server.MODULE) if runs_stages else nullcontext():

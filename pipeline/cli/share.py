@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import FOLDER, Decorator, git_remote_option, print_lines, together
-from pipeline.core.errors import UserError
+from pipeline.cli.project_folder import PathOrName, given_path
+from pipeline.core.errors import UserError, printable
 from pipeline.core.files import project_root
 
 _FORMATS = ("hf-dataset", "webdataset", "folder", "lora")
@@ -38,8 +39,10 @@ def remote(url: str, name: str, options: tuple[str, ...]) -> None:
     """
     from pipeline.provenance.share.remotes import parse_options, set_up
 
-    address = set_up(project_root(), name, url, parse_options(options))
-    click.echo(f"iterations are shared on {name} ({address.url}); commit .dvc/config, so that others share there too")
+    place = url if "://" in url or not url.strip() else given_path(url)
+    found = set_up(project_root(), name, place, parse_options(options))
+    where = f"{name.lower()} ({printable(found.url)})"
+    click.echo(f"iterations are shared on {where}; commit .dvc/config, so that others share there too")
 
 
 @click.command(short_help="Send iterations to the DVC remote.")
@@ -94,7 +97,7 @@ def _span(images: str) -> slice:
 
 
 @click.command(short_help="Which iterations of which experiments a remote has.")
-@click.argument("remote", required=False)
+@click.argument("remote", type=PathOrName(), required=False)
 @_git_remote
 @click.option("--json", "json_", is_flag=True, help="Print JSON.")
 def ls(remote: str | None, git_remote: str, json_: bool) -> None:
@@ -135,7 +138,7 @@ def export(k: int, format_: str, out: Path | None, name: str | None, licence: st
 
 
 @click.command(name="import", short_help="Someone's exported D_k as raw images for a D_0.")
-@click.argument("source")
+@click.argument("source", type=PathOrName())
 @click.option("--out", type=FOLDER, default=Path("raw"), show_default=True)
 @click.option("--sha256", metavar="HASH", help="What the sender's `redifine export` printed.")
 def import_(source: str, out: Path, sha256: str | None) -> None:

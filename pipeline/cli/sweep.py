@@ -11,9 +11,10 @@ import click
 
 from pipeline.cli import fork_server
 from pipeline.cli.options import FiniteRange, git_remote_option, print_lines
+from pipeline.cli.project_folder import GivenPath
 from pipeline.core.errors import UserError
 
-_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+_file = click.argument("file", type=GivenPath(dir_okay=False))
 _git_remote = git_remote_option("Where experiments go.")
 
 
@@ -98,7 +99,7 @@ def cancel(file: Path) -> None:
 
 @sweep.command(name="collect")
 @_file
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: docs/results/SWEEP.csv.")
+@click.option("--out", type=GivenPath(dir_okay=False), help="Default: docs/results/SWEEP.csv.")
 def collect_(file: Path, out: Path | None) -> None:
     """Write the measures of every finished chain of FILE as CSV, and an image grid per arm beside it."""
     from pipeline.studies.sweep import collect, plan

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,6 +66,15 @@ def _cannot_write(path: Path, error: OSError) -> UserError:
         return UserError(f"cannot write {path}: {obstacle} is a file where a folder must be; move it away and run again")
     reason = error.strerror or str(error)
     return UserError(f"cannot write {path}: {reason}; nothing was changed, check free space and permissions, and run again")
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write all of `content` or nothing into a person's file: its permissions stay, and a link stays a link."""
+    target = path.resolve()
+    with atomic_file(target) as file:
+        if target.exists():
+            os.chmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+        file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -175,11 +185,15 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(os.fspath(folder)).free
 
 
+PROJECT_FILE = "dvc.yaml"
+"""The file that is at the root of every project."""
+
+
 def project_root(start: Path | None = None) -> Path:
     """Return the folder at or above `start` (the current one) that holds dvc.yaml; `start` itself when none does."""
     start = start or Path().resolve()
     for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file():
+        if (folder / PROJECT_FILE).is_file():
             return folder
     return start
 

@@ -1,8 +1,11 @@
-"""Let a process die with the one that started it, so that killing a run leaves nothing behind that writes on."""
+"""This process and others: it dies with the one that started it, so that killing a run leaves nothing behind that writes on;
+it reads and writes UTF-8 in any locale; who holds a project's lock.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import locale
 import os
 import signal
 import sys
@@ -27,6 +30,19 @@ def dying_with_parent(command: Sequence[str]) -> list[str]:
     Popen's preexec_fn would do it too, but Python forks for that, and a Ctrl-C that arrives in the fork is lost.
     """
     return [sys.executable, "-m", "pipeline.core.process", *command]
+
+
+def use_utf8() -> None:
+    """Start this program anew in Python's UTF-8 mode, unless it is, or the locale is one of UTF-8.
+
+    DVC reads its configuration, and Git's output is read, in the locale's encoding: in another one a path such as "mý projekt"
+    becomes another path, or a traceback. Processes that this one starts are in that mode, too.
+    """
+    encoding = locale.getpreferredencoding(False)  # of UTF-8 mode, too
+    if encoding.lower().replace("-", "") == "utf8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _orphaned() -> bool:

@@ -7,5 +7,6 @@ not_fetched       outputs that are missing and were never here
 changed_code      modules that are not those that the stages ran
 dvc_command       `dvc ...` run in this process
 dvc_repo          the DVC project opened in this process
+dvc_patches       the parts of DVC that are replaced in this process
 experiments, experiment_checks, revisions    DVC experiments; any revision's files
 """

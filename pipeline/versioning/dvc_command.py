@@ -19,7 +19,7 @@ from types import FrameType
 import click
 
 from pipeline.core.errors import INTERRUPTED
-from pipeline.versioning.dvc_repo import patch_reflink
+from pipeline.versioning.dvc_patches import patch_dvc
 from pipeline.versioning.git import remove_dangling_link
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
@@ -39,7 +39,7 @@ def run_dvc(arguments: Sequence[str]) -> int:
     """
     from dvc.cli import main
 
-    patch_reflink()
+    patch_dvc()
     failures = _Failures()
     handlers = logging.getLogger("dvc").handlers
     for handler in handlers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.chain import params
 from pipeline.core.errors import UserError
 from pipeline.inputs.missing import missing_inputs
-from pipeline.versioning.git import ask_git
+from pipeline.versioning.git import ask_git, git
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -28,6 +29,8 @@ def check_git(root: Path) -> None:
     Changes that are not committed are a part of the experiment, and DVC keeps them; a file that Git does not know is
     deleted when DVC fails before the first stage.
     """
+    if ask_git(root, "rev-parse", "--git-dir") is None and _has_repository(root):
+        git(root, "rev-parse", "--git-dir")  # which says what is wrong with it
     if ask_git(root, "rev-parse", "--verify", "HEAD") is None:
         raise UserError(
             "experiments are kept in Git, and this repository has no commits; run 'git init', 'git add -A' and 'git commit'"
@@ -40,6 +43,12 @@ def check_git(root: Path) -> None:
     for name in _NEEDED:
         if ask_git(root, "ls-files", "--error-unmatch", name) is None:
             raise UserError(f"{name} is not in Git, and a failing experiment could delete it; 'git add' and 'git commit' it")
+
+
+def _has_repository(root: Path) -> bool:
+    """Return whether there is a .git at or above a folder, whatever is wrong with it."""
+    place = root.resolve()
+    return any((folder / ".git").exists() for folder in (place, *place.parents))
 
 
 def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
@@ -63,12 +72,57 @@ def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
         for sentence in missing_inputs({key: setting[key] for key in choices}, file.parent):
             raise UserError(sentence)
         inputs |= dict.fromkeys(_inputs(checked))
+    if options.queue:
+        check_queue(file.parent)
     for name, given in inputs if options.queue or options.temp else ():
         check_copy(name, given, file.parent)
     if not options.force and not {"model", "vae"} & choices.keys():
         from pipeline.inputs.base_models.identity import check_vae
 
         check_vae(current["model"], current["vae"], file.parent)
+
+
+def quote_settings(arguments: Sequence[str]) -> list[str]:
+    """Return `dvc exp ARGUMENTS` with quotation marks around values that DVC would not read without: -S 'title=Größe'."""
+    words, quoted, is_value = list(arguments), [], False
+    for word in words:
+        flag, text = ("", word) if is_value else _flag(word)
+        is_value = word in ("-S", "--set-param")
+        quoted.append(word if flag is None or is_value else f"{flag}{_quoted(text, '--queue' in words)}")
+    return quoted
+
+
+def _flag(word: str) -> tuple[str | None, str]:
+    """Return the option that a word begins with, and the value of -S that it goes on with; None for another word."""
+    for flag in ("--set-param=", "-S"):
+        if word.startswith(flag):
+            return flag, word.removeprefix(flag)
+    return None, word
+
+
+def _quoted(text: str, queue: bool) -> str:
+    """Return [FILE:]KEY=VALUE, or with `queue` [FILE:]KEY=VALUE,VALUE, as it can be read: as it is, where that is possible."""
+    key, equals, value = text.partition("=")
+    name = key.rpartition(":")[2]
+    if not equals or _is_readable(f"{name}={value}"):
+        return text
+    parts = value.split(",") if queue else [value]
+    return f"{key}={','.join(part if _is_readable(f'{name}={part}') else _in_quotes(part) for part in parts)}"
+
+
+def _in_quotes(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _is_readable(text: str) -> bool:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        OverridesParser.create().parse_override(text)
+    except HydraException:
+        return False
+    return True
 
 
 def _options() -> argparse.ArgumentParser:
@@ -87,6 +141,24 @@ def _inputs(values: params.Params) -> Iterator[tuple[str, str]]:
         is_read = name != "folder" or values.dataset == "folder"
         if given and is_read and not Path(given).is_absolute():
             yield name, given
+
+
+def check_queue(root: Path) -> None:
+    """Raise UserError where DVC's queue would fail for each experiment: its worker writes the paths of its copies in ASCII."""
+    from pipeline.versioning.dvc_repo import open_repo
+
+    with open_repo(root) as repo:
+        written = {"the path of DVC's cache": os.fsencode(repo.cache.local_cache_dir)}
+    for name in (".dvc/config.local", ".git/config"):
+        if (root / name).is_file():
+            written[name] = (root / name).read_bytes()
+    for what, content in written.items():
+        if not content.isascii():
+            word = next(word for word in content.decode(errors="replace").split() if not word.isascii())
+            raise UserError(
+                f"DVC's queue writes in ASCII, and {what} has {word!r} in it; run one experiment at a time with --temp in the "
+                "place of --queue, many with 'redifine sweep', or make this clone again below a path of plain letters"
+            )
 
 
 def check_copy(name: str, given: str, root: Path) -> None:

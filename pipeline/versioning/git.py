@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 
 _SUBMODULE_LINK = Path("vendor/sd-scripts/.git")
+
+_OTHER_OWNER = re.compile("dubious ownership|unsafe repository")
 
 _LOCATIONS = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
@@ -33,18 +36,34 @@ def git(root: Path, *arguments: str, index: Path | None = None, text: str | None
     except FileNotFoundError as error:
         raise UserError("there is no git command here; install Git") from error
     if done.returncode:
+        _check_owner(done.stderr)
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
         raise UserError(f"git {arguments[0]} failed in {root}: {lines[-1]}")
     return done.stdout.strip()
 
 
 def ask_git(root: Path, *arguments: str) -> str | None:
-    """Return the output of a Git command in `root`; None when it fails, or when there is no Git."""
+    """Return the output of a Git command in `root`; None when it fails, or when there is no Git.
+
+    Raise UserError where Git refuses to work at all: what it would have said is not known then.
+    """
     try:
         done = subprocess.run(["git", *arguments], cwd=root, env=_environment(), capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
+    if done.returncode:
+        _check_owner(done.stderr)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _check_owner(said: str) -> None:
+    """Raise UserError where Git does not work in a checkout of another owner, as root in a container: with its own remedy."""
+    if not _OTHER_OWNER.search(said):
+        return
+    lines = [line.strip() for line in said.splitlines()]
+    refusal = next(line.removeprefix("fatal: ") for line in lines if _OTHER_OWNER.search(line))
+    remedy = next((line for line in lines if line.startswith("git config")), "git config --global --add safe.directory '*'")
+    raise UserError(f"Git refuses: {refusal}; run '{remedy}', or work as its owner")
 
 
 def head_of_checkout(folder: Path) -> str | None:
@@ -53,7 +72,8 @@ def head_of_checkout(folder: Path) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key not in _LOCATIONS}
+    """Git's, with its messages in English."""
+    return {key: value for key, value in os.environ.items() if key not in _LOCATIONS} | {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 
 
 def remove_dangling_link(root: Path) -> None:

@@ -23,7 +23,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the request of Linux
 
 @linux
 def test_dvc_still_makes_reflinks_at_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When this fails, `dvc_repo.patch_reflink` can go."""
+    """When this fails, `dvc_patches._patch_reflink` can go."""
     from dvc_objects.fs import system
 
     reflink = inspect.unwrap(system.reflink)

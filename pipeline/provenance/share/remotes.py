@@ -6,7 +6,8 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +16,7 @@ from dvc.config import ConfigError
 from dvc.repo import Repo
 
 from pipeline.core.errors import UserError
+from pipeline.core.files import replace_bytes
 from pipeline.versioning.dvc_repo import open_repo
 
 _GIVEN = "address"
@@ -70,15 +72,15 @@ def parse_options(assignments: tuple[str, ...]) -> dict[str, str]:
 
 
 def set_up(root: Path, name: str, url: str, options: Mapping[str, str]) -> Address:
-    """Make `name` the project's default remote. Raise UserError when DVC refuses the address or an option."""
-    address = parse_address(url)
+    """Make `name` the project's default remote. Raise UserError when DVC refuses the name, the address or an option."""
+    address, name = parse_address(url), name.lower()  # DVC reads names in small letters
     if address.library:
         install(root, address.library)
     settings = {**address.private, **options}
     public = {"url": address.url} | {key: value for key, value in settings.items() if key not in _SECRETS}
     private = {key: value for key, value in settings.items() if key in _SECRETS}
     try:
-        with open_repo(root) as repo:
+        with open_repo(root) as repo, _both_or_neither(root):
             # Secrets of an earlier address would not fit this one.
             with repo.config.edit("local", validate=False) as content:
                 content.setdefault("remote", {}).pop(name, None)
@@ -92,6 +94,22 @@ def set_up(root: Path, name: str, url: str, options: Mapping[str, str]) -> Addre
     except ConfigError as error:  # which names the option, never its value, which may be a secret
         reason = " ".join(str(error).split())
         raise UserError(f"DVC refuses the remote {name}: {reason}; see 'dvc remote modify --help' for the options") from error
+
+
+@contextmanager
+def _both_or_neither(root: Path) -> Iterator[None]:
+    """Put both files of DVC's configuration back as they were when the block fails."""
+    files = [root / ".dvc" / name for name in ("config", "config.local")]
+    before = {file: file.read_bytes() if file.is_file() else None for file in files}
+    try:
+        yield
+    except BaseException:
+        for file, content in before.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            elif file.read_bytes() != content:
+                replace_bytes(file, content)
+        raise
 
 
 def name_of(repo: Repo, given: str | None) -> str | None:

@@ -16,6 +16,7 @@ from pipeline.chain import paths
 from pipeline.chain.params import FILE, PATH_PARAMETERS, Params
 from pipeline.chain.paths import OUTPUT_FOLDERS, Layout
 from pipeline.core.errors import UserError
+from pipeline.core.files import PROJECT_FILE, write_text
 from pipeline.core.json_files import read_jsonl, write_json, write_jsonl
 from pipeline.core.process import dying_with_parent
 from pipeline.methods.registry import EXTENSIONS
@@ -33,6 +34,7 @@ def scratch_project(root: Path, params: Params, made: Collection[str], prompts: 
         scratch = Path(name)
         # JSON is YAML, with the keys of `iterations` quoted.
         write_json(scratch / FILE, params.model_dump())
+        write_text(scratch / PROJECT_FILE, "stages: {}\n")  # so that this is the project, wherever TMPDIR lies
         if prompts:
             rows = read_jsonl(Layout(root).prompts, ("index", "prompt"))
             write_jsonl(Layout(scratch).prompts, [row for row in rows if row["index"] in prompts])

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from dvc_objects.fs import system
 
-from pipeline.versioning.dvc_repo import patch_reflink
+from pipeline.versioning.dvc_patches import patch_dvc
 
 
 @pytest.fixture
 def object_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """A file in the cache and where it shall be linked, with DVC's reflink changed for one test."""
     monkeypatch.setattr(system, "reflink", system.reflink)
-    patch_reflink()
-    patch_reflink()
+    patch_dvc()
+    patch_dvc()
     source, place = tmp_path / "object", tmp_path / "tree/T_1.jsonl"
     source.write_bytes(b"all of it")
     place.parent.mkdir()
