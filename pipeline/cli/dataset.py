@@ -46,18 +46,41 @@ def check(name: str, folder: Path, strict: bool) -> None:
     Example: redifine dataset check butterfly downloads/leedsbutterfly
     """
     from pipeline.core.progress import Progress
-    from pipeline.inputs.datasets import caption_files, catalogue, items, selection
+    from pipeline.inputs.datasets import caption_files, catalogue, folder_contents, items, selection
 
     known = catalogue.dataset(name)
+    if known.name == "folder":
+        _check_own(folder, strict)
+        return
     found = known.read(folder)
     with Progress("images", len(found.items)) as progress:
         chosen, problems = selection.select_images(found, seen=progress.advance)
     problems += caption_files.caption_problems(one.item.path for one in chosen)
-    print_lines((*found.notices, *sorted(problems)))
+    print_lines((*found.notices, *folder_contents.litter_notice(found.litter), *sorted(problems)))
     expected = f", the paper has {known.images}" if known.images and known.images != len(chosen) else ""
     click.echo(f"{len(chosen)} usable images of {len(found.items)}{expected}; {len(problems)} problem(s)")
     if strict:
         items.require_no_problems(problems, folder)
+
+
+def _check_own(folder: Path, strict: bool) -> None:
+    """Read a folder as the chain does, with params.yaml's resolution, fit and prompt set where there is one."""
+    from pipeline.chain import params as parameters
+    from pipeline.inputs import raw_folder
+    from pipeline.inputs.datasets.items import listed
+
+    params = parameters.load() if parameters.FILE.is_file() else None
+    settings = (params.resolution, None, params.fit, params.prompt_form) if params else (1,)
+    found = raw_folder.examine_folder(folder, *settings)
+    print_lines((*found.notices, *found.left_out, *(f"{copy}: both are kept" for copy in found.copies)))
+    at = f" at {params.resolution}x{params.resolution}, as prepare takes them" if params else ""
+    click.echo(f"{len(found.images)} usable images{at}; {len(found.left_out)} problem(s)")
+    if strict:
+        if found.left_out:
+            raise UserError(
+                f"{folder} has {len(found.left_out)} problem(s), fix them or leave out --strict: {listed(found.left_out)}"
+            )
+        raw_folder.check_count(folder, found, None)
 
 
 @dataset.command(short_help="Raw folder -> captions, D_0 and P.")
@@ -96,9 +119,9 @@ def fetch(source: str, out: Path, **options: Any) -> None:
     """
     from pipeline.inputs.datasets.hub import fetch as run
 
-    written, problems = run(source, out, **options)
-    print_lines(problems)
-    click.echo(f"{written} images in {out}; {len(problems)} problem(s)")
+    fetched = run(source, out, **options)
+    print_lines((*fetched.notices, *fetched.problems))
+    click.echo(f"{fetched.images} images in {out}; {len(fetched.problems)} problem(s)")
 
 
 def prepare_chain(raw: Path, options: dict[str, Any]) -> int:
@@ -121,7 +144,10 @@ def prepare_chain(raw: Path, options: dict[str, Any]) -> int:
         raise UserError(sentence)
     require_usable(params.model, params.vae)
     chosen = _with_defaults(options, params)
-    caption_set(raw, chosen)
+    if _is_captioned(raw, chosen):
+        click.echo(f"{raw} is read where it lies; --out would write its images and captions into one folder")
+    else:
+        caption_set(raw, chosen)
     folder = chosen["out"] or raw
     values: dict[str, Any] = {"dataset": "folder", "folder": folder.as_posix(), "prompts": None, "prompt_form": "full"}
     if options["strict"] is not None:
@@ -130,6 +156,16 @@ def prepare_chain(raw: Path, options: dict[str, Any]) -> int:
     layout = Layout()
     stage.run(View(parameters.load(), "prepare"), layout)
     return len(read_jsonl(layout.prompts))
+
+
+def _is_captioned(raw: Path, options: dict[str, Any]) -> bool:
+    """Tell whether RAW is a folder of one's own in a layout that has captions of its own, and nothing is to be made of it."""
+    if options["name"] != "folder" or options["out"] is not None or not raw.is_dir():
+        return False
+    from pipeline.inputs.datasets.image_folder import read_image_folder
+
+    asked = any(options[key] for key in ("blip", "tagger", "overrides", "size", "count"))
+    return not asked and not read_image_folder(raw).is_flat
 
 
 def _with_defaults(options: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -51,12 +51,14 @@ def run(params: View, layout: Layout) -> None:
 
 
 def report_problems(found: RawSet, folder: str | None, log: Path) -> None:
-    """Print what was left out and which images are copies, shortened, and write all of it to `log`."""
+    """Print what was left out, on purpose or not, and which images are copies, shortened, and write all of it to `log`."""
+    for notice in found.notices:
+        print(f"{folder}: {notice}", file=sys.stderr)
     if found.left_out:
         print(f"{folder}: {len(found.left_out)} problem(s), left out: {listed(found.left_out)}", file=sys.stderr)
     if found.copies:
         print(f"{folder}: {len(found.copies)} copies, kept: {listed(found.copies)}", file=sys.stderr)
-    lines = [*(f"left out: {line}" for line in found.left_out), *(f"kept: {line}" for line in found.copies)]
+    lines = [*found.notices, *(f"left out: {line}" for line in found.left_out), *(f"kept: {line}" for line in found.copies)]
     if lines:
         write_text(log, "".join(f"{line}\n" for line in lines))
     else:

@@ -16,7 +16,7 @@ REFUSED = {
     "10,000 words": (b"creature " * 10_000, TOO_LONG),
     "one word of 6,000 letters": (b"a" * 6_000, TOO_LONG),
     "Latin-1": (b"caf\xe9", "a.txt is not UTF-8 text"),
-    "UTF-16": ("a creature".encode("utf-16"), "a.txt is not UTF-8 text"),
+    "UTF-16 without its mark": ("a creature".encode("utf-16-le"), "a.txt holds the control character U+0000 at position 2"),
     "an image": (b"\x89PNG\r\n\x1a\n", "a.txt is not UTF-8 text"),
     "NUL": (b"a\0b", "a.txt holds the control character U+0000 at position 2"),
     "escape sequence": (b"red \x1b[2Jcreature", "a.txt holds the control character U+001B at position 5"),
@@ -42,7 +42,7 @@ def test_a_bad_caption_is_named_and_the_work_done_stays(place: Workplace, conten
 def test_a_caption_that_is_a_folder_is_named(place: Workplace) -> None:
     (place.raw / "a.txt").unlink()
     (place.raw / "a.txt").mkdir()
-    assert "a.txt is neither an image" in place.refused("prepare")
+    assert "a.txt is a folder, though it is named as a caption" in place.refused("prepare")
 
 
 KEPT = [

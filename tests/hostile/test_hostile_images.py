@@ -84,7 +84,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "GIF animation named PNG": (bad(animated("GIF")), UNREADABLE),
     "GIF animation": (
         bad(animated("GIF"), "bad.gif"),
-        "bad.gif is neither an image (.bmp, .jpeg, .jpg, .png, .webp) nor a .txt",
+        "bad.gif is neither an image (.bmp, .jfif, .jpe, .jpeg, .jpg, .png, .webp) nor a .txt or .caption file",
     ),
     "animated PNG": (bad(animated("PNG")), "bad.png is an animation of 3 frames; save the frame that you mean as an image"),
     "animated WebP": (bad(animated("WEBP"), "bad.webp"), "bad.webp is an animation of 3 frames"),
@@ -97,16 +97,25 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "link to the system": (link("bad.txt", "/etc/passwd"), "bad.txt is a link out of raw; put the file itself there"),
     "link to nowhere": (link("bad.png", "gone.png"), "bad.png is a link that leads nowhere"),
     "link to itself": (link("bad.png", "bad.png"), "bad.png is a link that leads nowhere"),
-    "folder named PNG": (lambda folder: (folder / "bad.png").mkdir(), "bad.png is neither an image"),
-    "pipe named PNG": (lambda folder: os.mkfifo(folder / "bad.png"), "bad.png is neither an image"),
+    "folder named PNG": (lambda folder: (folder / "bad.png").mkdir(), "bad.png is a folder, though it is named as an image"),
+    "pipe named PNG": (
+        lambda folder: os.mkfifo(folder / "bad.png"),
+        "bad.png is no plain file, though it is named",
+    ),
     "checkpoint among images": (lambda folder: (folder / "m.ckpt").write_bytes(b"PK\x03\x04"), "m.ckpt is neither an image"),
-    "two images, one caption": (bad(encoded("JPEG"), "a.jpg"), "duplicate name: a.jpg and a.png would be one pair"),
-    "two captions, one image": (lambda f: (f / "a.TXT").write_text("x"), "duplicate name: a.TXT and a.txt would be one pair"),
+    "two images, one caption": (
+        bad(encoded("JPEG"), "a.jpg"),
+        "a.jpg has the name of a.png, and one caption",
+    ),
+    "two captions, one image": (
+        lambda f: (f / "a.TXT").write_text("x"),
+        "a.png has 2 captions that differ",
+    ),
     "name in Latin-1": (surrogate_name, "caf\\udce9.png has a name that is not UTF-8; rename it"),
-    "name with a line break": (lambda f: picture().save(f / "x\ny.png"), "x\\ny.txt is missing: every image needs a caption"),
-    "name that rings": (lambda f: picture().save(f / "\x1b]0;x\x07.png"), "\\x1b]0;x\\x07.txt is missing"),
-    "name like an option": (lambda f: picture().save(f / "-rf.png"), "-rf.txt is missing: every image needs a caption"),
-    "name like a shell line": (lambda f: picture().save(f / "$(touch x);.png"), "$(touch x);.txt is missing"),
+    "name with a line break": (lambda f: picture().save(f / "x\ny.png"), "x\\ny.png has no caption"),
+    "name that rings": (lambda f: picture().save(f / "\x1b]0;x\x07.png"), "\\x1b]0;x\\x07.png has no caption"),
+    "name like an option": (lambda f: picture().save(f / "-rf.png"), "-rf.png has no caption"),
+    "name like a shell line": (lambda f: picture().save(f / "$(touch x);.png"), "$(touch x);.png has no caption"),
     "name that writes backwards": (lambda f: (f / "\u202egpj.exe").write_bytes(b""), "\\u202egpj.exe is neither an image"),
 }
 

@@ -43,8 +43,8 @@ def break_one_of_each_kind(folder: Path) -> dict[str, str]:
     (folder / "twice.txt").write_text("which?")
     return {
         "b.png cannot be read as an image": "b", "c.txt is empty": "c", "small.png is 63x200, smaller": "small",
-        "empty.jpg is empty (0 bytes)": "empty", "mute.txt is missing": "mute", "lonely.txt has no image": "lonely",
-        "notes.pdf is neither": "notes", "duplicate name: twice.jpg and twice.png": "twice",
+        "empty.jpg is empty (0 bytes)": "empty", "mute.png has no caption": "mute", "lonely.txt has no image": "lonely",
+        "notes.pdf is neither": "notes", "twice.jpg has the name of twice.png": "twice",
     }  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_a_broken_image_is_made_up_for_by_the_next_until_there_are_too_few(raw: 
         read_folder(raw, 64, limit=4)
     for name in "acd":
         (raw / f"{name}.txt").unlink()
-    with pytest.raises(UserError, match="holds no usable image; .*a.txt is missing"):
+    with pytest.raises(UserError, match="holds no usable image; .*a.png has no caption"):
         read_folder(raw, 64)
 
 

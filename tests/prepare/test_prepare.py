@@ -108,8 +108,8 @@ def test_every_problem_is_listed_by_file_name(raw: Path) -> None:
     with pytest.raises(UserError) as error:
         read_folder(raw, 64, strict=True)
     for expected in (
-        "creature_00000.png cannot be read", "creature_00001.txt is empty", "creature_00002.txt is missing",
-        "duplicate name: creature_00003.jpg and creature_00003.png", "lonely.txt has no image", "notes.pdf is neither",
+        "creature_00000.png cannot be read", "creature_00001.txt is empty", "creature_00002.png has no caption",
+        "creature_00003.jpg has the name of creature_00003.png", "lonely.txt has no image", "notes.pdf is neither",
         "small.png is 40x30, smaller than the resolution 64x64",
     ):  # fmt: skip
         assert expected in str(error.value)

@@ -20,9 +20,10 @@ from pipeline.inputs.captions.caption_job import CaptionJob, CaptionResult
 from pipeline.inputs.captions.compose import caption_of
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.datasets.caption_files import CaptionFile, captions_beside, fault_of_caption
+from pipeline.inputs.datasets.caption_files import captions_beside, fault_of_caption
+from pipeline.inputs.datasets.folder_contents import CAPTION_SUFFIXES
 from pipeline.inputs.datasets.images import open_image, square
-from pipeline.inputs.datasets.items import Problem
+from pipeline.inputs.datasets.items import CaptionFile, Problem
 from pipeline.inputs.datasets.selection import SelectedImage
 
 _LASTING = ("tags", "add_tags", "remove_tags", "title", "species", "description")
@@ -72,8 +73,9 @@ def find_captions(
     written, problems = captions_beside({row.name: job.out / row.file for row in outcome.rows})
     raw: dict[str, CaptionFile] = {}
     if not job.in_place:
-        raw, further = captions_beside({one.item.name: one.item.path for one in chosen})
+        raw, further = captions_beside({one.item.name: one.item.path for one in chosen if one.item.caption is None})
         problems += further
+        raw |= {one.item.name: one.item.caption for one in chosen if one.item.caption is not None}
     outcome.problems += problems
     manual = {}
     for row in outcome.rows:
@@ -104,8 +106,13 @@ def _problem(job: CaptionJob, text: CaptionFile, is_corrected: bool) -> str:
 def copy_manual_captions(job: CaptionJob, manual: Mapping[str, CaptionFile]) -> None:
     """Copy what people wrote beside the raw images; what is no caption stays behind."""
     for name, text in manual.items():
-        if text.path.parent != job.out and not text.fault:
-            _copy(text.path, job.out / f"{name}.txt")
+        if text.path.parent == job.out or text.fault:
+            continue
+        target = job.out / f"{name}.txt"
+        if text.path.suffix.lower() in CAPTION_SUFFIXES:
+            _copy(text.path, target)
+        else:
+            write_text(target, text.text + "\n")
 
 
 def _same_source(row: Parts, old: Parts) -> bool:

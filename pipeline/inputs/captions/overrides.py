@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.inputs.datasets.csv_tables import Table, open_table
 from pipeline.inputs.datasets.items import Problem
-from pipeline.inputs.datasets.layouts.files import Table, open_table
 
 COLUMNS = ("name", "caption", "blip", "tags", "add_tags", "remove_tags", "title", "species", "description")
 Override = Mapping[str, str]

@@ -20,9 +20,9 @@ from pipeline.inputs.captions.output_folder import (
 )
 from pipeline.inputs.captions.overrides import Override
 from pipeline.inputs.captions.parts import Parts
-from pipeline.inputs.datasets.images import SUFFIXES
+from pipeline.inputs.datasets.csv_tables import Table
+from pipeline.inputs.datasets.folder_contents import kind_of, litter_notice
 from pipeline.inputs.datasets.items import listed, require_no_problems
-from pipeline.inputs.datasets.layouts.files import Table
 from pipeline.inputs.datasets.selection import SelectedImage, expected_count, select_images
 
 
@@ -58,9 +58,11 @@ def run(job: CaptionJob, blip: LazyModel[ImageCaptioner] | None, tagger: LazyMod
 
 def _select(job: CaptionJob, old: Iterable[Parts]) -> tuple[list[SelectedImage], CaptionResult]:
     found = job.dataset.read(job.raw)
+    if job.in_place and not found.is_flat:
+        raise UserError(f"{job.raw} has folders of images, or captions in a table: name a folder for all of them with --out")
     with Progress("images", expected_count(found, job.count)) as progress:
         chosen, problems = select_images(found, job.count, job.seed, (row.sha256 for row in old), progress.advance)
-    return chosen, CaptionResult(problems=problems, notices=list(found.notices))
+    return chosen, CaptionResult(problems=problems, notices=[*found.notices, *litter_notice(found.litter)])
 
 
 def _corrections(
@@ -93,7 +95,7 @@ def _refuse_other_images(job: CaptionJob, outcome: CaptionResult) -> None:
     if job.in_place or not job.out.is_dir():
         return
     wanted = {row.name for row in outcome.rows}
-    others = sorted(p.name for p in job.out.iterdir() if p.suffix.lower() in SUFFIXES and p.stem not in wanted)
+    others = sorted(p.name for p in job.out.iterdir() if kind_of(p) == "image" and p.stem not in wanted)
     if others:
         raise UserError(
             f"{job.out} holds {len(others)} images that are not of this selection ({others[0]}, ...); "

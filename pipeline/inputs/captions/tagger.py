@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from pipeline.core.errors import UserError
 from pipeline.inputs.captions.parts import Tag
-from pipeline.inputs.datasets.layouts.files import read_table
+from pipeline.inputs.datasets.csv_tables import read_table
 
 FLOOR = 0.1
 """Tags below this score are not kept in parts.jsonl; thresholds lie above it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.inputs.datasets.items import RawListing
-from pipeline.inputs.datasets.layouts import butterfly, celeba, pokemon, tree
+from pipeline.inputs.datasets.layouts import butterfly, celeba, own, pokemon, tree
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ DATASETS = {
             "pokemon", "artwork, one image for each Pokedex number", "pokemon.com, PokeAPI/sprites", pokemon.read, 1008, 512
         ),
         Dataset("celeba", "portraits, aligned and cropped", "mmlab.ie.cuhk.edu.hk, Kaggle", celeba.read, 1000, 512, True),
-        Dataset("kumapi", "hand-drawn illustrations", "Kaggle ihelon/illustrations-kumapi390", tree.read_deep, 391, 512),
+        Dataset("kumapi", "hand-drawn illustrations", "Kaggle ihelon/illustrations-kumapi390", tree.read, 391, 512),
         Dataset("butterfly", "photographs of ten species", "Zenodo 7558895, Kaggle", butterfly.read, 832, 512),
-        Dataset("folder", "any images in one folder", "yours", tree.read_flat),
+        Dataset("folder", "your images: flat, 10_name folders, imagefolder", "yours", own.read),
     )
 }
 

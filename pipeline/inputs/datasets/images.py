@@ -15,7 +15,8 @@ from pipeline.inputs.datasets.color.said import said_colors
 from pipeline.inputs.datasets.color.spaces import UnknownColors
 from pipeline.inputs.datasets.color.to_srgb import to_srgb
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp"})
+"""In lower case; .jpe and .jfif are other names of JPEG."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 """Read by content, whatever the suffix says; Pillow's other readers (EPS, PSD, ...) are no business of a data set."""

@@ -10,6 +10,15 @@ from pipeline.core.errors import UserError, printable
 
 
 @dataclass(frozen=True)
+class CaptionFile:
+    """What a caption's file or table says, on one line; `fault` is why that is no caption, "" for nothing."""
+
+    path: Path
+    text: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
 class RawItem:
     """One image of a raw set; `name` is its file name in the folder that is made of it, without suffix."""
 
@@ -20,6 +29,14 @@ class RawItem:
     species: str = ""
     description: str = ""
     attributes: tuple[str, ...] = ()
+    label: str = ""
+    """How messages name it, where its file's name is not enough."""
+    caption: CaptionFile | None = None
+    """What its owner says of it elsewhere than in a file beside it."""
+
+    @property
+    def shown(self) -> str:
+        return self.label or self.path.name
 
 
 @dataclass(frozen=True, order=True)
@@ -41,6 +58,10 @@ class RawListing:
     problems: list[Problem] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     """What was left out on purpose."""
+    litter: list[str] = field(default_factory=list)
+    """What systems and programs leave behind, and nobody means."""
+    is_flat: bool = True
+    """Whether captions can be written beside the images: they lie in one folder, and no table has their captions."""
 
 
 def listed(problems: Sequence[object], most: int = 20, where: str = "") -> str:

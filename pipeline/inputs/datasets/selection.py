@@ -55,14 +55,14 @@ def select_images(
             if digest in first:
                 raise BrokenImage(f"is a copy of {printable(first[digest])}")
         except BrokenImage as reason:
-            problems.append(Problem(item.path.name, str(reason)))
+            problems.append(Problem(item.shown, str(reason)))
             if spare > 0:
                 spare -= 1
             else:
                 seen(1)
             continue
         seen(1)
-        first[digest] = item.path.name
+        first[digest] = item.shown
         good[place] = SelectedImage(item, digest)
     if count is not None and len(good) < count:
         problems.append(Problem("the set", f"has {len(good)} usable images, fewer than the {count} asked for"))

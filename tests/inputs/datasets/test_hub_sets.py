@@ -54,7 +54,7 @@ def pokemon(tmp_path: Path) -> Path:
 
 def test_a_table_becomes_images_with_their_own_bytes_and_captions_that_a_chain_reads(pokemon: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert fetch(str(pokemon), out) == (3, [])
+    assert fetch(str(pokemon), out) == (3, [], ["1 table(s) of other splits left out: data/test-00000-of-00001.parquet"])
     assert sorted(path.name for path in out.glob("0*")) == [
         "00000.jpg", "00000.txt", "00001.png", "00001.txt", "00002.jpg", "00002.txt",
     ]  # fmt: skip
@@ -74,7 +74,7 @@ def test_where_it_is_from_is_recorded_without_a_path_of_this_machine(pokemon: Pa
 def test_rows_without_image_or_caption_are_listed_and_stop_nothing_but_with_strict(tmp_path: Path) -> None:
     images = [image_bytes(tmp_path, 0), None, b"<html>gone</html>", image_bytes(tmp_path, 3)]
     write_table(tmp_path / "set/train.parquet", images, text=["one", "two", "three", None])
-    count, problems = fetch(str(tmp_path / "set"), tmp_path / "out")
+    count, problems, _ = fetch(str(tmp_path / "set"), tmp_path / "out")
     assert count == 2 and [str(problem).split(" (")[0] for problem in problems] == [
         "train.parquet, row 1 has no image", "train.parquet, row 2 cannot be read as an image",
         "train.parquet, row 3 has no caption",
@@ -193,7 +193,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("own_cache")
 def test_an_id_fetches_the_split_of_one_commit_and_nothing_else(pokemon: Path, tmp_path: Path) -> None:
     with hub(pokemon, "lambdalabs/pokemon-blip-captions") as (address, asked):
-        assert fetch("lambdalabs/pokemon-blip-captions", tmp_path / "out", endpoint=address) == (3, [])
+        assert fetch("lambdalabs/pokemon-blip-captions", tmp_path / "out", endpoint=address)[:2] == (3, [])
     assert asked == [TABLE]
     source = json.loads((tmp_path / "out" / SOURCE).read_text())
     assert (source["id"], source["commit"]) == ("lambdalabs/pokemon-blip-captions", COMMIT)

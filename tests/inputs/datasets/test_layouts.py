@@ -157,15 +157,15 @@ def test_a_pokemon_that_the_table_of_names_lacks_is_listed(tmp_path: Path) -> No
     assert "2.png has no row in the table of names" in reasons(read("pokemon", tmp_path))
 
 
-def test_a_folder_of_ones_own_is_flat_and_pairs_of_one_name_are_listed(tmp_path: Path) -> None:
+def test_a_folder_of_ones_own_is_read_at_any_depth_and_pairs_of_one_name_are_listed(tmp_path: Path) -> None:
     raw_sets.image(tmp_path / "a.png", 1)
     raw_sets.image(tmp_path / "a.jpg", 2)
     raw_sets.image(tmp_path / "b.webp", 3)
     raw_sets.image(tmp_path / "deeper/c.png", 4)
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
     found = read("folder", tmp_path)
-    assert [item.path.name for item in found.items] == ["a.jpg", "b.webp"]
-    assert "a.png has the name of a.jpg" in reasons(found) and "lost.png" in reasons(found)
+    assert [item.path.name for item in found.items] == ["b.webp", "c.png"]
+    assert "a.jpg has the name of a.png" in reasons(found) and "lost.png" in reasons(found)
 
 
 @pytest.mark.parametrize("name", list(DATASETS))

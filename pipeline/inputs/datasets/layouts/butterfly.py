@@ -27,7 +27,7 @@ def read(folder: Path) -> RawListing:
     found = RawListing()
     place = image_folder(folder, _PLACES)
     known: dict[str, tuple[str, str]] = {}
-    for path in images_in(place, found.problems):
+    for path in images_in(place, found):
         match = _NAME.match(path.stem)
         if not match:
             found.problems.append(Problem(path.name, "is not named as the Leeds set names images (0010001.png)"))

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.inputs.datasets.csv_tables import read_table
 from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
-from pipeline.inputs.datasets.layouts.files import first_file, image_folder, images_in, read_table
+from pipeline.inputs.datasets.layouts.files import first_file, image_folder, images_in
 
 _PLACES = ("img_align_celeba/img_align_celeba", "img_align_celeba", "Img/img_align_celeba", "celeba/img_align_celeba",
            "celeba", "")  # fmt: skip
@@ -19,7 +20,7 @@ def read(folder: Path) -> RawListing:
     found = RawListing()
     place = image_folder(folder, _PLACES)
     numbered = []
-    for path in images_in(place, found.problems):
+    for path in images_in(place, found):
         if _NAME.match(path.stem):
             numbered.append(path)
         else:

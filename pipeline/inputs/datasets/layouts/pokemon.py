@@ -6,8 +6,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from pipeline.inputs.datasets.csv_tables import read_table
 from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
-from pipeline.inputs.datasets.layouts.files import first_file, image_folder, images_in, read_table
+from pipeline.inputs.datasets.layouts.files import first_file, image_folder, images_in
 
 _PLACES = ("sprites/pokemon/other/official-artwork", "pokemon/other/official-artwork", "other/official-artwork",
            "official-artwork", "images/images", "images", "full", "")  # fmt: skip
@@ -29,7 +30,7 @@ def read(folder: Path) -> RawListing:
     place = image_folder(folder, _PLACES)
     by_number: dict[int, list[tuple[Path, str]]] = defaultdict(list)
     unnumbered: list[Path] = []
-    for path in images_in(place, found.problems):
+    for path in images_in(place, found):
         match = _NUMBERED.match(path.stem)
         if match:
             by_number[int(match[1])].append((path, match[2] or ""))

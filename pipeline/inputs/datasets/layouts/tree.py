@@ -1,4 +1,4 @@
-"""Images without any order but their names: Kumapi (at any depth below the folder) and a folder of one's own (flat)."""
+"""Images without any order but their names, at any depth below the folder: Kumapi."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from collections import defaultdict
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.inputs.datasets.folder_contents import is_litter
 from pipeline.inputs.datasets.items import Problem, RawItem, RawListing
-from pipeline.inputs.datasets.layouts.files import image_folder, images_in
+from pipeline.inputs.datasets.layouts.files import images_in
 
 
-def read_flat(folder: Path) -> RawListing:
-    """List images directly in `folder`; two of one name but for the suffix are a problem, as they would share a caption."""
-    found = RawListing()
-    _add(found, [(path.stem, path) for path in images_in(image_folder(folder, ("",)), found.problems)])
-    return found
-
-
-def read_deep(folder: Path) -> RawListing:
+def read(folder: Path) -> RawListing:
     """List images at any depth; an image's name is its path below `folder` with dashes."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; name the one that holds the raw data set (docs/datasets.md shows its tree)")
     found, named = RawListing(), []
-    for place in sorted([folder, *(path for path in folder.rglob("*") if path.is_dir() and "__MACOSX" not in path.parts)]):
-        for path in images_in(place, found.problems):
+    for place in [folder, *_folders_below(folder)]:
+        for path in images_in(place, found):
             named.append(("-".join(path.relative_to(folder).with_suffix("").parts), path))
     if not named:
         raise UserError(f"{folder} holds no image at any depth; unpack the data set there (docs/datasets.md)")
     _add(found, named)
     return found
+
+
+def _folders_below(folder: Path) -> list[Path]:
+    """Return all folders below in order of path, without those that systems leave behind; these `images_in` counts."""
+    folders = []
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink() and not is_litter(path):
+            folders += [path, *_folders_below(path)]
+    return folders
 
 
 def _add(found: RawListing, named: list[tuple[str, Path]]) -> None:
