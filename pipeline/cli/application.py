@@ -32,6 +32,7 @@ from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence, is_out_o
 from pipeline.core.process import die_with_parent, use_utf8
 from pipeline.run.status.times import timed
 from pipeline.versioning.git import remove_dangling_link
+from pipeline.versioning.submodules import is_experiments_copy, stand_in_for_submodules
 
 _DVC_STAGE = "DVC_STAGE"
 
@@ -63,6 +64,8 @@ class _Group(click.Group):
         try:
             with at_project_root():
                 remove_dangling_link(Path())
+                if _DVC_STAGE in os.environ and is_experiments_copy(Path()):
+                    stand_in_for_submodules(Path())
                 with timed(os.environ.get(_DVC_STAGE)):
                     return super().invoke(context)
         except UserError as error:

@@ -55,14 +55,23 @@ def repro(arguments: tuple[str, ...]) -> None:
 def exp(arguments: tuple[str, ...]) -> None:
     """`dvc exp ...`, after checking that Git is ready for it, and every value that -S would set in params.yaml.
 
+    `exp apply NAME` is our own: it refuses where DVC's would lose an edit; `exp restore` brings back what DVC's has put away.
+    A run that does not come to its end puts its -S values back.
+
     Example: redifine exp run -S cfg=2.5
     """
+    from pipeline.cli import experiments
     from pipeline.versioning.experiment_checks import check_git, check_settings, quote_settings
+    from pipeline.versioning.submodules import keep_submodules
 
+    if own := experiments.COMMANDS.get("".join(arguments[:1])):
+        own.main(list(arguments[1:]), f"redifine exp {own.name}", standalone_mode=False)
+        return
     check_git(Path())
     arguments = tuple(quote_settings(arguments))
-    check_settings(arguments)
+    values = check_settings(arguments)
+    keep_submodules(Path())
     runs_stages = arguments[:1] == ("run",) and "--queue" not in arguments
     with fork_client.fork_server(Path(), fork_server.MODULE) if runs_stages else nullcontext():
-        code = run_dvc(["exp", *arguments])
+        code = experiments.run(arguments, values)
     sys.exit(code)

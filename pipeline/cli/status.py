@@ -23,6 +23,7 @@ def status(as_json: bool) -> None:
     from pipeline.inputs.base_models.identity import changed_vae
     from pipeline.run.status import stage_states, text, times
     from pipeline.run.status.killed_experiment import leftovers
+    from pipeline.versioning.put_away import put_away
 
     root = project_root()
     # DVC takes any value, and shows a state that no stage could reach.
@@ -41,6 +42,8 @@ def status(as_json: bool) -> None:
         return
     if left:
         click.echo("; ".join(left))
+    if away := put_away(root):
+        click.echo(str(away))
     if vae:
         click.echo(str(vae))
     absent = any(stage.state == "absent" for stage in stages)

@@ -9,4 +9,9 @@ dvc_command       `dvc ...` run in this process
 dvc_repo          the DVC project opened in this process
 dvc_patches       the parts of DVC that are replaced in this process
 experiments, experiment_checks, revisions    DVC experiments; any revision's files
+experiment_files  an experiment's files brought into the work tree, where no edit is lost
+put_away          what a plain `dvc exp apply` has put away
+settings_put_back   a run that did not end leaves the work tree as it was
+submodules        their entries, which DVC's commits of experiments drop
+untracked_code    modules that Git does not know
 """

@@ -14,7 +14,8 @@ from pipeline.versioning.hashes import FOLDER_SUFFIX
 
 LOCK_FILE = "dvc.lock"
 
-_CODE = ("pipeline/", "extensions/")
+CODE = ("pipeline/", "extensions/")
+"""Where what the stages run lies."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PathEntry:
 
     @property
     def is_code(self) -> bool:
-        return self.path.startswith(_CODE)
+        return self.path.startswith(CODE)
 
 
 @dataclass(frozen=True)

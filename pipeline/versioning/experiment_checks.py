@@ -13,6 +13,7 @@ from pipeline.chain import params
 from pipeline.core.errors import UserError
 from pipeline.inputs.missing import missing_inputs
 from pipeline.versioning.git import ask_git, git
+from pipeline.versioning.untracked_code import check_code_is_in_git
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -51,15 +52,17 @@ def _has_repository(root: Path) -> bool:
     return any((folder / ".git").exists() for folder in (place, *place.parents))
 
 
-def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
-    """Check every value that `dvc exp ARGUMENTS` would set in params.yaml, each run of a grid by itself.
+def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> dict[str, Any]:
+    """Check every value that `dvc exp ARGUMENTS` would set in params.yaml, each run of a grid by itself; return {key: value}.
 
-    Settings of other files (`-S file.yaml:key=value`) are DVC's business. Raise UserError that names key and value; also for
-    inputs that a copy of the project would lack, where DVC would run in one, and for a VAE whose files have changed.
+    Of a grid, that is the last value. Settings of other files (`-S file.yaml:key=value`) are DVC's business. Raise UserError
+    that names key and value; also for inputs that a copy of the project would lack, where DVC would run in one, for a VAE
+    whose files have changed, and for code that Git does not know.
     """
     words = [word for word in arguments if not word.startswith("-")]
     if words[:1] != ["run"]:
-        return
+        return {}
+    check_code_is_in_git(file.parent)
     current = params.load(file).model_dump()
     options, _ = _options().parse_known_args(list(arguments))
     settings = [text for given in options.set_param if (text := _of_params(given, file)) is not None]
@@ -80,6 +83,7 @@ def check_settings(arguments: Sequence[str], file: Path = params.FILE) -> None:
         from pipeline.inputs.base_models.identity import check_vae
 
         check_vae(current["model"], current["vae"], file.parent)
+    return {key: values[-1] for key, values in choices.items()}
 
 
 def quote_settings(arguments: Sequence[str]) -> list[str]:

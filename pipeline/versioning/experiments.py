@@ -1,5 +1,5 @@
-"""DVC experiments as Git holds them, commits under refs/exps/BASELINE/NAME: find them, put one's files into the work tree,
-send them to the Git remote and fetch them from it.
+"""DVC experiments as Git holds them, commits under refs/exps/BASELINE/NAME: find them, send them to the Git remote and fetch
+them from it.
 
 Git's own command line is used: it knows the user's keys and helpers. `dvc exp push`, `dvc exp pull` and `dvc exp list` work
 on the same references.
@@ -35,40 +35,6 @@ def experiments(clone: Path, name: str) -> list[Experiment]:
     lines = git(clone, "for-each-ref", "--format=%(refname) %(objectname) %(subject)", f"refs/exps/*/*/{name}").splitlines()
     rows = [line.split(maxsplit=2) for line in lines]
     return [Experiment(ref, "".join(ref.split("/")[2:4]), commit, UNFINISHED not in text) for ref, commit, text in rows]
-
-
-def write_experiment_files(root: Path, commit: str, force: bool) -> list[str]:
-    """Write an experiment's params.yaml, dvc.lock and summary into the work tree and return their names; HEAD stays.
-
-    `dvc exp apply` cannot be used: like `dvc exp save` it fails in a checkout with submodules. Raise UserError when one
-    of the files was changed here (unless `force`).
-    """
-    names = git(root, "diff", "--name-only", "--no-renames", "--ignore-submodules", "HEAD", commit).splitlines()
-    if not force:
-        for name in names:
-            _check_unchanged(root, commit, name)
-    present = [name for name in names if _blob(root, commit, name) is not None]
-    for name in set(names).difference(present):
-        (root / name).unlink(missing_ok=True)
-    if present:
-        git(root, "restore", f"--source={commit}", "--worktree", "--", *present)
-    return names
-
-
-def _check_unchanged(root: Path, commit: str, name: str) -> None:
-    """Raise UserError unless the file is as HEAD or `commit` has it."""
-    here = git(root, "hash-object", name) if (root / name).is_file() else None
-    if here not in (_blob(root, "HEAD", name), _blob(root, commit, name)):
-        raise UserError(
-            f"{name} differs from the last commit, and the experiment would overwrite it; "
-            "commit it, or 'git stash' it, or give --force to lose it"
-        )
-
-
-def _blob(root: Path, commit: str, name: str) -> str | None:
-    """Return the hash of a file in a commit; None where it has no such file."""
-    line = git(root, "ls-tree", commit, "--", name)
-    return line.split()[2] if line else None
 
 
 def check_name(name: str) -> None:

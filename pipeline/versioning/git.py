@@ -98,9 +98,9 @@ def changed_files(root: Path, folder: str) -> dict[str, bool]:
     return {path: (root / path).is_file() for path, object_id in held.items() if _object_id(root / path) != object_id}
 
 
-def committed_paths(root: Path) -> frozenset[str]:
-    """Return every file of HEAD, relative to `root`; none without Git."""
-    return frozenset((ask_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD") or "").split("\0")) - {""}
+def committed_paths(root: Path, commit: str = "HEAD") -> frozenset[str]:
+    """Return every file of a commit, relative to `root`; none without Git."""
+    return frozenset((ask_git(root, "ls-tree", "-r", "-z", "--name-only", commit) or "").split("\0")) - {""}
 
 
 def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
@@ -118,6 +118,18 @@ def committed_files(root: Path, commit: str, paths: Sequence[str]) -> dict[str, 
             found[path] = answers.read(int(about[1]))
             answers.read(1)
     return found
+
+
+def blobs_at(root: Path, commits: Sequence[str], path: str) -> set[str]:
+    """Return Git's names of what a file, relative to `root`, holds in these commits; nothing of one that lacks it."""
+    asked = "".join(f"{commit}:./{path}\n" for commit in commits)
+    answers = git(root, "cat-file", "--batch-check=%(objectname) %(objecttype)", text=asked).splitlines()
+    return {line.split()[0] for line in answers if line.endswith(" blob")}
+
+
+def content_id(root: Path, path: str) -> str | None:
+    """Return Git's name of a file's content as it would be committed; None where there is no file."""
+    return git(root, "hash-object", "--", path) if (root / path).is_file() else None
 
 
 def _object_ids(root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:

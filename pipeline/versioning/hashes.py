@@ -70,10 +70,10 @@ def files_below(root: Path, folder: str) -> list[str]:
     start = root / folder
     files = [start] if start.is_file() else [path for path in start.rglob("*") if path.is_file()]
     inside = (path.relative_to(root) for path in files)
-    return sorted(path.as_posix() for path in inside if not any(map(_is_ignored, path.parts)))
+    return sorted(path.as_posix() for path in inside if not any(map(is_ignored, path.parts)))
 
 
-def _is_ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in IGNORED)
 
 

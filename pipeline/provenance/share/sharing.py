@@ -11,11 +11,13 @@ from pipeline.chain.paths import Layout
 from pipeline.chain.shards import file_of
 from pipeline.core.errors import UserError
 from pipeline.provenance.share import transfer
+from pipeline.provenance.share.applying import take_results
 from pipeline.provenance.share.iterations import ChainRecord, outputs_to_fetch, outputs_to_share, read_record, read_record_at
 from pipeline.versioning import experiments
 from pipeline.versioning.dvc_lock import LOCK_FILE
 from pipeline.versioning.git import git
 from pipeline.versioning.not_fetched import mark_partial, unmark_partial
+from pipeline.versioning.submodules import keep_submodules
 
 
 def share(
@@ -30,6 +32,7 @@ def share(
         sent = transfer.push(root, _outputs(record, iterations), remote)
         return sent, _what_git_lacks(root)
     experiments.check_name(experiment)
+    keep_submodules(root, experiment)
     found = experiments.local_experiment(root, experiment)
     chain = _record_of(root, found.commit, experiment)
     sent = transfer.push(root, _outputs(chain, iterations), remote)
@@ -40,17 +43,17 @@ def share(
 def get(
     root: Path, k: int | None, experiment: str | None, force: bool, remote: str | None, git_remote: str
 ) -> tuple[int, list[str]]:
-    """Fetch iteration k, or all when k is None; an experiment's params.yaml and dvc.lock come into the work tree first.
+    """Fetch iteration k, or all when k is None; an experiment's params.yaml, dvc.lock and summary come here first.
 
     Returns the number of files fetched and how to go on. Raise UserError, see `transfer` and `experiments`.
     """
     wanted = [] if k is None else [k]
+    notices: list[str] = []
     if experiment is not None:
         experiments.check_name(experiment)
         found = experiments.fetch_experiment(root, experiment, git_remote, force)
         _record_of(root, found.commit, experiment).check_iterations(wanted)
-        experiments.write_experiment_files(root, found.commit, force)
-        transfer.check_out_what_is_here(root, force)
+        notices = take_results(root, experiment, found, force)
     record = read_record(root)
     record.check_iterations(wanted)
     targets = record.have(outputs_to_fetch(k)) if k is not None else []
@@ -58,7 +61,7 @@ def get(
     fetched = transfer.pull(root, targets, remote, force, arriving)
     for j in record.iterations if k is None else wanted:
         unmark_partial(root, Layout().images(j))
-    return fetched, [] if k is None else _how_to_go_on(root, record, k)
+    return fetched, notices + ([] if k is None else _how_to_go_on(root, record, k))
 
 
 def get_images(root: Path, k: int, images: slice, force: bool, remote: str | None) -> tuple[int, list[str]]:
