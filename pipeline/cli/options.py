@@ -82,7 +82,10 @@ drawing = together(
     click.option("--vae", type=PathOrName(), metavar="PATH",
                  help="In the place of the model's own; default: params.yaml's, with its model."),
     click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
-    click.option("--prompts", type=_FILE, help="One prompt a line."),
+    click.option("--prompts", type=_FILE,
+                 help="One prompt a line, or a prompt file of sd-scripts (.txt, .toml, .json): a prompt's own --n, --w, --h, "
+                      "--d, --l, --s go before the options here."),
+    click.option("--negative-prompt", metavar="TEXT", help="What guidance leads away from; default: the empty prompt."),
     click.option("--out", type=FOLDER, default=Path("samples"), show_default=True,
                  help="Folder for the images and manifest.jsonl."),
     _param("schedule", "How guidance changes; exponential is ReDiFine's.", type=_Registered(SCHEDULES), default="exponential"),

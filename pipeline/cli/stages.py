@@ -76,7 +76,8 @@ def sample(context: click.Context, k: int | None, device: str | None, processes:
         return
     if options["prompts"] is None:
         raise click.UsageError("give --k for an iteration of the chain, or --prompts for prompts of your own")
-    from pipeline.sample.own_prompts import read_prompts, sample_prompts
+    from pipeline.sample.own_prompts import sample_prompts
+    from pipeline.sample.prompt_file import read_prompts
 
     if parameters.FILE.is_file():
         params = parameters.load()

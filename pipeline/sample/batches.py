@@ -56,7 +56,7 @@ def draw_batches(
     Raise UserError, finished batches kept, on NaN, a full disk or too little memory.
     """
     _require_space(plan, plan.count_images(todo))
-    unconditional = encode_prompts(model, [""], plan.settings)
+    unconditional = encode_prompts(model, [plan.settings.negative], plan.settings)
     conditions = PromptEncodings(model, (image.prompt for image in plan.images), plan.settings)
     shrinking = ShrinkingBatches(f"sample {plan.name}", images_at_a_time(model, plan.settings, plan.batch))
     parts = plan.parts()

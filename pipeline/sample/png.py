@@ -44,6 +44,8 @@ class ImageLineage:
             "Model": self.base,
             "Clip skip": str(self.settings.clip_skip),
         }
+        if self.settings.negative:
+            fields["Negative prompt"] = self.settings.negative
         if self.lora is not None:
             hashes = f"{self.lora.name}: {self.lora.tensors_sha256[:12]}"
             fields |= {"Lora hashes": hashes, "Lora sha256": self.lora.sha256}

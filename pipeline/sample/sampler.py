@@ -39,6 +39,8 @@ class SampleSettings:
     clip_skip: int = 2
     max_token_length: int = CHUNK
     family: str = DEFAULT
+    negative: str = ""
+    """What guidance leads away from: the empty prompt, or a negative one."""
 
     @property
     def noise(self) -> NoiseProcess:

@@ -30,10 +30,6 @@ def trainer_class(network_trainer: type, options: Options) -> type:
             if self.rank.number == 0:
                 Path(options.loss_file).write_text("step,loss\n")
 
-        def load_target_model(self, args: Any, weight_dtype: Any, accelerator: Any) -> Any:
-            self.rank.leave_frozen_networks(accelerator)
-            return super().load_target_model(args, weight_dtype, accelerator)
-
         def on_step_start(self, args: Any, *rest: Any, **named: Any) -> None:
             super().on_step_start(args, *rest, **named)
             if self.step == 0:

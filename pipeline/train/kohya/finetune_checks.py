@@ -24,7 +24,7 @@ _NEEDED = {
     "output_dir": "the folder for the LoRA",
 }
 _FILES = ("vae", "dataset_config", "train_data_dir", "reg_data_dir", "in_json", "network_weights", "sample_prompts", "resume")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(?<!\.safetensors)(?<!\.ckpt)")
 _OTHER_TARGETS = ("v2", "v_parameterization", "zero_terminal_snr")
 _BYPASSES = ("weighted_captions", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
 _DROPOUTS = ("caption_dropout_rate", "caption_dropout_every_n_epochs")
@@ -72,7 +72,7 @@ def _mistyped(action: argparse.Action, value: Any) -> str | None:
     return None if isinstance(value, str) or action.type not in (None, str) else "text in quotes"
 
 
-def check(args: argparse.Namespace, config: Path, condition_drop: float, device: str) -> ModelFamily:
+def check(args: argparse.Namespace, config: Path, device: str) -> ModelFamily:
     """Return the family of the model that sd-scripts' settings name. Raise UserError for settings that give no LoRA."""
     for key, what in _NEEDED.items():
         if not getattr(args, key, None):
@@ -82,7 +82,6 @@ def check(args: argparse.Namespace, config: Path, condition_drop: float, device:
     for key in _FILES:
         if value := getattr(args, key, None):
             _check_path(key, str(value), config)
-    _check_condition_drop(args, config, condition_drop)
     family = family_of_checkpoint(str(args.pretrained_model_name_or_path), config)
     for key in _OTHER_TARGETS:
         if getattr(args, key, None):
@@ -108,10 +107,11 @@ def _from_where(value: str, config: Path) -> str:
     return f"paths in it count from the current folder, {here}; correct the path, or run the command in its folder"
 
 
-def _check_condition_drop(args: argparse.Namespace, config: Path, probability: float) -> None:
-    """Raise UserError where sd-scripts would bypass condition drop."""
+def check_condition_drop(args: argparse.Namespace, parser: argparse.ArgumentParser, config: Path, probability: float) -> None:
+    """Raise UserError where sd-scripts would bypass condition drop; what the family's script ignores bypasses nothing."""
+    known = {action.dest for action in parser._actions}
     for key in _BYPASSES:
-        if probability and getattr(args, key, None):
+        if probability and key in known and getattr(args, key, None):
             raise UserError(f"{config} sets {key}: {BYPASSED}; remove {key}, or leave out --condition-drop")
 
 

@@ -70,10 +70,11 @@ def run(task: Task) -> None:
     config = Path(task.config)
     settings = checks.read_settings(config.read_text(encoding="utf-8"), toml.loads, config)
     args = parser.parse_args(namespace=argparse.Namespace(**settings))
-    family = checks.check(args, config, task.condition_drop, task.device)
+    family = checks.check(args, config, task.device)
     dataset = _dataset(args)
     checks.check_dataset_files(dataset, Path(args.dataset_config or config))
     parser = _parser(family)
+    checks.check_condition_drop(args, parser, config, task.condition_drop)
     odd = list(checks.oddities(settings, parser))
     if Rank(os.environ).number == 0:
         for line in [*odd, *checks.notes(args, dataset, task.condition_drop)]:
@@ -95,7 +96,7 @@ def _parser(family: ModelFamily) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = importlib.import_module(family.sd_scripts.SCRIPT).setup_parser()
 
     def refuse(message: str) -> NoReturn:
-        raise UserError(f"{message} (an option of sd-scripts' {family.sd_scripts.SCRIPT}.py)")
+        raise UserError(f"the options of sd-scripts' {family.sd_scripts.SCRIPT}.py: {message}")
 
     parser.error = refuse  # type: ignore[method-assign]
     return parser

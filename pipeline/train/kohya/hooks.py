@@ -64,6 +64,10 @@ def with_condition_drop(network_trainer: type, probability: float) -> type:
             super().__init__()
             self.step, self.first_step, self.rank = -1, 0, Rank(os.environ)
 
+        def load_target_model(self, args: Any, weight_dtype: Any, accelerator: Any) -> Any:
+            self.rank.leave_frozen_networks(accelerator)
+            return super().load_target_model(args, weight_dtype, accelerator)
+
         def on_step_start(
             self, args: Any, accelerator: Any, network: Any, text_encoders: Any, unet: Any, batch: dict[str, Any],
             weight_dtype: Any, is_train: bool = True,
