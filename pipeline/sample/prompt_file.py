@@ -16,9 +16,8 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text
-from pipeline.core.guards import short_repr
+from pipeline.core.guards import fault_of_text, short_repr
 from pipeline.core.json_files import parse_json
-from pipeline.inputs.datasets.caption_files import fault_of_caption
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def check_text(text: str) -> None:
     """Raise UnusablePrompt for syntax of other tools, which would be drawn as words."""
-    if fault := fault_of_caption(text):
-        raise UnusablePrompt(fault)
+    if fault := fault_of_text(text):
+        raise UnusablePrompt(f"holds {fault}; remove it")
     for what, pattern in _SYNTAX.items():
         if found := pattern.search(text):
             raise UnusablePrompt(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ def _known(kind: str, model: str) -> str:
 
 
 def notes(args: argparse.Namespace, dataset: Mapping[str, Any], condition_drop: float) -> Iterator[str]:
-    """Describe what acts together with condition drop: sd-scripts' own ways to empty captions."""
+    """Describe what is not as it seems: logs that nobody writes, and sd-scripts' own ways to empty captions beside ours."""
+    if args.logging_dir and args.log_with in (None, "tensorboard") and not _installed("tensorboard", "tensorboardX"):
+        yield f"logging_dir is {args.logging_dir}, and nothing will be logged: 'pip install tensorboard' first"
     if not condition_drop:
         return
     given = [*_values(dataset), *vars(args).items()]
@@ -148,6 +151,10 @@ def notes(args: argparse.Namespace, dataset: Mapping[str, Any], condition_drop: 
                 f": {1 - (1 - value) * (1 - condition_drop):.0%} of the samples in all" if value <= 1 and "rate" in key else ""
             )
             yield f"{key} {value:g} empties captions, too, beside --condition-drop {condition_drop:g}{share}"
+
+
+def _installed(*packages: str) -> bool:
+    return any(find_spec(package) is not None for package in packages)
 
 
 def dataset_files(dataset: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
