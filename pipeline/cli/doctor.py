@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,27 +36,30 @@ def doctor(context: click.Context, as_json: bool) -> None:
 
 
 def examine(root: Path) -> list[CheckResult]:
-    """Run every check on the project at `root`, in the order in which a run meets them."""
-    from pipeline.run.doctor import git_and_dvc, hardware, project
+    """Run every check on the project at `root`, in the order in which a run meets them; one that fails is a finding itself."""
+    from pipeline.run.doctor import git_and_dvc, hardware, looked_at, project
 
     params, of_params = project.read_params(root)
-    rest = [project.model(root, params), project.images(root, params)] if params else []
+    rest = (
+        [looked_at("model", project.model, root, params), looked_at("images", project.images, root, params)] if params else []
+    )
     return [
         of_params,
-        project.python(),
-        project.packages(root),
-        *rest,
-        project.scripts(root, params),
-        hardware.gpu(params),
-        hardware.driver(),
-        hardware.torch_build(),
-        hardware.xformers(params),
-        hardware.bitsandbytes(params),
-        hardware.compiler(),
-        hardware.disk(root),
-        git_and_dvc.git(root),
-        project.experiment(root),
-        *git_and_dvc.dvc(root),
+        *looked_at("python", project.python),
+        *looked_at("packages", project.packages, root),
+        *chain.from_iterable(rest),
+        *looked_at("sd-scripts", project.scripts, root, params),
+        *looked_at("GPU", hardware.gpu, params),
+        *looked_at("driver", hardware.driver),
+        *looked_at("torch", hardware.torch_build),
+        *looked_at("xformers", hardware.xformers, params),
+        *looked_at("bitsandbytes", hardware.bitsandbytes, params),
+        *looked_at("compiler", hardware.compiler),
+        *looked_at("disk", hardware.disk, root),
+        *looked_at("writing", hardware.writing, root),
+        *looked_at("git", git_and_dvc.git, root),
+        *looked_at("experiment", project.experiment, root),
+        *looked_at("DVC", git_and_dvc.dvc, root),
     ]
 
 

@@ -12,6 +12,7 @@ from pipeline.chain import params as parameters
 from pipeline.cli import fork_server
 from pipeline.run import fork_client
 from pipeline.run.repro import check_fetched, check_folder, is_forced, repair
+from pipeline.run.stage_python import use_this_python
 from pipeline.versioning.dvc_command import run_dvc
 
 
@@ -38,6 +39,7 @@ def repro(arguments: tuple[str, ...]) -> None:
             from pipeline.inputs.base_models.identity import check_vae
 
             check_vae(params.model, params.vae, Path())
+    use_this_python()
     for sentence in repair(Path()):
         click.echo(sentence, err=True)
     if not arguments and parameters.FILE.is_file():
@@ -71,6 +73,7 @@ def exp(arguments: tuple[str, ...]) -> None:
     arguments = tuple(quote_settings(arguments))
     values = check_settings(arguments)
     keep_submodules(Path())
+    use_this_python()
     runs_stages = arguments[:1] == ("run",) and "--queue" not in arguments
     with fork_client.fork_server(Path(), fork_server.MODULE) if runs_stages else nullcontext():
         code = experiments.run(arguments, values)

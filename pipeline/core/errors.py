@@ -29,7 +29,10 @@ _DISK = CANNOT_WRITE | {errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, err
 
 
 def disk_sentence(error: OSError) -> str | None:
-    """Return one sentence for what the disk or its permissions refused; None for another kind of failure."""
+    """Return one sentence for what the disk or its permissions refused, or what is gone; None for another kind of failure."""
+    if error.errno == errno.ENOENT and isinstance(error.filename, str | bytes):
+        name = os.fsdecode(error.filename)
+        return f"{name} is not there, or no longer; where a run is at work here, ask again when its stage has ended"
     if error.errno not in _DISK:
         return None
     where = f" {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""

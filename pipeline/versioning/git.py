@@ -63,7 +63,7 @@ def _check_owner(said: str) -> None:
     lines = [line.strip() for line in said.splitlines()]
     refusal = next(line.removeprefix("fatal: ") for line in lines if _OTHER_OWNER.search(line))
     remedy = next((line for line in lines if line.startswith("git config")), "git config --global --add safe.directory '*'")
-    raise UserError(f"Git refuses: {refusal}; run '{remedy}', or work as its owner")
+    raise UserError(f"Git refuses: {refusal}; work as its owner, or trust it with: {remedy}")
 
 
 def head_of_checkout(folder: Path) -> str | None:

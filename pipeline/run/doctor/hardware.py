@@ -6,12 +6,15 @@ import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.chain.params import Params
+from pipeline.chain.paths import OUTPUT_FOLDERS
 from pipeline.diffusion.devices import CPU_CHOICES
 from pipeline.run.doctor import CheckResult, note, ok, problem
+from pipeline.versioning.hashes import cache_folder
 
 LITTLE_SPACE, NO_SPACE = 5 * 2**30, 2**28
 """Bytes: a chain of a real model takes a few GB, one of the miniature a few hundred MB."""
@@ -93,6 +96,33 @@ def disk(root: Path) -> CheckResult:
             "disk", found, "enough for the miniature; a real model's chain wants more: 'dvc cache dir PATH' moves the cache"
         )
     return ok("disk", found)
+
+
+def writing(root: Path) -> CheckResult:
+    """Try to write where a run does: the project's folders, DVC's own and its cache."""
+    refused = [f"{folder} ({reason})" for folder in _written(root) if (reason := _refusal(folder)) is not None]
+    if refused:
+        return problem(
+            "writing", f"cannot write to {', '.join(refused)}", "mend its permissions, mount it for writing, or free space"
+        )
+    return ok("writing", "the project's folders and DVC's cache can be written to")
+
+
+def _written(root: Path) -> list[Path]:
+    """Return the folders that are there of those that a run writes to."""
+    folders = [root, *(root / name for name in (".dvc", ".dvc/tmp", *OUTPUT_FOLDERS))]
+    cache = cache_folder(root)
+    return [folder for folder in (*folders, *filter(None, [cache])) if folder.is_dir()]
+
+
+def _refusal(folder: Path) -> str | None:
+    """Return why a small file cannot be written to a folder; None where it can."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".redifine-", suffix=".tmp") as file:
+            file.write(bytes(2**12))
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
 
 
 def output_of(command: Sequence[str]) -> str | None:

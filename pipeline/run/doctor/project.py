@@ -14,6 +14,7 @@ from pipeline.chain.paths import sd_scripts
 from pipeline.core.errors import UserError
 from pipeline.diffusion.families.layouts import layout_of
 from pipeline.run.doctor import CheckResult, note, ok, problem
+from pipeline.run.stage_python import check_shell, put_first
 from pipeline.run.status.killed_experiment import leftovers
 from pipeline.versioning.git import ask_git, head_of_checkout
 
@@ -33,11 +34,14 @@ def read_params(root: Path) -> tuple[Params | None, CheckResult]:
 def python() -> CheckResult:
     """Check that the stages' `python`, whatever the PATH finds first, is this project's."""
     found, version = shutil.which("python"), sys.version.split()[0]
-    remedy = f"put it first: 'export PATH={Path(sys.executable).parent}:$PATH', or run 'make repro'"
     if found is None:
-        return problem("python", f"no 'python' on the PATH, and the stages run it; this one is {version}", remedy)
+        return problem("python", f"no 'python' on the PATH, and the stages run it; this one is {version}", put_first())
     if Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
-        return problem("python", f"'python' is {found}, not this project's", remedy)
+        return problem("python", f"'python' is {found}, not this project's", put_first())
+    try:
+        check_shell()
+    except UserError as error:
+        return problem("python", str(error), "")
     return ok("python", f"{version}, {found}")
 
 
