@@ -43,6 +43,8 @@ def list_(json_: bool) -> None:
 def check(name: str, folder: Path, strict: bool) -> None:
     """Read the raw data set NAME in FOLDER, open every image and caption and list all that is wrong; nothing is written.
 
+    For `folder` this is the chain's own reading, at the resolution and fit of params.yaml: what it finds, prepare finds.
+
     Example: redifine dataset check butterfly downloads/leedsbutterfly
     """
     from pipeline.core.progress import Progress
@@ -94,7 +96,8 @@ def _check_own(folder: Path, strict: bool) -> None:
 def prepare(raw: Path, **options: Any) -> None:
     """From the raw data set NAME in RAW to D_0 and P: caption it, point params.yaml at it, run the stage prepare.
 
-    NAME is one of `redifine dataset list`; for `folder`, RAW itself is captioned and its images stay as they are.
+    NAME is one of `redifine dataset list`. For `folder`, images of one's own, with .txt or .caption files beside them, in
+    kohya's 10_name folders, or with Hugging Face's metadata.jsonl, .csv or .parquet are read where they lie.
 
     Example: redifine dataset prepare butterfly downloads/leedsbutterfly --blip models/base/blip
     """
@@ -113,7 +116,7 @@ def prepare(raw: Path, **options: Any) -> None:
 def fetch(source: str, out: Path, **options: Any) -> None:
     """Fetch the data set ID of the Hugging Face hub, or take it from FOLDER, and write images with captions beside them.
 
-    Tables (parquet), and folders of images with metadata.jsonl, metadata.csv or .txt captions are read.
+    Tables (parquet), and folders of images with metadata.jsonl, .csv or .parquet, or captions beside them, are read.
 
     Example: redifine dataset fetch lambdalabs/pokemon-blip-captions --out raw/blip
     """

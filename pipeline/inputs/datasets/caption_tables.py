@@ -89,21 +89,20 @@ def rows_of(table: Path, label: str, column: str | None = None) -> Iterator[Tabl
     """Read the rows of a table. Raise UnusableTable when it is damaged, or has no column of files or of captions."""
     rows = _READERS[table.suffix.lower()](table)
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
-    file = pick(columns, _FILE_COLUMNS)
-    if rows and file is None:
+    if not rows:
+        raise UnusableTable("has no rows; remove it, or write one for each image")
+    if pick(columns, _FILE_COLUMNS) is None:
         raise UnusableTable(
             f"has no column file_name among {_listed(columns)}; add it, with each image's path below its folder"
         )
-    if column is None and rows and pick(columns, CAPTION_COLUMNS) is None:
+    if column is None and pick(columns, CAPTION_COLUMNS) is None:
         raise UnusableTable(f"has no column of captions ({_listed(CAPTION_COLUMNS[:3])}) among {_listed(columns)}; rename one")
-    if column and rows and column not in columns:
+    if column and column not in columns:
         raise UnusableTable(f"has no column {column} among {_listed(columns)}; name one with --caption, or '' for none")
     for number, row in enumerate(rows):
-        split = row.get(pick(row, (_SPLIT_COLUMN,)) or "")
+        file, split = (row.get(pick(row, names) or "") for names in (_FILE_COLUMNS, (_SPLIT_COLUMN,)))
         caption = None if column == "" else _caption(row, column)
-        yield TableRow(
-            f"{label}, row {number}", str(row.get(file or "") or ""), caption, split if isinstance(split, str) else None
-        )
+        yield TableRow(f"{label}, row {number}", str(file or ""), caption, split if isinstance(split, str) else None)
 
 
 def first_text(value: Any) -> str:

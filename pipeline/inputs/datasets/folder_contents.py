@@ -73,6 +73,10 @@ class FolderContents:
     litter: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    def folders(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the folders that a file lies in, from the top."""
+        return path.parent.relative_to(self.root).parts
+
     def label(self, path: Path) -> str:
         """Return how messages name a file: by its path below the folder."""
         return path.relative_to(self.root).as_posix()
@@ -80,8 +84,10 @@ class FolderContents:
 
 def scan(root: Path) -> FolderContents:
     """List all that lies below `root`. Raise no error: what cannot be read is a problem."""
-    found = FolderContents(root)
-    _scan(root, found)
+    found, waiting = FolderContents(root), [root]
+    while waiting:
+        # Last in, first out, and no recursion: folders may nest deeper than calls.
+        waiting += reversed(_scan(waiting.pop(), found))
     return found
 
 
@@ -97,7 +103,12 @@ def kind_of(path: Path) -> Kind:
         return "image"
     if suffix in CAPTION_SUFFIXES:
         return "caption"
-    return "companion" if _COMPANION.fullmatch(name) else "other"
+    return "companion" if is_companion(path) else "other"
+
+
+def is_companion(path: Path) -> bool:
+    """Tell whether a file's name says that it explains a set, or was written beside one by this project."""
+    return _COMPANION.fullmatch(path.name) is not None
 
 
 def is_litter(path: Path) -> bool:
@@ -110,7 +121,7 @@ def is_litter(path: Path) -> bool:
 def _is_hidden(path: Path) -> bool:
     """Tell whether a file is hidden and nothing of a set: .a.png is an image, and .png a mistake in its name."""
     suffix = (path.suffix or path.name).lower()
-    known = suffix in SUFFIXES or suffix in CAPTION_SUFFIXES or _COMPANION.fullmatch(path.name) is not None
+    known = suffix in SUFFIXES or suffix in CAPTION_SUFFIXES or is_companion(path)
     return path.name.startswith(".") and not known
 
 
@@ -134,19 +145,20 @@ def same_name(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _scan(folder: Path, found: FolderContents) -> None:
+def _scan(folder: Path, found: FolderContents) -> list[Path]:
+    """Sort what lies in one folder into `found`; return the folders in it."""
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         found.problems.append(Problem(found.label(folder), f"cannot be read: {error.strerror}"))
-        return
+        return []
     below = []
     for path in entries:
         if is_litter(path):
             found.litter.append(found.label(path))
         elif path.is_dir() and not path.is_symlink():
             below.append(path)
-            if (kind := kind_of(path)) in ("image", "caption", "table"):
+            if (kind := kind_of(path)) in _WITH_ARTICLE:
                 found.problems.append(Problem(found.label(path), f"is a folder, though it is named as {_WITH_ARTICLE[kind]}"))
                 found.refused.append(path)
         elif reason := _fault(path, found.root):
@@ -155,8 +167,7 @@ def _scan(folder: Path, found: FolderContents) -> None:
                 found.refused.append(path)
         else:
             _sort_in(path, found)
-    for path in below:
-        _scan(path, found)
+    return below
 
 
 def _sort_in(path: Path, found: FolderContents) -> None:

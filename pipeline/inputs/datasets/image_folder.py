@@ -6,31 +6,19 @@ in the result, in a problem or, where it was left out on purpose, in a notice th
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.errors import UserError, printable
+from pipeline.core.errors import printable
 from pipeline.inputs.datasets.caption_files import caption_of_text, read_caption
 from pipeline.inputs.datasets.caption_tables import TableCaptions, read_tables
-from pipeline.inputs.datasets.folder_contents import FolderContents, litter_notice, same_name, scan
+from pipeline.inputs.datasets.folder_contents import FolderContents, is_companion, litter_notice, same_name, scan
 from pipeline.inputs.datasets.items import CaptionFile, Problem
+from pipeline.inputs.datasets.sd_scripts_folders import class_tokens, training_folders
+from pipeline.inputs.datasets.splits import UNSAID, images_of_split
 
-UNSAID = "train"
-"""The split of a data set that names none, as on the hub."""
-
-_SPLITS = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-    "dev": "validation", "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
-}  # fmt: skip
-_REPEATED = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
-"""sd-scripts' folders: repeats, name and class. What stands behind the first _ is the caption of an image without one."""
-
-_REGULARISATION = re.compile(
-    r"regs?|(?:reg|regulari[sz]ations?|class)[ _-]?(?:images?|imgs?|data|set)|regulari[sz]ations?", re.IGNORECASE
-)
 _NAMED = 4
 
 
@@ -97,98 +85,29 @@ def read_image_folder(root: Path, split: str = UNSAID, column: str | None = None
 
     `column` names the tables' column of captions, "" for none. Raise UserError when the folder has other splits alone.
     """
-    contents = scan(root)
-    tables = read_tables(contents, column) if with_captions else TableCaptions()
-    problems = [*contents.problems, *tables.unusable, *tables.problems]
-    found = ImageFolder([], problems, litter_notice(contents.litter), tables.unusable)
-    images = _training_images(contents, found)
-    images = _of_split(contents, images, split, tables.splits, found)
-    _pair(contents, images, tables, found, with_captions)
+    everything = scan(root)
+    tables = read_tables(everything, column) if with_captions else TableCaptions()
+    used = training_folders(everything)
+    images, others, unsaid = images_of_split(used.contents, split, tables.splits)
+    found = ImageFolder(unusable_tables=tables.unusable)
+    found.notices = [*litter_notice(everything.litter), *used.notices, *others]
+    found.problems = [*used.contents.problems, *tables.unusable, *tables.problems, *used.problems, *unsaid]
+    found.problems += _lonely_captions(used.contents.captions, everything)
+    _pair(used.contents, images, tables, found)
+    found.notices += _class_token_notices(found.pictures)
     found.is_flat = not tables.read and all(picture.path.parent == root for picture in found.pictures)
     return found
 
 
-def _training_images(contents: FolderContents, found: ImageFolder) -> list[Path]:
-    """Return the images that sd-scripts would train on, where the folder is in its layout; else all but regularisation's."""
-    folders = {path: _folders(contents, path) for path in contents.images}
-    reg = {path for path, names in folders.items() if any(_REGULARISATION.fullmatch(name) for name in names)}
-    if reg:
-        found.notices.append(f"{len(reg)} regularisation image(s) left out: {_tops(contents, sorted(reg))}")
-    rest = [path for path in contents.images if path not in reg]
-    repeats = {path: _repeats(folders[path]) for path in rest}
-    if not any(count is not None for count in repeats.values()):
-        return rest
-    never = [path for path, count in repeats.items() if count == 0]
-    if never:
-        found.notices.append(f"{len(never)} image(s) left out, whose folders say 0 repeats: {_tops(contents, never)}")
-    said = sorted({count for count in repeats.values() if count})
-    if said and said != [1]:
-        listed = ", ".join(map(str, said))
-        found.notices.append(
-            f"repeats ({listed}) left out: each image counts once; 'epochs' or 'updates' in params.yaml says how often"
-        )
-    outside = [path for path, count in repeats.items() if count is None]
-    reason = "lies in no folder named like 10_name, as the others do; move it into one, or out of here"
-    found.problems += [Problem(contents.label(path), reason) for path in outside]
-    return [path for path, count in repeats.items() if count]
+def _lonely_captions(captions: Sequence[Path], contents: FolderContents) -> list[Problem]:
+    """Return a problem for each caption without an image, but for files that explain the set."""
+    owned = {(path.parent, same_name(path.stem)) for path in contents.images}
+    lonely = (path for path in captions if (path.parent, same_name(path.stem)) not in owned)
+    return [Problem(contents.label(path), "has no image beside it") for path in lonely if not is_companion(path)]
 
 
-def _folders(contents: FolderContents, path: Path) -> tuple[str, ...]:
-    return path.parent.relative_to(contents.root).parts
-
-
-def _repeats(folders: Sequence[str]) -> int | None:
-    """Return the repeats that the innermost of such folders says; None outside of them."""
-    return next((int(match[1][:9]) for name in reversed(folders) if (match := _REPEATED.fullmatch(name))), None)
-
-
-def _class_tokens(folders: Sequence[str]) -> str:
-    return next((match[2] for name in reversed(folders) if (match := _REPEATED.fullmatch(name))), "")
-
-
-def _tops(contents: FolderContents, images: Sequence[Path]) -> str:
-    """Name the folders that images lie in, shortened."""
-    names = list(dict.fromkeys(contents.label(path.parent) for path in images))
-    return ", ".join(map(printable, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
-
-
-def _of_split(
-    contents: FolderContents, images: list[Path], split: str, in_tables: Mapping[Path, str], found: ImageFolder
-) -> list[Path]:
-    """Return the images whose folders, or tables, say `split`. A file's own name says nothing of its split.
-
-    Where no folder says train, images outside of any split are it.
-    """
-    wanted = _SPLITS.get(split.lower(), split)
-    said = {path: _split_of(_folders(contents, path), split, wanted) or _known(in_tables.get(path)) for path in images}
-    if UNSAID not in said.values():
-        said = {path: name or UNSAID for path, name in said.items()}
-    others = Counter(name for name in said.values() if name and name != wanted)
-    known = sorted({name for name in said.values() if name})
-    if images and wanted not in known:
-        raise UserError(
-            f"{contents.root} has no split {split!r}; it has {', '.join(known)}: name one with --split, or its folder"
-        )
-    for name, count in sorted(others.items()):
-        found.notices.append(f"{count} image(s) of the split {name} left out")
-    outside = [path for path, name in said.items() if name is None]
-    reason = f"is of no split, while others are in folders of splits ({', '.join(known)}); move it into one"
-    found.problems += [Problem(contents.label(path), reason) for path in outside]
-    return [path for path, name in said.items() if name == wanted]
-
-
-def _split_of(folders: Sequence[str], asked: str, wanted: str) -> str | None:
-    return next((name for folder in folders if (name := wanted if folder == asked else _SPLITS.get(folder.lower()))), None)
-
-
-def _known(split: str | None) -> str | None:
-    return None if not split else _SPLITS.get(split.lower(), split)
-
-
-def _pair(
-    contents: FolderContents, images: Sequence[Path], tables: TableCaptions, found: ImageFolder, with_captions: bool
-) -> None:
-    """Put captions to images. Two images that one caption would count for are a problem, and so is a caption without image."""
+def _pair(contents: FolderContents, images: Sequence[Path], tables: TableCaptions, found: ImageFolder) -> None:
+    """Put captions to images. Two images that one caption would count for are a problem."""
     beside: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in contents.captions:
         beside[path.parent, same_name(path.stem)].append(path)
@@ -196,24 +115,13 @@ def _pair(
     same: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in images:
         same[path.parent, same_name(path.stem)].append(path)
-    owned = {(path.parent, same_name(path.stem)) for path in contents.images}
-    found.problems += [
-        Problem(contents.label(path), "has no image beside it")
-        for key, paths in beside.items() if key not in owned for path in paths if not _explains(path)
-    ]  # fmt: skip
     names: Counter[str] = Counter()
     for key, paths in same.items():
-        in_table = [path for path in paths if tables.texts.get(path)]
-        if len(paths) > 1 and (len(in_table) < len(paths) or beside.get(key)):
+        files = tuple(beside.get(key, ()))
+        if len(paths) > 1 and (files or not all(tables.texts.get(path) for path in paths)):
             found.problems.append(Problem(contents.label(paths[0]), _one_pair(paths)))
         else:
-            files = tuple(beside.get(key, ()))
             found.pictures += [_picture(contents, path, files, tables, names, key in refused) for path in paths]
-    _tell_of_class_tokens(found.pictures, found)
-
-
-def _explains(path: Path) -> bool:
-    return path.stem.lower() in ("readme", "license", "licence", "notice", "citation")
 
 
 def _one_pair(paths: Sequence[Path]) -> str:
@@ -230,7 +138,7 @@ def _picture(
     if names[name] > 1:
         name = "-".join(Path(label).parts)
     told = tables.texts.get(path) or ({} if files else tables.spare.get(path, {}))
-    tokens = "" if files or told or refused else _class_tokens(_folders(contents, path))
+    tokens = "" if files or told or refused else class_tokens(contents.folders(path))
     unlisted = bool(tables.read) and not files and path not in tables.named
     missing = "has no usable caption" if refused else _missing(contents, path, tables)
     return Picture(path, name, label, files, told, tokens, unlisted, missing)
@@ -244,7 +152,6 @@ def _missing(contents: FolderContents, path: Path, tables: TableCaptions) -> str
     return f"has no caption: no {stem}.txt or {stem}.caption in {path.parent}{rows}{unread}"
 
 
-def _tell_of_class_tokens(pictures: Sequence[Picture], found: ImageFolder) -> None:
+def _class_token_notices(pictures: Sequence[Picture]) -> list[str]:
     tokens = Counter(picture.class_tokens for picture in pictures if picture.class_tokens)
-    for text, count in sorted(tokens.items()):
-        found.notices.append(f"{count} image(s) without a caption take their folder's: {printable(text)!r}")
+    return [f"{count} image(s) without a caption take their folder's: {text!r}" for text, count in sorted(tokens.items())]

@@ -12,9 +12,9 @@ from pipeline.core.errors import UserError
 from pipeline.inputs.datasets.caption_files import caption_of_text
 from pipeline.inputs.datasets.caption_tables import CAPTION_COLUMNS, first_text, pick
 from pipeline.inputs.datasets.folder_contents import CAPTION_SUFFIXES, FolderContents
-from pipeline.inputs.datasets.image_folder import UNSAID
 from pipeline.inputs.datasets.images import SUFFIXES
 from pipeline.inputs.datasets.items import Problem
+from pipeline.inputs.datasets.splits import UNSAID
 
 if TYPE_CHECKING:
     import pyarrow
