@@ -14,8 +14,8 @@ from pipeline.core.files import project_root
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.diffusion.judgement.usable import Role
     from pipeline.inputs.base_models.check import Report
-    from pipeline.inputs.base_models.completeness import Role
     from pipeline.inputs.base_models.fetch import Fetched
 
 
@@ -107,9 +107,9 @@ def check(model: str | None, json_: bool) -> None:
     Example: redifine base check sd15
     """
     from pipeline.chain import params
+    from pipeline.diffusion.judgement.usable import require_no_faults, used_folders
     from pipeline.inputs.base_models.check import as_json, as_text
     from pipeline.inputs.base_models.check import check as look
-    from pipeline.inputs.base_models.completeness import require_no_faults, used_folders
     from pipeline.inputs.base_models.source import local_folder
 
     root = project_root()

@@ -137,7 +137,7 @@ def prepare_chain(raw: Path, options: dict[str, Any]) -> int:
     from pipeline.chain.params import View
     from pipeline.chain.paths import Layout
     from pipeline.core.json_files import read_jsonl
-    from pipeline.inputs.base_models.completeness import require_usable
+    from pipeline.diffusion.judgement.usable import require_usable
     from pipeline.inputs.missing import missing_inputs
     from pipeline.prepare import stage
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from diffusers import ModelMixin
-from safetensors import SafetensorError, safe_open
 
 from pipeline.core.errors import UserError
+from pipeline.core.tensors import read_header
 from pipeline.core.weights import loading, no_model
 
 _WEIGHTS = re.compile(r"(diffusion_pytorch_)?model(-\d+-of-\d+)?\.safetensors")
@@ -33,23 +33,16 @@ def load_weights(kind: Any, folder: Path, dtype: torch.dtype | None) -> Any:
 
 
 def _stored_dtype(folder: Path) -> torch.dtype:
-    """Return the dtype of the first weight in a part's file; float32 for all but the half precisions."""
-    for path in sorted(folder.glob("*.safetensors")):
-        if _WEIGHTS.fullmatch(path.name):
-            try:
-                with safe_open(path, framework="pt") as file:
-                    return _DTYPES.get(file.get_slice(next(iter(file.keys()))).get_dtype(), torch.float32)
-            except (SafetensorError, StopIteration, OSError) as error:
-                raise UserError(f"cannot read {path}: {error}; fetch the model again") from error
-    return torch.float32
+    """Return the half precision that all weights of a part have; float32 where they differ, so that none is rounded."""
+    files = [path for path in sorted(folder.glob("*.safetensors")) if _WEIGHTS.fullmatch(path.name)]
+    kinds = {info.dtype for path in files for info in read_header(path).values()}
+    return _DTYPES.get(kinds.pop(), torch.float32) if len(kinds) == 1 else torch.float32
 
 
-def require_folders(model: str | Path, parts: Sequence[str], vae: str | Path | None = None) -> None:
+def require_folders(model: str | Path, parts: Sequence[str]) -> None:
     """Raise UserError that names the first folder that is not there."""
     if not Path(model).is_dir():
         raise no_model(model)
-    if vae and not Path(vae).is_dir():
-        raise UserError(f"there is no folder {vae}; name one that holds a VAE in diffusers layout, or set vae to null")
     for part in parts:
         if not (Path(model) / part).is_dir():
             raise UserError(f"{model} has no folder {part}, so it is no complete model in diffusers layout; fetch it again")

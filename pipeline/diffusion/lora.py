@@ -1,4 +1,4 @@
-"""LoRA files in kohya's key format: how they are read, merged into a model and written."""
+"""LoRA files: read in any of the formats that people have, merged into a model exactly, written in kohya's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from torch import nn
 from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
 from pipeline.core.tensors import load_tensors, save_tensors
-from pipeline.diffusion.families import FAMILIES, DiffusionModel
-from pipeline.diffusion.lora_targets import target_modules
-
-_SUFFIXES = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}
+from pipeline.diffusion.families import DiffusionModel
+from pipeline.diffusion.families.layouts import NAMES
+from pipeline.diffusion.judgement.lora_family import family_by_shapes, of_another_model
+from pipeline.diffusion.judgement.metadata import metadata_fault
+from pipeline.diffusion.lora_formats import PEFT_PREFIX, Scales, read_scales, split_key
+from pipeline.diffusion.lora_targets import every_name
 
 
 class LowRank(NamedTuple):
     """The change of one layer: weight + up @ down * alpha / rank.
 
-    Shapes: down [r,in] and up [out,r] of a Linear, down [r,in,1,1] and up [out,r,1,1] of a 1x1 Conv2d.
+    Shapes: down [r,in] and up [out,r] of a Linear, down [r,in,k,k] and up [out,r,1,1] of a kxk Conv2d: the sum of two
+    convolutions, first kxk to r channels, then 1x1, is the convolution with the product of their weights.
     """
 
     down: torch.Tensor
@@ -55,9 +58,10 @@ def identify(path: Path, name: str) -> LoraFile:
 
 
 def load(path: Path) -> dict[str, LowRank]:
-    """Read a kohya LoRA file -> {layer name: LowRank} in float32. A missing alpha means the rank, as everywhere.
+    """Read a LoRA file -> {layer name with _ for dots: LowRank} in float32. A missing alpha means the rank, as everywhere.
 
-    Raise UserError when the file is damaged, a layer lacks a half, or as `check_finite` does.
+    Raise UserError when the file is damaged, no plain LoRA or for another kind of model, a layer lacks a half, or as
+    `check_finite` does.
     """
     weights = read(path)
     check_finite(weights, path)
@@ -66,27 +70,43 @@ def load(path: Path) -> dict[str, LowRank]:
 
 def read(path: Path) -> dict[str, LowRank]:
     """Read as `load` does, whatever the values are."""
-    tensors, _ = load_tensors(path)
+    tensors, metadata = load_tensors(path)
+    if fault := metadata_fault(metadata):
+        raise UserError(f"{path} was finetuned from {fault}; use a LoRA of {NAMES} that predicts epsilon")
+    peft = any(key.startswith(PEFT_PREFIX) for key in tensors)
+    scales = read_scales(path, metadata, peft)
     parts: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        name, _, suffix = key.partition(".")
-        if suffix not in _SUFFIXES:
-            raise UserError(f"{path} holds {key!r}, which is no plain LoRA key of kohya's; use a LoRA without extensions")
-        parts.setdefault(name, {})[_SUFFIXES[suffix]] = tensor.float()
+        name, half = split_key(key.removeprefix(PEFT_PREFIX), path)
+        if half in parts.setdefault(name, {}):
+            raise UserError(f"{path} has two tensors for {half} of {name!r}; fetch or make it again")
+        if half != "alpha" and not tensor.is_floating_point():
+            raise UserError(
+                f"{path} holds {key!r} as {tensor.dtype}, not as floating-point numbers; use a LoRA that is not packed"
+            )
+        parts[name][half] = tensor.float()
     if not parts:
         raise UserError(f"{path} holds no LoRA weights; fetch or make it again")
-    return {name: _low_rank(path, name, halves) for name, halves in parts.items()}
+    found: dict[str, LowRank] = {}
+    for name, halves in parts.items():
+        plain = name.replace(".", "_")
+        if plain in found:
+            raise UserError(f"{path} changes {plain!r} twice, under two spellings; fetch or make it again")
+        found[plain] = _low_rank(path, name, halves, scales)
+    return found
 
 
-def _low_rank(path: Path, name: str, halves: Mapping[str, torch.Tensor]) -> LowRank:
+def _low_rank(path: Path, name: str, halves: Mapping[str, torch.Tensor], scales: Mapping[str, Scales]) -> LowRank:
     missing = {"down", "up"} - halves.keys()
     if missing:
         raise UserError(f"{path} lacks lora_{missing.pop()}.weight of {name!r}; fetch or make it again")
     down, up = halves["down"], halves["up"]
-    alpha = halves.get("alpha", torch.tensor(float(down.shape[0] if down.ndim else 0)))
+    rank = down.shape[0] if down.ndim else 0
+    said = next((found.alpha_of(name, rank) for start, found in scales.items() if name.startswith(start)), float(rank))
+    alpha = halves.get("alpha", torch.tensor(said))
     if {down.ndim, up.ndim} not in ({2}, {4}) or not down.numel() or not up.numel() or alpha.numel() != 1:
         shapes = f"down {tuple(down.shape)}, up {tuple(up.shape)} and alpha {tuple(alpha.shape)}"
-        raise UserError(f"{path} is a LoRA of another shape: {name!r} has {shapes}; use one of kohya's plain LoRAs")
+        raise UserError(f"{path} is a LoRA of another shape: {name!r} has {shapes}; use a plain LoRA, or a LoCon")
     return LowRank(down, up, float(alpha))
 
 
@@ -120,11 +140,10 @@ def merge(model: DiffusionModel, lora_path: Path, multiplier: float = 1.0, dtype
     The sum is taken in float32 and rounded once, to `dtype`, or to the weight's own for None. Raise UserError, before
     anything is changed, when the file does not fit the model.
     """
-    modules = target_modules(model)
     weights = load(lora_path)
-    check_fits(weights, modules, lora_path)
-    for name, layer in weights.items():
-        weight = modules[name].get_parameter("weight")
+    layers = every_name(model.denoiser, model.text_encoders(), model.layers_per_block)
+    for name, module in fitting(weights, layers, lora_path, model.family.layout.name).items():
+        layer, weight = weights[name], module.get_parameter("weight")
         change = (layer.up.flatten(1) @ layer.down.flatten(1)) * (multiplier * layer.scale)
         merged = weight.float() + change.reshape(weight.shape).to(weight.device)
         if dtype in (None, weight.dtype):
@@ -133,23 +152,33 @@ def merge(model: DiffusionModel, lora_path: Path, multiplier: float = 1.0, dtype
             weight.data = merged.to(dtype)
 
 
-def check_fits(weights: Mapping[str, LowRank], modules: Mapping[str, nn.Module], path: Path) -> None:
-    """Raise UserError unless every layer of the LoRA read from `path` exists in the model and has its shape."""
+def fitting(weights: Mapping[str, LowRank], layers: Mapping[str, nn.Module], path: Path, family: str) -> dict[str, nn.Module]:
+    """Return {name in the LoRA read from `path`: the layer among `layers`, of a model of `family`, that it changes}.
+
+    Raise UserError unless every layer exists, is changed once, and has the change's shape.
+    """
+    if missing := next((name for name in weights if name not in layers), None):
+        raise UserError(of_another_model(missing, weights, path, family))
+    found, names = {}, dict[int, str]()
     for name, layer in weights.items():
-        if name not in modules:
-            raise UserError(_of_another_model(name, modules, path))
-        shape = modules[name].get_parameter("weight").shape
-        expected = ((layer.rank, *shape[1:]), (shape[0], layer.rank, *shape[2:]))
-        got = (tuple(layer.down.shape), tuple(layer.up.shape))
-        if got != expected:
-            raise UserError(f"{path} is a LoRA of another shape: {name!r} has down and up {got}, the model needs {expected}")
+        module = layers[name]
+        if (other := names.setdefault(id(module), name)) != name:
+            raise UserError(f"{path} changes one layer twice, as {other!r} and as {name!r}; fetch or make it again")
+        _check_shape(name, layer, module.get_parameter("weight").shape, weights, path)
+        found[name] = module
+    return found
 
 
-def _of_another_model(name: str, modules: Mapping[str, nn.Module], path: Path) -> str:
-    """Return what to tell of a layer that the model does not have."""
-    own = next((family for family in FAMILIES.values() if any(map(family.lora_key.match, modules))), None)
-    for other in FAMILIES.values():
-        if own and other is not own and other.lora_key.match(name):
-            what = f"a LoRA of {other.layout.name}, and the model is {own.layout.name}"
-            return f"{path} is {what}; use a LoRA that was made for it"
-    return f"{path} changes {name!r}, which the model does not have; it belongs to another kind of model"
+def _check_shape(name: str, layer: LowRank, shape: torch.Size, weights: Mapping[str, LowRank], path: Path) -> None:
+    kernel = tuple(layer.down.shape[2:]) or (1, 1)
+    got = (layer.up.shape[0], layer.down.shape[1], *kernel)
+    if got == (*shape[:2], *(shape[2:] or (1, 1))) and layer.up.numel() == layer.up.shape[0] * layer.rank:
+        return
+    if other := family_by_shapes(weights):
+        raise UserError(
+            f"{path} is a LoRA of {other}, whose layers have other shapes than the model's; use one made for the model"
+        )
+    halves = (tuple(layer.down.shape), tuple(layer.up.shape))
+    raise UserError(
+        f"{path} is a LoRA of another shape: {name!r} has down and up {halves}, the model's layer is {tuple(shape)}"
+    )

@@ -13,9 +13,9 @@ import torch
 from transformers import CLIPTokenizer
 
 from pipeline.core.errors import UserError
-from pipeline.core.weights import refuse_pickles
-from pipeline.diffusion.families import FAMILIES, DiffusionModel, ModelFamily, family_of
+from pipeline.diffusion.families import DiffusionModel, family_of
 from pipeline.diffusion.families.layout import pixels_per_latent
+from pipeline.diffusion.judgement.usable import require_usable
 from pipeline.diffusion.loading import from_pretrained, require_folders
 
 
@@ -23,19 +23,11 @@ def load_base(model: str | Path, vae: str | Path | None = None, dtype: torch.dty
     """Load M_0 from a diffusers folder onto the CPU, the VAE replaced by `vae` when given.
 
     `dtype` None keeps each part as its file has it, which takes the least memory; what a family keeps in float32 is so in any
-    case. Raise UserError when a part is missing or damaged, or the VAE belongs to another family.
+    case. Raise UserError as `require_usable` does.
     """
+    require_usable(model, vae)
     family = family_of(model)
-    layout = family.layout
-    own_vae = () if vae else (layout.vae,)
-    refuse_pickles(Path(model), (*layout.text_encoders, layout.denoiser, *own_vae))
-    if vae:
-        refuse_pickles(Path(vae))
-    require_folders(model, (*layout.tokenizers, *layout.text_encoders, layout.denoiser, *own_vae), vae)
-    vae_folder = Path(vae) if vae else Path(model) / layout.vae
-    loaded = family.load(Path(model), vae_folder, dtype)
-    _check_vae(loaded.vae, family, vae_folder)
-    return loaded
+    return family.load(Path(model), Path(vae) if vae else Path(model) / family.layout.vae, dtype)
 
 
 @dataclass(frozen=True)
@@ -65,12 +57,3 @@ def _setting(folder: Path, key: str) -> Any:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot read {key} in {folder}/config.json; fetch the model again") from error
-
-
-def _check_vae(vae: Any, own: ModelFamily, folder: Path) -> None:
-    """Raise UserError for a VAE of another family: its latents mean something else, and nothing later would say so."""
-    for other in FAMILIES.values():
-        if vae.config.scaling_factor == other.latent_scale != own.latent_scale:
-            raise UserError(
-                f"{folder} is a VAE of {other.layout.name}, the model is {own.layout.name}; set vae to one of its kind, or null"
-            )

@@ -18,7 +18,7 @@ from pipeline.core.files import atomic_folder, write_text
 from pipeline.core.images import encode_png
 from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.randomness import derive_seed
-from pipeline.inputs.base_models.completeness import require_usable
+from pipeline.diffusion.judgement.usable import require_usable
 from pipeline.inputs.base_models.identity import base_files, base_hash, origins
 from pipeline.inputs.creature_drawing import draw
 from pipeline.inputs.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures

@@ -17,6 +17,7 @@ from pipeline.core.json_files import write_jsonl
 from pipeline.core.randomness import image_seed
 from pipeline.diffusion.compiled import is_compiled
 from pipeline.diffusion.families import DiffusionModel, family_of
+from pipeline.diffusion.judgement.usable import require_usable
 from pipeline.diffusion.lora import LoraFile, identify
 from pipeline.diffusion.models import Outline, outline
 from pipeline.inputs.base_models.identity import base_files, base_hash
@@ -78,6 +79,7 @@ def sample_prompts(
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
+    require_usable(model, vae)
     known = outline(model)
     side = size or known.side
     usual = Prompt("", negative_prompt, side, side, None, cfg, steps)

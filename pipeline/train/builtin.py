@@ -72,7 +72,7 @@ def train(
         data = load_data(settings, model, root)
         modules = target_modules(model, settings.train_parts)
         noise_source = noise_source or _seeded_noise(settings, data, model.noise.train_steps)
-        with attached(modules, start or _start(settings, modules, root)) as network:
+        with attached(modules, start or _start(settings, modules, root, model.family.layout.name)) as network:
             group = group or ProcessGroup()
             mine = group.share(settings.batch_size)
             shape = (mine.stop - mine.start, *data.latents.mean.shape[-3:])
@@ -110,13 +110,13 @@ def load_data(settings: TrainSettings, model: DiffusionModel, root: Path) -> Dat
     return Data(images, ids[:-1], ids[-1:], latents)
 
 
-def _start(settings: TrainSettings, modules: Mapping[str, nn.Module], root: Path) -> dict[str, lora.LowRank]:
+def _start(settings: TrainSettings, modules: Mapping[str, nn.Module], root: Path, family: str) -> dict[str, lora.LowRank]:
     """Return a fresh LoRA, or the one that finetuning goes on with."""
     if settings.network_weights is None:
         return initial(modules, settings.rank, settings.alpha, generator(derive_seed("lora", settings.seed)))
     path = root / settings.network_weights
     weights = lora.load(path)
-    lora.check_fits(weights, modules, path)
+    lora.fitting({name: layer for name, layer in weights.items() if name in modules}, modules, path, family)
     if weights.keys() != modules.keys():
         raise UserError(f"{path} has not the layers of train_parts: {settings.train_parts}; train the chain from M_1 again")
     return weights

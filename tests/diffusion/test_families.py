@@ -13,9 +13,10 @@ import torch
 from pipeline.diffusion import families
 from pipeline.diffusion.families import FAMILIES, DiffusionModel, ModelFamily, NoiseProcess, SdScripts, family_of
 from pipeline.diffusion.families.layouts import LAYOUTS, layout_of
+from pipeline.diffusion.judgement.lora_family import family_by_names
+from pipeline.diffusion.judgement.recognise import recognise
 from pipeline.diffusion.lora_targets import DENOISER_PREFIX, TEXT_ENCODER_PREFIX, target_modules
 from pipeline.diffusion.models import load_base, outline
-from pipeline.inputs.base_models.architecture import recognise
 from project import ROOT
 
 WINGS = ("prepare", "curate", "train", "sample", "measure", "analyse", "report", "inputs")
@@ -87,8 +88,7 @@ def test_one_step_of_training_and_one_of_sampling_go_through_the_protocol(folder
 def test_names_in_lora_files_are_the_familys_own(folder: tuple[ModelFamily, Path]) -> None:
     family, path = folder
     names = target_modules(load_base(path))
-    assert any(map(family.lora_key.match, names))
-    assert not any(other.lora_key.match(name) for other in FAMILIES.values() if other is not family for name in names)
+    assert family_by_names(dict.fromkeys(names)) == family.layout.name
     assert all(name.startswith((TEXT_ENCODER_PREFIX, DENOISER_PREFIX)) for name in names)
 
 

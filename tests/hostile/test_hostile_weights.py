@@ -66,7 +66,6 @@ def test_a_pickled_vae_is_refused(place: Workplace) -> None:
 
 def test_a_pickle_beside_safetensors_is_not_read_and_so_not_refused(place: Workplace) -> None:
     saved(place.root / "models/base" / UNET)
-    save_tensors(place.root / "models/base/unet/diffusion_pytorch_model.safetensors", WEIGHTS)
     place.run("prepare")
 
 

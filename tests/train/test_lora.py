@@ -104,7 +104,7 @@ def test_an_integer_alpha_and_a_missing_alpha_are_read(tmp_path: Path) -> None:
         ({"lora_unet_no.lora_down.weight": torch.ones(2, 7), "lora_unet_no.lora_up.weight": torch.ones(3, 2)}, "does not have"),
         ({f"{LINEAR}.lora_down.weight": torch.ones(2, 32)}, "lacks lora_up"),
         ({f"{LINEAR}.lora_down.weight": torch.full((2, 32), torch.nan), f"{LINEAR}.lora_up.weight": torch.ones(32, 2)}, "NaN"),
-        ({f"{LINEAR}.dora_scale": torch.ones(2)}, "no plain LoRA key"),
+        ({f"{LINEAR}.dora_scale": torch.ones(2)}, "is a DoRA"),
     ],
     ids=["other width", "ranks differ", "unknown layer", "half a layer", "NaN", "another kind"],
 )

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from re import Pattern
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.diffusion.families.layout import FamilyLayout
@@ -127,8 +126,12 @@ class DiffusionModel(Protocol):
     def text_blocks(self) -> frozenset[str]:
         """Return the same of the text encoders' classes."""
 
-    def lora_name(self, name: str) -> str:
-        """Turn a layer of the denoiser, `lora_unet_` and diffusers' name, into its name in kohya's LoRA files."""
+    def lora_name(self, path: str) -> str:
+        """Turn diffusers' path of a layer of the denoiser into its name in kohya's LoRA files, dots and no prefix."""
+
+    @property
+    def layers_per_block(self) -> int:
+        """Resnets of one level of the denoiser on the way down, by which the original code numbers its blocks."""
 
     def prediction_bytes(self, latents: int) -> int:
         """Return an upper estimate of the memory that predicting takes for an image of so many latents, both branches."""
@@ -157,8 +160,6 @@ class ModelFamily(Protocol):
     layout: FamilyLayout
     latent_scale: float
     """Latents are multiplied by it before diffusion, in sd-scripts whatever the VAE's config says, and so here."""
-    lora_key: Pattern[str]
-    """How a layer's name begins in LoRA files of this family alone."""
     base_model_version: str
     """As sd-scripts writes it into a LoRA's metadata."""
     a1111_version: str

@@ -5,6 +5,6 @@ hub            what a repository has at one commit; needed_files: what of it a c
 single_file    one file in the original key naming: which model it is, and its tokenizer; convert: to diffusers layout
 tokenizers     the layout that sd-scripts wants
 fetch          all of it or nothing to models/base/NAME; record: base.json with every hash
-architecture   which model a folder is; completeness: what it lacks; check: every file against the record, and lists
+check          every file against the record, and lists (diffusion/judgement says what is whole and known to be right)
 identity       M_0's files and hash
 """

@@ -11,8 +11,8 @@ from typing import Any
 from pipeline.chain.model_names import CATALOGUE, FOLDER
 from pipeline.core.errors import UserError
 from pipeline.core.tensors import read_header
-from pipeline.inputs.base_models.architecture import Architecture, recognise
-from pipeline.inputs.base_models.completeness import Role, faults
+from pipeline.diffusion.judgement.recognise import Architecture, recognise
+from pipeline.diffusion.judgement.usable import Role, faults
 from pipeline.inputs.base_models.record import files_below, hashed, read_record
 
 _PRECISIONS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
@@ -41,7 +41,7 @@ def check(folder: Path, name: str, role: Role | None = None, without: Collection
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {name}; bring the model with 'redifine base fetch', or name another folder")
-    found = recognise(folder)
+    found = recognise(folder, without)
     record = read_record(folder)
     sizes = {path: {"bytes": file.stat().st_size} for path, file in files_below(folder).items()}
     files = hashed(folder) if record else sizes

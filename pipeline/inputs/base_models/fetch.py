@@ -16,9 +16,9 @@ from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import read_header
 from pipeline.diffusion.families.layout import Config
 from pipeline.diffusion.families.layouts import LAYOUTS
+from pipeline.diffusion.judgement.recognise import Architecture, require_model
+from pipeline.diffusion.judgement.usable import faults, missing_configs
 from pipeline.inputs.base_models import hub
-from pipeline.inputs.base_models.architecture import Architecture, require_model
-from pipeline.inputs.base_models.completeness import faults, missing_configs
 from pipeline.inputs.base_models.needed_files import is_weights, needed_files
 from pipeline.inputs.base_models.record import FILE, read_record, write_record
 from pipeline.inputs.base_models.single_file import find_vocabulary, single_file_kind

@@ -17,8 +17,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, write_text
 from pipeline.core.json_files import parse_json
 from pipeline.core.tensors import TensorInfo
+from pipeline.diffusion.families.layout import MERGES, VOCABULARY
 from pipeline.diffusion.families.layouts import NAMES
-from pipeline.inputs.base_models.tokenizers import MERGES, VOCABULARY, require_vocabulary
+from pipeline.inputs.base_models.tokenizers import require_vocabulary
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 TEXT_XL, TEXT_XL_2 = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."

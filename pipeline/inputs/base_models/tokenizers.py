@@ -7,9 +7,8 @@ from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
+from pipeline.diffusion.families.layout import MERGES, VOCABULARY
 from pipeline.diffusion.families.layouts import layout_of
-
-VOCABULARY, MERGES = "vocab.json", "merges.txt"
 
 
 def sd_scripts_folder(model: Path, scratch: Path) -> Path:

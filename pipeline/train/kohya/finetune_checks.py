@@ -14,7 +14,7 @@ from pipeline.core.guards import short_repr
 from pipeline.core.tensors import read_header
 from pipeline.core.weights import is_pickle, refused_weights
 from pipeline.diffusion.families import FAMILIES, ModelFamily
-from pipeline.inputs.base_models.architecture import require_model
+from pipeline.diffusion.judgement.recognise import require_model
 from pipeline.inputs.base_models.single_file import single_file_kind
 from pipeline.train.config import MIXED_PRECISION
 from pipeline.train.kohya.hooks import BYPASSED

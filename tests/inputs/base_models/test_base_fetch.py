@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load, save
 
 from inputs.base_models.hub_stand_in import HubStandIn
 from inputs.base_models.repositories import as_bytes, autoencoder, flux, stable_diffusion, weights
@@ -92,10 +93,12 @@ def test_weights_that_exist_in_half_precision_alone_are_taken(hub: HubStandIn, r
 
 def test_shards_come_with_their_index(hub: HubStandIn, root: Path) -> None:
     repository = stable_diffusion()
-    del repository["unet/diffusion_pytorch_model.safetensors"]
+    whole = load(repository.pop("unet/diffusion_pytorch_model.safetensors"))
     names_ = [f"diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)]
-    repository |= {f"unet/{name}": weights(i) for i, name in enumerate(names_)}
-    repository["unet/diffusion_pytorch_model.safetensors.index.json"] = json.dumps({"weight_map": {"w": names_[0]}}).encode()
+    shards = [dict(list(whole.items())[i::2]) for i in range(2)]
+    repository |= {f"unet/{name}": save(shard) for name, shard in zip(names_, shards, strict=True)}
+    index = {"weight_map": {name: file for file, shard in zip(names_, shards, strict=True) for name in shard}}
+    repository["unet/diffusion_pytorch_model.safetensors.index.json"] = json.dumps(index).encode()
     hub.files[REPOSITORY] = repository
     found = {path.name for path in (fetch.fetch(REPOSITORY, root).folder / "unet").iterdir()}
     assert found == {*names_, "diffusion_pytorch_model.safetensors.index.json", "config.json"}

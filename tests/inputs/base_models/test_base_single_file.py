@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from inputs.base_models.originals import sd1_file, sdxl_file, vae_keys
 from pipeline.core.errors import UserError
+from pipeline.diffusion.judgement.recognise import recognise
 from pipeline.diffusion.models import load_base
 from pipeline.inputs.base_models import fetch
-from pipeline.inputs.base_models.architecture import recognise
 from tiny import write_tiny_xl
 
 Tensors = dict[str, torch.Tensor]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.diffusion.families.sd1.layout import LAYOUT
+from pipeline.diffusion.families.sd1.layout import LATENT_SCALE, LAYOUT
 
 if TYPE_CHECKING:
     import torch
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 
 class StableDiffusion1:
     layout = LAYOUT
-    latent_scale = 0.18215
-    lora_key = re.compile(r"lora_te_|lora_unet_(down_blocks|mid_block|up_blocks)_")
+    latent_scale = LATENT_SCALE
     base_model_version = "sd_v1"
     a1111_version = "SD1"
     network_module = "networks.lora"

@@ -114,7 +114,7 @@ class StableDiffusion:
         return latents / self.family.latent_scale
 
     def text_encoders(self) -> Mapping[str, nn.Module]:
-        return {"lora_te": self.text_encoder}
+        return {prefix: getattr(self, part) for prefix, part in self.family.layout.lora_encoders.items()}
 
     def lora_blocks(self) -> frozenset[str]:
         return frozenset({"Transformer2DModel"})
@@ -122,8 +122,12 @@ class StableDiffusion:
     def text_blocks(self) -> frozenset[str]:
         return frozenset({"CLIPAttention", "CLIPMLP"})
 
-    def lora_name(self, name: str) -> str:
-        return name
+    def lora_name(self, path: str) -> str:
+        return path
+
+    @property
+    def layers_per_block(self) -> int:
+        return int(self.unet.config.layers_per_block)
 
     def prediction_bytes(self, latents: int) -> int:
         return 2 * _UNET_WIDTHS * int(self.unet.config.block_out_channels[0]) * latents * self.unet.dtype.itemsize

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import UserError
 from pipeline.diffusion.families.sd1 import StableDiffusion1
-from pipeline.diffusion.families.sdxl.layout import CLIP_SKIP, LAYOUT
+from pipeline.diffusion.families.sdxl.layout import CLIP_SKIP, LATENT_SCALE, LAYOUT
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
 class StableDiffusionXLFamily(StableDiffusion1):
     layout = LAYOUT
-    latent_scale = 0.13025
-    lora_key = re.compile(r"lora_te[12]_|lora_unet_(input_blocks|middle_block|output_blocks)_")
+    latent_scale = LATENT_SCALE
     base_model_version = "sdxl_base_v1-0"
     a1111_version = "SDXL"
     # SDXL's VAE overflows in half precision.

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import pipeline.core.compat  # noqa: F401  (before diffusers)
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.diffusion import text
 from pipeline.diffusion.devices import to_device
+from pipeline.diffusion.families.original_names import original_name
 from pipeline.diffusion.families.sd1.model import StableDiffusion, cast
 from pipeline.diffusion.families.sdxl.layout import CLIP_SKIP
 from pipeline.diffusion.loading import from_pretrained, load_weights
@@ -59,23 +58,9 @@ class StableDiffusionXL(StableDiffusion):
         added = {"text_embeds": pooled, "time_ids": ids}
         return self.unet(latents, times, encoder_hidden_states=states, added_cond_kwargs=added, return_dict=False)[0]
 
-    def text_encoders(self) -> Mapping[str, nn.Module]:
-        return {"lora_te1": self.text_encoder, "lora_te2": self.text_encoder_2}
-
-    def lora_name(self, name: str) -> str:
-        """Name a layer of diffusers' U-Net in the words of the original SDXL code, as kohya's files do: its blocks are numbered
-        through, a level has 2 on the way down and 3 on the way up, and the down-sampling between two levels counts as one."""
-        found = re.fullmatch(r"lora_unet_(down_blocks|mid_block|up_blocks)(?:_(\d+))?_attentions_(\d+)_(.+)", name)
-        if found is None:
-            raise ValueError(f"{name} is no layer of a transformer block of SDXL's U-Net")
-        side, level, number, rest = found.groups()
-        index = 3 * int(level or 0) + int(number)
-        blocks = {
-            "down_blocks": f"input_blocks_{index + 1}",
-            "mid_block": "middle_block",
-            "up_blocks": f"output_blocks_{index}",
-        }
-        return f"lora_unet_{blocks[side]}_1_{rest}"
+    def lora_name(self, path: str) -> str:
+        """Name a layer in the words of the original SDXL code, as kohya's files do."""
+        return original_name(path, self.layers_per_block, with_attention=True)
 
 
 def encode_both(first: CLIPTextModel, second: CLIPTextModelWithProjection, ids: torch.Tensor) -> torch.Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import parse_json
+from pipeline.diffusion.families.allow_list import blocks_of_vae_fault, vae_rules
 from pipeline.diffusion.families.layout import VAE_SIZES, Config, Configs, FamilyLayout
 from pipeline.diffusion.families.layouts import LAYOUTS, NAMES, weighted_parts
 
 _PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _TOWERS = {"blip": "a BLIP", "clip": "a CLIP", "dinov2": "a DINOv2"}
+_FILES = {"model_index": "model_index.json", "scheduler": "scheduler/scheduler_config.json", "": "config.json"}
+_VAE_RULES = vae_rules([layout.latent_scale for layout in LAYOUTS.values()], "config.json")
 
 
 @dataclass(frozen=True)
@@ -28,38 +32,48 @@ class Architecture:
         return ("scheduler", *sorted(LAYOUTS[self.kind].parts)) if self.kind in LAYOUTS else ("",)
 
 
-def recognise(folder: Path) -> Architecture:
-    """Return what the model in `folder` is. Raise UserError when one of its configs cannot be read."""
-    configs = {part: _config(folder / part) for part in ("", "scheduler", *sorted(weighted_parts()))}
+def recognise(folder: Path, without: Collection[str] = ()) -> Architecture:
+    """Return what the model in `folder` is, whatever its parts `without` are.
+
+    Raise UserError when one of its configs cannot be read.
+    """
+    configs = read_configs(folder, without)
     for layout in LAYOUTS.values():
         if layout.claims(configs):
             return _pipeline(layout, configs)
-    alone = configs[""]
+    alone = configs.get("", {})
     if alone.get("_class_name") == "AutoencoderKL":
         return _autoencoder(alone)
     if alone.get("model_type") in _TOWERS:
         return Architecture("tower", _TOWERS[alone["model_type"]])
-    name = _config(folder, "model_index.json").get("_class_name")
+    name = configs.get("model_index", {}).get("_class_name")
     if name in _PIPELINES:
         return Architecture("other", "a Stable Diffusion without unet/config.json")
     return Architecture("other", f"a {name}" if name else "no model in diffusers layout")
 
 
-def _config(folder: Path, name: str | None = None) -> Config:
-    path = folder / (name or ("scheduler_config.json" if folder.name == "scheduler" else "config.json"))
-    if not path.is_file():
-        return {}
+def read_configs(folder: Path, without: Collection[str] = ()) -> Configs:
+    """Read the configs that are there. Raise UserError when one cannot be read."""
+    names = _FILES | {part: f"{part}/config.json" for part in sorted(weighted_parts())}
+    return {part: _config(folder / name) for part, name in names.items() if part not in without and (folder / name).is_file()}
+
+
+def _config(path: Path) -> Config:
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no mapping")
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path} cannot be read as JSON ({error}); fetch the model again") from error
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def _autoencoder(config: Config) -> Architecture:
     published = [layout.published()[layout.vae] for layout in LAYOUTS.values()]
     if (channels := config.get("latent_channels", 4)) not in {true["latent_channels"] for true in published}:
         return Architecture("other", f"a VAE of {channels} latent channels")
+    if fault := _VAE_RULES.fault(config) or blocks_of_vae_fault(config, "config.json"):
+        return Architecture("other", fault.replace("a model", "a VAE", 1))
     true_size = any(all(config.get(key) == true[key] for key in VAE_SIZES) for true in published)
     return Architecture("vae", "a VAE", true_size)
 
