@@ -239,6 +239,20 @@ def load(path: Path = FILE) -> Params:
     return checked
 
 
+def listed_iterations(text: str) -> frozenset[int] | None:
+    """Return which k the chain of a params.yaml has, 0 among them: every command asks here, whatever else lies about.
+
+    None where that cannot be told: the file, perhaps of another version of the project, has no iterations.
+    """
+    try:
+        found = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError):
+        return None
+    entries = found.get("iterations") if isinstance(found, dict) else None
+    keys = [str(key) for key in entries] if isinstance(entries, dict) else []
+    return frozenset({0, *map(int, keys)}) if keys and all(key.isascii() and key.isdigit() for key in keys) else None
+
+
 def check(values: dict[str, Any], path: Path = FILE) -> Params:
     """Build Params from a mapping. Raise UserError with every problem in one sentence."""
     try:

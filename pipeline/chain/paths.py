@@ -116,6 +116,12 @@ OUTPUT_FOLDERS = tuple(dict.fromkeys(pattern.partition("/")[0] for pattern in OU
 _ITERATION = re.compile(r"(?:data/D_|data/T_|models/M_|traces/|features/|metrics/|analysis/)(\d+)(?=[./])")
 
 
+def iteration_of(path: str) -> int | None:
+    """Return the k that a path, relative to the project's root, is of; None for one of no iteration."""
+    found = _ITERATION.match(path)
+    return int(found[1]) if found else None
+
+
 def iterations(paths: Iterable[str]) -> list[int]:
     """Return every k of which there is, or should be, a file."""
     return sorted({int(found[1]) for path in paths if (found := _ITERATION.match(path))})

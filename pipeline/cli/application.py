@@ -21,6 +21,7 @@ from pipeline.cli.lineage import lineage
 from pipeline.cli.miniature import miniature
 from pipeline.cli.parameters import preset, set_values
 from pipeline.cli.project_folder import at_project_root
+from pipeline.cli.prune import prune
 from pipeline.cli.repro import exp, repro
 from pipeline.cli.share import export, get, import_, ls, remote, share
 from pipeline.cli.stages import STAGES
@@ -117,7 +118,7 @@ def completion(context: click.Context, shell: str) -> None:
 
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "The chain": (repro, exp, status, preset, set_values),
+    "The chain": (repro, exp, status, preset, set_values, prune),
     "Its iterations, shared and checked": (share, get, ls, remote, export, import_, lineage, verify),
     "Studies": (compare, sweep, figure, theory),
     "Models and data": (base, convert, dataset, caption, finetune, miniature),

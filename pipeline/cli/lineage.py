@@ -36,11 +36,14 @@ def lineage(what: str | None, as_json: bool) -> None:
     from pipeline.provenance.lineage.prov_document import prov_document, to_json
     from pipeline.provenance.lineage.runs import work_tree
     from pipeline.provenance.lineage.text_tree import text_tree
+    from pipeline.versioning.leftovers import check_in_chain
 
     root = project_root()
     file = match = None
     if what is None or _ITERATION.fullmatch(what):
         run = work_tree(root)
+        if what and (named := _ITERATION.fullmatch(what)):
+            check_in_chain(root, int(named[2]))
         target = _target(run, what)
     else:
         file = read_unknown_file(Path(what))

@@ -9,11 +9,21 @@ import click
 from pipeline.chain import params as parameters
 from pipeline.chain.paths import Layout
 from pipeline.cli.options import CHAIN_DEFAULTS, Decorator, device_option, drawing, print_lines, processes_option, refuse_others
+from pipeline.core.errors import UserError
 from pipeline.diffusion.devices import pick_device
 
 
 def _k(minimum: int) -> Decorator:
-    return click.option("--k", type=click.IntRange(min=minimum), required=True, metavar="K", help="Iteration.")
+    return click.option(
+        "--k", type=click.IntRange(min=minimum), required=True, metavar="K", help="Iteration.", callback=_of_chain
+    )
+
+
+def _of_chain(context: click.Context, option: click.Parameter, k: int | None) -> int | None:
+    """Refuse an iteration that the chain has not, whatever of it may lie here. Raises UserError."""
+    if k is not None and k > (last := parameters.load().last):
+        raise UserError(f"there is no iteration {k}: params.yaml lists 1 to {last}; add a line under iterations there first")
+    return k
 
 
 def _view(stage: str) -> parameters.View:
@@ -56,7 +66,8 @@ def train(k: int, device: str | None, processes: int, dry_run: bool) -> None:
 
 
 @click.command(short_help="Draw D_k with M_k, or prompts of your own.")
-@click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.")
+@click.option("--k", type=click.IntRange(min=1), metavar="K", help="Iteration: M_k, P -> D_k, as params.yaml says.",
+              callback=_of_chain)  # fmt: skip
 @device_option
 @processes_option
 @drawing

@@ -23,6 +23,7 @@ def status(as_json: bool) -> None:
     from pipeline.inputs.base_models.identity import changed_vae
     from pipeline.run.status import stage_states, text, times
     from pipeline.run.status.killed_experiment import leftovers
+    from pipeline.versioning.leftovers import find_leftovers
     from pipeline.versioning.put_away import put_away
 
     root = project_root()
@@ -34,10 +35,12 @@ def status(as_json: bool) -> None:
         [stage.name for stage in stages if stage.state not in stage_states.SETTLED], times.read_times(root)
     )
     left = leftovers(root)
+    of_earlier = find_leftovers(root)
     vae = changed_vae(params.model, params.vae, root)
     if as_json:
         shown = text.as_json(stages, fids, remaining) | {"killed_experiment": "; ".join(left) if left else None}
         shown["changed_vae"] = str(vae) if vae else None
+        shown["leftovers"] = list(of_earlier.ks) if of_earlier else []
         click.echo(json.dumps(shown, indent=2, sort_keys=True))
         return
     if left:
@@ -48,4 +51,4 @@ def status(as_json: bool) -> None:
         click.echo(str(vae))
     absent = any(stage.state == "absent" for stage in stages)
     left_to_do = [] if vae and not remaining.counts else [text.describe_remaining(remaining, absent)]
-    print_lines((*text.table(stages, fids), *text.reasons(stages), *left_to_do))
+    print_lines((*text.table(stages, fids), *text.reasons(stages), *left_to_do, *([str(of_earlier)] if of_earlier else [])))

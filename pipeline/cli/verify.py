@@ -90,6 +90,7 @@ def _show_audit(found: Audit, as_json: bool) -> bool:
     print_lines(found.findings)
     if found.unrecorded:
         print_notes(f"no record holds a hash of {len(found.unrecorded)} files, the first is {found.unrecorded[0]}")
+    print_notes(*([found.leftovers] if found.leftovers else []))
     if found.note:
         click.echo(found.note)
     if found.uncommitted:

@@ -10,6 +10,7 @@ dvc_repo          the DVC project opened in this process
 dvc_patches       the parts of DVC that are replaced in this process
 experiments, experiment_checks, revisions    DVC experiments; any revision's files
 experiment_files  an experiment's files brought into the work tree, where no edit is lost
+leftovers         what iterations that the chain no longer has have left
 put_away          what a plain `dvc exp apply` has put away
 settings_put_back   a run that did not end leaves the work tree as it was
 submodules        their entries, which DVC's commits of experiments drop

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.chain import params
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text
 from pipeline.versioning.git import ask_git
@@ -48,17 +49,48 @@ class StageEntry:
     outs: tuple[PathEntry, ...]
     params: dict[str, Any]
 
+    @property
+    def k(self) -> int | None:
+        """The iteration that it is a stage of."""
+        number = self.name.partition("@")[2]
+        return int(number) if number.isascii() and number.isdigit() else None
+
 
 def read_lock(root: Path) -> dict[str, StageEntry]:
-    """Return the work tree's stages by name; none where there is no dvc.lock. Raise UserError when it is damaged."""
+    """Return the chain's stages by name, as the work tree records them; none where there is no dvc.lock.
+
+    DVC leaves the entries of iterations that are no longer in params.yaml: those are no part of the chain, and not returned.
+    Raise UserError when the file is damaged.
+    """
+    return of_chain(read_all_stages(root), chain_iterations(root))
+
+
+def read_all_stages(root: Path) -> dict[str, StageEntry]:
+    """Return every stage in the work tree's dvc.lock, also of iterations that the chain no longer has."""
     path = root / LOCK_FILE
     return parse_lock(read_text(path), str(path)) if path.is_file() else {}
 
 
+def chain_iterations(root: Path) -> frozenset[int] | None:
+    """Return which k the work tree's chain has; None where its params.yaml does not tell."""
+    return params.listed_iterations(read_text(root / params.FILE)) if (root / params.FILE).is_file() else None
+
+
+def of_chain(stages: Mapping[str, StageEntry], ks: frozenset[int] | None) -> dict[str, StageEntry]:
+    """Return the stages without those of other iterations than `ks`; all of them for None."""
+    return {name: stage for name, stage in stages.items() if ks is None or stage.k is None or stage.k in ks}
+
+
 def read_lock_at(root: Path, commit: str, name: str | None = None) -> dict[str, StageEntry] | None:
-    """Return the stages of a commit's dvc.lock; None where it has none. Raise UserError, naming `name`, when it is damaged."""
+    """Return the chain's stages as a commit records them; None where it has no dvc.lock.
+
+    Raise UserError, naming `name`, when it is damaged.
+    """
     text = ask_git(root, "show", f"{commit}:./{LOCK_FILE}")
-    return None if text is None else parse_lock(text, f"{LOCK_FILE} of {name or commit}")
+    if text is None:
+        return None
+    ks = params.listed_iterations(ask_git(root, "show", f"{commit}:./{params.FILE}") or "")
+    return of_chain(parse_lock(text, f"{LOCK_FILE} of {name or commit}"), ks)
 
 
 def parse_lock(text: str, where: str = LOCK_FILE) -> dict[str, StageEntry]:
@@ -76,9 +108,9 @@ def parse_lock(text: str, where: str = LOCK_FILE) -> dict[str, StageEntry]:
 
 
 def _stage(name: str, entry: Mapping[str, Any]) -> StageEntry:
-    params = {key: value for values in (entry.get("params") or {}).values() for key, value in values.items()}
+    read = {key: value for values in (entry.get("params") or {}).values() for key, value in values.items()}
     deps, outs = (tuple(_path(row) for row in entry.get(key) or ()) for key in ("deps", "outs"))
-    return StageEntry(str(name), str(entry.get("cmd") or ""), deps, outs, params)
+    return StageEntry(str(name), str(entry.get("cmd") or ""), deps, outs, read)
 
 
 def _path(row: Mapping[str, Any]) -> PathEntry:

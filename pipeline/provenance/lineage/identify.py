@@ -11,12 +11,13 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.chain.paths import Layout, iterations
+from pipeline.chain.paths import Layout, iteration_of, iterations
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
 from pipeline.core.tensors import read_metadata
 from pipeline.provenance.lineage.runs import RecordedRun, other_runs, work_tree
 from pipeline.sample.png import KEY, parse_parameters
+from pipeline.versioning.leftovers import check_in_chain
 from pipeline.versioning.revisions import WORKSPACE
 
 _LAYOUT = Layout()
@@ -89,6 +90,9 @@ def find_matches(file: UnknownFile, root: Path) -> list[Match]:
         if exact and run.name == WORKSPACE:
             break
     if not exact and not guesses:
+        if (place := file.path.resolve()).is_relative_to(root.resolve()):
+            k = iteration_of(place.relative_to(root.resolve()).as_posix())
+            check_in_chain(root, -1 if k is None else k)
         raise UserError(
             f"{file.path} belongs to no run that is known here{_own_words(file)}; 'redifine ls' fetches the records of others"
         )

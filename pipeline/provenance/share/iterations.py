@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.versioning.dvc_lock import LOCK_FILE, PathEntry, StageEntry, all_outputs, read_lock, read_lock_at
+from pipeline.versioning.leftovers import Leftovers, find_leftovers
 
 
 def iteration_outputs(k: int) -> list[Path]:
@@ -45,6 +46,8 @@ class ChainRecord:
 
     name: str
     stages: Mapping[str, StageEntry]
+    left: Leftovers | None = None
+    """What an earlier, longer chain has left, which is no part of this one."""
 
     @cached_property
     def outputs(self) -> dict[str, PathEntry]:
@@ -66,6 +69,8 @@ class ChainRecord:
     def check_iterations(self, wanted: Iterable[int]) -> None:
         """Raise UserError for a k that does not exist."""
         for k in wanted:
+            if self.left and k in self.left.ks:
+                raise UserError(f"iteration {k} is no part of {self.name}'s chain: {self.left}")
             if k not in self.iterations:
                 known = f"0 to {self.iterations[-1]}" if self.iterations else "no iteration"
                 raise UserError(
@@ -88,7 +93,7 @@ def read_record(root: Path) -> ChainRecord:
         raise UserError(
             f"there is no {LOCK_FILE} in {root.resolve()}: nothing has run here yet; run 'dvc repro' or 'git pull' first"
         )
-    return ChainRecord(LOCK_FILE, read_lock(root))
+    return ChainRecord(LOCK_FILE, read_lock(root), find_leftovers(root))
 
 
 def read_record_at(root: Path, commit: str, name: str) -> ChainRecord | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.chain.paths import OUTPUTS, iterations
+from pipeline.chain.paths import OUTPUTS, iteration_of, iterations
 from pipeline.core.errors import UserError
 from pipeline.provenance.verify import consistency
 from pipeline.provenance.verify.expected_files import (
@@ -22,9 +22,18 @@ from pipeline.provenance.verify.expected_files import (
 from pipeline.provenance.verify.findings import Finding
 from pipeline.provenance.verify.records import Records, read_records
 from pipeline.provenance.verify.shard_audit import digest_images, shard_findings, shard_of, with_images
-from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, all_outputs, read_lock, read_lock_at
+from pipeline.versioning.dvc_lock import (
+    LOCK_FILE,
+    StageEntry,
+    all_outputs,
+    chain_iterations,
+    of_chain,
+    read_lock,
+    read_lock_at,
+)
 from pipeline.versioning.git import changed_files
 from pipeline.versioning.hashes import Digest, cache_folder, digest_files, files_below
+from pipeline.versioning.leftovers import find_leftovers
 from pipeline.versioning.not_fetched import NotFetched, describe_not_fetched, find_not_fetched
 
 _SETS_AND_MODELS = ("data/D_", "models/M_")
@@ -46,6 +55,8 @@ class Audit:
     """Outputs, and files of a set that was fetched in part, that were never here; inputs that are not here."""
     note: str
     """What is not fetched, and how to get it, in one line; "" when all is here."""
+    leftovers: str
+    """Which iterations are left over from a longer chain, and how to remove them; "" where none is."""
     uncommitted: tuple[str, ...]
     """Stages of which dvc.lock does not hold what Git's HEAD does: who changes both it and a file is not found out."""
 
@@ -53,7 +64,8 @@ class Audit:
 def audit(root: Path) -> Audit:
     """Hash every file of the chain below `root`. Raise UserError where there is no chain, or nothing of it was fetched."""
     stages, damaged = _lock(root)
-    outputs = _outputs(root)
+    left = None if damaged else find_leftovers(root)
+    outputs = [path for path in _outputs(root) if left is None or iteration_of(path) not in left.ks]
     if not outputs and not stages:
         raise UserError(
             f"{root} holds no chain: no data/, models/M_k or {LOCK_FILE}; run in the project's folder, or 'dvc pull'"
@@ -85,6 +97,7 @@ def audit(root: Path) -> Audit:
         unrecorded=unrecorded,
         not_fetched=tuple(sorted(missing.outputs | missing.inputs)),
         note=describe_not_fetched(recorded, missing),
+        leftovers=str(left or ""),
         uncommitted=_uncommitted(root, stages),
     )
 
@@ -143,7 +156,7 @@ def _uncommitted(root: Path, stages: Mapping[str, StageEntry]) -> tuple[str, ...
     if LOCK_FILE not in changed_files(root, LOCK_FILE):
         return ()
     with suppress(UserError):
-        held = read_lock_at(root, "HEAD") or {}
+        held = of_chain(read_lock_at(root, "HEAD") or {}, chain_iterations(root))
         differing = tuple(sorted(name for name in {*stages, *held} if stages.get(name) != held.get(name)))
         return differing or (LOCK_FILE,)  # its other lines
     return ()

@@ -21,6 +21,7 @@ from pipeline.provenance.verify.scratch import package_root, run_stages, scratch
 from pipeline.versioning.changed_code import changed_code
 from pipeline.versioning.dvc_lock import LOCK_FILE, StageEntry, read_lock
 from pipeline.versioning.hashes import files_below
+from pipeline.versioning.leftovers import check_in_chain
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def verify(root: Path, k: int, prompts: Collection[int], device: str | None, tol
     The work tree is only read; `runner` is as for `run_stages`. Raise UserError when the record is not all here, or a stage
     fails.
     """
+    check_in_chain(root, k)
     lock = read_lock(root)
     stages = _stages_of(lock, k)
     if lock and not stages:

@@ -21,13 +21,15 @@ from pipeline.core.files import link_or_copy
 from pipeline.studies.sweep.plan import Chain
 from pipeline.versioning.experiments import UNFINISHED, Experiment, experiments
 from pipeline.versioning.git import ask_git, git
+from pipeline.versioning.untracked_code import check_code_is_in_git
 
 FOLDER = Path(".dvc/tmp/sweeps")
 """Where the worktrees are, in the clone: ignored by Git, and below vendor/sd-scripts's own folder."""
 
 
 def check_committed(clone: Path) -> str:
-    """Return the commit that a sweep would run. Raises UserError when tracked files differ from it."""
+    """Return the commit that a sweep would run. Raises UserError when tracked files differ from it, or it lacks code."""
+    check_code_is_in_git(clone)
     changed = git(clone, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all").splitlines()
     if changed:
         first, others = changed[0].split(maxsplit=1)[-1], len(changed) - 1

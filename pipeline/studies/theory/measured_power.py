@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_json
+from pipeline.versioning.dvc_lock import chain_iterations
 
 if TYPE_CHECKING:
     from pipeline.studies.compare.groups import Setting
@@ -38,9 +39,9 @@ def mean_over_runs(powers: Sequence[Sequence[float]]) -> list[float]:
 
 def read_folder(root: Path, start: int) -> MeasuredSetting:
     """Read the chain in a folder, as far as metrics/k.json exist. Raise UserError for none or one without power."""
-    layout = Layout(root)
+    layout, ks = Layout(root), chain_iterations(root)
     found: list[Mapping[str, Any]] = []
-    while layout.metrics(start + len(found)).is_file():
+    while layout.metrics(k := start + len(found)).is_file() and (ks is None or k in ks):
         found.append(read_json(layout.metrics(start + len(found))))
     if not found:
         raise UserError(f"{layout.metrics(start)} does not exist; run the chain ('dvc repro') or fetch it ('dvc pull')")
