@@ -67,6 +67,7 @@ class Params(BaseModel):
     resolution: int = Field(64, ge=64, multiple_of=8)
     fit: Literal["crop", "pad", "squash"] = "crop"
     strict: bool = True
+    cut_captions: bool = False
     real_noise: float = Field(0.0, ge=0.0, le=1.0)
 
     # How D_0..D_K are kept (prepare, sample)
@@ -181,7 +182,7 @@ _PROMPT_ENCODING = ("clip_skip", "max_token_length")
 
 STAGE_PARAMS: dict[str, tuple[str, ...]] = {
     "prepare": ("seed", *_MODEL, "dataset", "folder", "prompts", "prompt_form", "creature_styles",
-                "resolution", "fit", "strict", "real_noise", "shard_above", "shard_size"),
+                "resolution", "fit", "strict", "max_token_length", "cut_captions", "real_noise", "shard_above", "shard_size"),
     "curate": ("seed", "training_set", "real_fraction", "selection", "pool", "selection_threshold", "selection_quantile",
                "selection_decay"),
     "train": (

@@ -68,21 +68,28 @@ def check(name: str, folder: Path, strict: bool) -> None:
 def _check_own(folder: Path, strict: bool) -> None:
     """Read a folder as the chain does, with params.yaml's resolution, fit and prompt set where there is one."""
     from pipeline.chain import params as parameters
-    from pipeline.inputs import raw_folder
+    from pipeline.inputs import caption_lengths, raw_folder
     from pipeline.inputs.datasets.items import listed
 
     params = parameters.load() if parameters.FILE.is_file() else None
     settings = (params.resolution, None, params.fit, params.prompt_form) if params else (1,)
     found = raw_folder.examine_folder(folder, *settings)
-    print_lines((*found.notices, *found.left_out, *(f"{copy}: both are kept" for copy in found.copies)))
+    cut: list[str] = []
+    if params:
+        captions = [(image.name, image.caption) for image in found.images]
+        cut = caption_lengths.cut_captions(params.model, captions, params.max_token_length)
+    print_lines((*found.notices, *found.left_out, *cut, *(f"{copy}: both are kept" for copy in found.copies)))
     at = f" at {params.resolution}x{params.resolution}, as prepare takes them" if params else ""
-    click.echo(f"{len(found.images)} usable images{at}; {len(found.left_out)} problem(s)")
+    short = 0 if params and params.cut_captions else len(cut)
+    click.echo(f"{len(found.images)} usable images{at}; {len(found.left_out) + short} problem(s)")
     if strict:
         if found.left_out:
             raise UserError(
                 f"{folder} has {len(found.left_out)} problem(s), fix them or leave out --strict: {listed(found.left_out)}"
             )
         raw_folder.check_count(folder, found, None)
+        if params and not params.cut_captions:
+            caption_lengths.require_uncut(cut, params.max_token_length)
 
 
 @dataset.command(short_help="Raw folder -> captions, D_0 and P.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import FiniteRange, device_option, processes_option
+from pipeline.cli.project_folder import folder_of_typing
 from pipeline.core.errors import INTERRUPTED
 from pipeline.diffusion.devices import pick_device
 
@@ -42,7 +43,7 @@ def finetune(
     from pipeline.train.kohya import finetune as own_run
 
     try:
-        outcome = own_run.finetune(config, options, condition_drop, pick_device(device), processes)
+        outcome = own_run.finetune(config, options, condition_drop, pick_device(device), processes, folder_of_typing())
     except KeyboardInterrupt:
         click.echo("Stopped: what sd-scripts has saved is kept; from a saved state, --resume FOLDER goes on", err=True)
         context.exit(INTERRUPTED)

@@ -45,6 +45,11 @@ def at_project_root() -> Iterator[None]:
         os.chdir(start)
 
 
+def folder_of_typing() -> Path:
+    """Return the folder in which the command was typed, absolute."""
+    return Path.cwd() / _typed_in
+
+
 def given_path(text: str) -> str:
     """Return a path that was typed as it is called from the root: "../x.png" typed in data/D_1 is "data/x.png"."""
     return text if _typed_in == Path() else os.path.normpath(_typed_in / text)

@@ -20,6 +20,7 @@ from pipeline.core.json_files import write_json, write_jsonl
 from pipeline.core.randomness import derive_seed
 from pipeline.diffusion.judgement.usable import require_usable
 from pipeline.inputs.base_models.identity import base_files, base_hash, origins
+from pipeline.inputs.caption_lengths import cut_captions, require_uncut
 from pipeline.inputs.creature_drawing import draw
 from pipeline.inputs.creatures import ATTRIBUTES, SIZE, Creature, caption, distinct_creatures
 from pipeline.inputs.datasets.items import listed
@@ -38,6 +39,9 @@ def run(params: View, layout: Layout) -> None:
     log = layout.log("prepare", 0)
     found = read_raw_set(params, log)
     raw = found.images
+    cut = cut_captions(params.model, [(image.name, image.caption) for image in raw], params.max_token_length)
+    if params.strict and not params.cut_captions:
+        require_uncut(cut, params.max_token_length)
     write_real_set(layout, raw, params.seed, params.real_noise, Sharding(params.shard_above, params.shard_size))
     write_jsonl(layout.prompts, ({"index": i, "name": image.name, "prompt": image.caption} for i, image in enumerate(raw)))
     # An empty line, because DVC warns of an empty file at every stage that reads it.
@@ -47,18 +51,28 @@ def run(params: View, layout: Layout) -> None:
         if sources := origins(params.model, params.vae, files):
             record["sources"] = sources
         write_json(folder / layout.base_record().name, record)
-    report_problems(found, params.folder, log)
+    report_problems(found, params.folder, log, cut)
 
 
-def report_problems(found: RawSet, folder: str | None, log: Path) -> None:
-    """Print what was left out, on purpose or not, and which images are copies, shortened, and write all of it to `log`."""
+def report_problems(found: RawSet, folder: str | None, log: Path, cut: Sequence[str] = ()) -> None:
+    """Print what was left out, on purpose or not, which images are copies and which captions will be cut, shortened.
+
+    All of it is written to `log`.
+    """
     for notice in found.notices:
         print(f"{folder}: {notice}", file=sys.stderr)
     if found.left_out:
         print(f"{folder}: {len(found.left_out)} problem(s), left out: {listed(found.left_out)}", file=sys.stderr)
     if found.copies:
         print(f"{folder}: {len(found.copies)} copies, kept: {listed(found.copies)}", file=sys.stderr)
-    lines = [*found.notices, *(f"left out: {line}" for line in found.left_out), *(f"kept: {line}" for line in found.copies)]
+    if cut:
+        print(f"{len(cut)} caption(s) are cut off in training and sampling: {listed(cut)}", file=sys.stderr)
+    lines = [
+        *found.notices,
+        *(f"cut: {line}" for line in cut),
+        *(f"left out: {line}" for line in found.left_out),
+        *(f"kept: {line}" for line in found.copies),
+    ]
     if lines:
         write_text(log, "".join(f"{line}\n" for line in lines))
     else:

@@ -41,7 +41,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_xl: Pa
     everything = ("--validation_split", "0.34", "--validate_every_n_steps", "2", "--sample_prompts", "prompts.txt",
                   "--sample_every_n_steps", "5", "--logging_dir", str(out / "logs"), "--save_state_on_train_end",
                   "--save_every_n_epochs", "1")  # fmt: skip
-    by_folders = ("--train_data_dir", "img", "--resolution", "128", "--enable_bucket", "--train_batch_size", "2")
+    by_folders = ("--train_data_dir", "img", "--resolution", "128", "--enable_bucket", "--min_bucket_reso", "64")
     run_jobs(
         folder,
         [
@@ -81,7 +81,7 @@ def test_without_condition_drop_the_command_gives_the_tensors_of_the_unmodified_
     assert f"redifine sample --lora {lora}" in done.stdout
     assert_same(load_tensors(lora)[0], runs.tensors("plain"))
     (dataset,) = json.loads(read_metadata(lora)["ss_datasets"])
-    assert len(dataset["bucket_info"]["buckets"]) >= 4, "the sizes are mixed"
+    assert len(dataset["bucket_info"]["buckets"]) >= 3, "the sizes are mixed"
 
 
 def test_condition_drop_of_one_is_training_on_empty_captions(runs: Runs) -> None:

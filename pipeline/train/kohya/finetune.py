@@ -23,14 +23,16 @@ _PATIENCE_SECONDS = 10.0
 """How long sd-scripts, which Ctrl-C reaches too, has to end by itself."""
 
 
-def finetune(config: Path, options: Sequence[str], condition_drop: float, device: str, processes: int = 1) -> dict[str, Any]:
-    """Train a LoRA as `config`, sd-scripts' --config_file, and its own `options` say, from the current folder.
+def finetune(
+    config: Path, options: Sequence[str], condition_drop: float, device: str, processes: int = 1, where: Path = Path()
+) -> dict[str, Any]:
+    """Train a LoRA as `config`, sd-scripts' --config_file, and its own `options` say, with their paths counted from `where`.
 
     Return {"lora": its path, "output_dir": ..., "model": ...}, {} where the options ask for no training. Raise UserError in one
     sentence when there is no sd-scripts, the settings cannot come to a LoRA, or the training fails.
     """
-    sd_scripts = find_sd_scripts()
-    _check_config(config, options)
+    sd_scripts = find_sd_scripts(where)
+    _check_config(where, config, options)
     if nodes() > 1:
         raise UserError("'redifine finetune' trains on one machine; unset REDIFINE_NODES")
     devices_of(device, processes)
@@ -40,7 +42,7 @@ def finetune(config: Path, options: Sequence[str], condition_drop: float, device
         values = environment(device, [sd_scripts], task.to_environment() | {"PYTHONSAFEPATH": "1"})
         start = launcher(device, processes) if processes > 1 else [sys.executable]
         command = [*start, "-m", "pipeline.train.kohya.finetune_entry", "--config_file", str(config), *options]
-        code = _run(command, values)
+        code = _run(command, where, values)
         outcome = read_json(task.outcome) if task.outcome.is_file() else {}
     if "error" in outcome:
         raise UserError(outcome["error"])
@@ -49,30 +51,30 @@ def finetune(config: Path, options: Sequence[str], condition_drop: float, device
     return outcome
 
 
-def find_sd_scripts() -> Path:
-    """Return the vendored sd-scripts, absolute: of the project around the current folder, else of this installation.
+def find_sd_scripts(where: Path) -> Path:
+    """Return the vendored sd-scripts, absolute: of the project around the folder, else of this installation.
 
     Raise UserError when there is none.
     """
     package = Path(pipeline.__file__).resolve().parents[1]
-    for root in (Path(), package):
+    for root in (where, package):
         if (found := paths.sd_scripts(root)) is not None:
             return found.resolve()
     raise UserError(f"sd-scripts, which trains, is not here; run 'make vendor' in {package}")
 
 
-def _check_config(config: Path, options: Sequence[str]) -> None:
+def _check_config(where: Path, config: Path, options: Sequence[str]) -> None:
     if config.suffix != ".toml":
         raise UserError(f"{config} must be sd-scripts' config file, whose name ends in .toml; give it before all options")
-    if not config.is_file():
+    if not (where / config).is_file():
         raise UserError(f"there is no file {config}; give your sd-scripts config (its --config_file)")
     if any(word.partition("=")[0] == "--config_file" for word in options):
         raise UserError(f"--config_file is {config} already; give one config file")
 
 
-def _run(command: Sequence[str], values: dict[str, str]) -> int:
-    """Run a command in this terminal -> its exit status; Ctrl-C ends both."""
-    process = subprocess.Popen(dying_with_parent(command), env=values)
+def _run(command: Sequence[str], where: Path, values: dict[str, str]) -> int:
+    """Run a command in this terminal, in the folder `where` -> its exit status; Ctrl-C ends both."""
+    process = subprocess.Popen(dying_with_parent(command), cwd=where, env=values)
     try:
         return process.wait()
     except KeyboardInterrupt:
