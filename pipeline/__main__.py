@@ -15,6 +15,10 @@ try:
 
     if (status := run_in_fork(sys.argv[1:])) is not None:
         sys.exit(status)
+    if "DVC_STAGE" in os.environ:
+        from pipeline.core.loaded_code import note_code
+
+        note_code()  # as it is before it is imported
     from pipeline.cli.application import main
 except KeyboardInterrupt:
     sys.exit(130)

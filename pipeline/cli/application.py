@@ -31,7 +31,6 @@ from pipeline.cli.theory import theory
 from pipeline.cli.verify import verify
 from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence, is_out_of_memory, printable
 from pipeline.core.process import die_with_parent, use_utf8
-from pipeline.run.status.times import timed
 from pipeline.versioning.git import remove_dangling_link
 from pipeline.versioning.submodules import is_experiments_copy, stand_in_for_submodules
 
@@ -67,8 +66,7 @@ class _Group(click.Group):
                 remove_dangling_link(Path())
                 if _DVC_STAGE in os.environ and is_experiments_copy(Path()):
                     stand_in_for_submodules(Path())
-                with timed(os.environ.get(_DVC_STAGE)):
-                    return super().invoke(context)
+                return super().invoke(context)
         except UserError as error:
             sentence = str(error)
         except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.core.errors import INTERRUPTED
+from pipeline.core.loaded_code import is_as_noted, note_code, note_imported
 from pipeline.core.process import die_with_parent
 from pipeline.run.fork_client import PACKAGE, listening
 
@@ -37,8 +38,10 @@ def serve(place: str) -> dict[str, Any] | None:
     """
     running: dict[int, socket.socket] = {}
     with socket.socket(fileno=int(place)) if place.isdecimal() else listening(place) as listener:
+        note_code()
         for module in _MODULES:
             importlib.import_module(f"pipeline.{module}")
+        note_imported()
         # CUDA that an import has initialised, as xformers and bitsandbytes do, does not survive a fork.
         if importlib.import_module("torch").cuda.is_initialized():
             return None
@@ -52,13 +55,16 @@ def serve(place: str) -> dict[str, Any] | None:
 
 
 def _accept(listener: socket.socket, running: dict[int, socket.socket]) -> dict[str, Any] | None:
-    """Fork for the next client: its request in the fork, None in the server."""
+    """Fork for the next client: its request in the fork, None in the server.
+
+    What is imported here is older than the files once one of them has changed; such a client runs the new code by itself.
+    """
     connection = listener.accept()[0]
     descriptors: list[int] = []
     try:
         _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
         request = json.loads(connection.makefile().readline()) | {"descriptors": descriptors}
-        pid = os.fork() if request["package"] == PACKAGE else -1
+        pid = os.fork() if request["package"] == PACKAGE and is_as_noted() else -1
     except (OSError, ValueError):
         pid = -1
     if pid == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -14,6 +14,8 @@ from pipeline.run import fork_client
 from pipeline.run.repro import check_fetched, check_folder, is_forced, repair
 from pipeline.run.stage_python import use_this_python
 from pipeline.versioning.dvc_command import run_dvc
+from pipeline.versioning.finished_work import drop_all
+from pipeline.versioning.run_at_work import check_no_run, only_run
 
 
 @click.command(
@@ -40,12 +42,15 @@ def repro(arguments: tuple[str, ...]) -> None:
 
             check_vae(params.model, params.vae, Path())
     use_this_python()
-    for sentence in repair(Path()):
-        click.echo(sentence, err=True)
-    if not arguments and parameters.FILE.is_file():
-        check_fetched(Path(), parameters.load().last)
-    with fork_client.fork_server(Path(), fork_server.MODULE):
-        code = run_dvc(["repro", *arguments])
+    with only_run(Path()):
+        for sentence in repair(Path()):
+            click.echo(sentence, err=True)
+        if not arguments and parameters.FILE.is_file():
+            check_fetched(Path(), parameters.load().last)
+        if is_forced(arguments):
+            drop_all(Path())
+        with fork_client.fork_server(Path(), fork_server.MODULE):
+            code = run_dvc(["repro", *arguments])
     sys.exit(code)
 
 
@@ -72,9 +77,15 @@ def exp(arguments: tuple[str, ...]) -> None:
     check_git(Path())
     arguments = tuple(quote_settings(arguments))
     values = check_settings(arguments)
+    if arguments[:1] == ("save",):
+        check_no_run(Path())
     keep_submodules(Path())
     use_this_python()
-    runs_stages = arguments[:1] == ("run",) and "--queue" not in arguments
-    with fork_client.fork_server(Path(), fork_server.MODULE) if runs_stages else nullcontext():
+    runs_stages = arguments[:1] == ("run",) and not {"--queue", "--run-all"} & set(arguments)
+    with ExitStack() as stack:
+        if runs_stages and "--temp" not in arguments:
+            stack.enter_context(only_run(Path()))
+        if runs_stages:
+            stack.enter_context(fork_client.fork_server(Path(), fork_server.MODULE))
         code = experiments.run(arguments, values)
     sys.exit(code)

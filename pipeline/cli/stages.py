@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from pipeline.chain.paths import Layout
 from pipeline.cli.options import CHAIN_DEFAULTS, Decorator, device_option, drawing, print_lines, processes_option, refuse_others
 from pipeline.core.errors import UserError
 from pipeline.diffusion.devices import pick_device
+from pipeline.run.recorded_stage import run_stage
 
 
 def _k(minimum: int) -> Decorator:
@@ -30,12 +32,20 @@ def _view(stage: str) -> parameters.View:
     return parameters.View(parameters.load(), stage)
 
 
+Run = Callable[..., None]
+
+
+def _run(kind: str, run: Run, *arguments: Any) -> None:
+    """Call a stage's `run` with its parameters first."""
+    run_stage(kind, lambda view: run(view, *arguments))
+
+
 @click.command(short_help="Raw images, captions -> D_0, P, M_0's record.")
 def prepare() -> None:
     """Raw images and captions -> D_0, the prompts P, M_0's record."""
     from pipeline.prepare import stage
 
-    stage.run(_view("prepare"), Layout())
+    _run("prepare", stage.run, Layout())
 
 
 @click.command(short_help="Choose T_k, what M_k is finetuned on.")
@@ -44,7 +54,7 @@ def curate(k: int) -> None:
     """D_0, D_{k-1}, T_{k-1} -> T_k, the images that M_k is finetuned on."""
     from pipeline.curate import stage
 
-    stage.run(_view("curate"), k, Layout())
+    _run("curate", stage.run, k, Layout())
 
 
 @click.command(short_help="Finetune: T_k, M_0 -> M_k, a LoRA.")
@@ -62,7 +72,7 @@ def train(k: int, device: str | None, processes: int, dry_run: bool) -> None:
     if dry_run:
         print_lines(stage.dry_run(_view("train"), k, Layout(), pick_device(device)))
     else:
-        stage.run(_view("train"), k, Layout(), pick_device(device), processes)
+        _run("train", stage.run, k, Layout(), pick_device(device), processes)
 
 
 @click.command(short_help="Draw D_k with M_k, or prompts of your own.")
@@ -83,7 +93,7 @@ def sample(context: click.Context, k: int | None, device: str | None, processes:
         from pipeline.sample import stage
 
         refuse_others(context, "k", "device", "processes")
-        stage.run(_view("sample"), k, Layout(), pick_device(device), processes)
+        _run("sample", stage.run, k, Layout(), pick_device(device), processes)
         return
     if options["prompts"] is None:
         raise click.UsageError("give --k for an iteration of the chain, or --prompts for prompts of your own")
@@ -107,7 +117,7 @@ def measure(k: int, device: str | None) -> None:
     """D_0, D_k, T_k -> metrics/k.json (k = 0: D_0's own features and the real-versus-real floor)."""
     from pipeline.measure import stage
 
-    stage.run(_view("measure"), k, Layout(), pick_device(device))
+    _run("measure", stage.run, k, Layout(), pick_device(device))
 
 
 @click.command(short_help="Spectra, fingerprint, latents and Diff norms of D_k.")
@@ -116,7 +126,7 @@ def analyse(k: int) -> None:
     """D_k, traces -> analysis/k.json, .safetensors: spectra, fingerprint, latents, Diff norms (k = 0: the images' own part)."""
     from pipeline.analyse import stage
 
-    stage.run(_view("analyse"), k, Layout())
+    _run("analyse", stage.run, k, Layout())
 
 
 @click.command(short_help="One page on the whole chain.")
@@ -124,7 +134,7 @@ def report() -> None:
     """Everything -> report/index.html, report/summary.json, plots/."""
     from pipeline.report import stage
 
-    stage.run(_view("report"), Layout())
+    _run("report", stage.run, Layout())
 
 
 STAGES = (prepare, curate, train, sample, measure, analyse, report)

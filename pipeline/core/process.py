@@ -11,6 +11,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,14 +65,41 @@ def _orphaned() -> bool:
 
 
 def lock_holder(root: Path) -> str | None:
-    """Describe the process that holds the lock of the DVC project at `root`, as "PID 123 (dvc repro)"; None where none does."""
+    """Describe the process that has the lock of the DVC project at `root`, as "PID 123 (dvc repro)"; None where none does."""
+    return file_lock_holder(root / ".dvc/tmp/lock")
+
+
+def file_lock_holder(path: Path) -> str | None:
+    """Describe the other process that has locked a file by `flock`, and has written its number into it; None where none has."""
     try:
-        pid = int((root / ".dvc/tmp/lock").read_text(encoding="utf-8", errors="replace"))
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if not _is_locked(file):
+                return None
+            return describe(int(file.read()))
     except (OSError, ValueError):
         return None
+
+
+def _is_locked(file: TextIO) -> bool:
+    """Return whether another process has locked an open file. Asking keeps nobody from it for longer than a moment."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False
+
+
+def describe(pid: int) -> str | None:
+    """Return a living process as "PID 123 (dvc repro)"; None for one that has ended, and for this one."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
     names = [Path(word).name if place < 2 else word for place, word in enumerate(words) if word]
-    return f"PID {pid} ({' '.join(names[:8])})" if pid != os.getpid() else None
+    return f"PID {pid} ({' '.join(' '.join(names[:8]).split())})" if names and pid != os.getpid() else None
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def changed_code_at(root: Path, commit: str, stages: Mapping[str, StageEntry]) -
 
 
 def _others(stages: Mapping[str, StageEntry], md5s: Mapping[str, str]) -> list[str]:
-    return sorted({path for path, md5 in _modules(stages) if _md5(path, md5s) != md5})
+    return sorted({path for path, md5 in _modules(stages) if code_md5(path, md5s) != md5})
 
 
 def _modules(stages: Mapping[str, StageEntry]) -> set[tuple[str, str]]:
@@ -31,7 +31,7 @@ def _modules(stages: Mapping[str, StageEntry]) -> set[tuple[str, str]]:
     return {(item.path, item.md5) for stage in stages.values() for item in stage.deps if item.is_code}
 
 
-def _md5(path: str, md5s: Mapping[str, str]) -> str | None:
+def code_md5(path: str, md5s: Mapping[str, str]) -> str | None:
     """Return DVC's hash of a file, or of a folder, from those of files."""
     inside = {name.removeprefix(f"{path}/"): md5 for name, md5 in md5s.items() if name.startswith(f"{path}/")}
     return folder_md5(inside) if inside else md5s.get(path)

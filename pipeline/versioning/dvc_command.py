@@ -20,7 +20,9 @@ import click
 
 from pipeline.core.errors import INTERRUPTED
 from pipeline.versioning.dvc_patches import patch_dvc
+from pipeline.versioning.dvc_stage_runs import patch_stage_runs
 from pipeline.versioning.git import remove_dangling_link
+from pipeline.versioning.queue_entry import patch_queue
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
 _STAGE_NAME = re.compile(r"failed to reproduce '([^']+)'")
@@ -40,6 +42,8 @@ def run_dvc(arguments: Sequence[str]) -> int:
     from dvc.cli import main
 
     patch_dvc()
+    patch_stage_runs()
+    patch_queue()
     failures = _Failures()
     handlers = logging.getLogger("dvc").handlers
     for handler in handlers:

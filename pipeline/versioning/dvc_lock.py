@@ -19,6 +19,11 @@ CODE = ("pipeline/", "extensions/")
 """Where what the stages run lies."""
 
 
+def is_code(path: str) -> bool:
+    """Return whether a dependency is a module, or a folder of them."""
+    return path.startswith(CODE)
+
+
 @dataclass(frozen=True)
 class PathEntry:
     """A dependency or an output of a stage: a file or folder, relative to the project's root.
@@ -36,7 +41,7 @@ class PathEntry:
 
     @property
     def is_code(self) -> bool:
-        return self.path.startswith(CODE)
+        return is_code(self.path)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ DVC's copies do.
 Configuration: DVC empties its file before it knows whether it can write what it wants to, and can write ASCII only. Ours
 writes UTF-8, and the whole file or nothing.
 
+The lock: `dvc_waiting`. How a stage is run and an experiment queued: `dvc_stage_runs`, `queue_entry`.
+
 Each can go when DVC does that itself (tests/versioning/test_dvc_internals.py notices).
 """
 
@@ -19,12 +21,14 @@ from typing import Any
 
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import replace_bytes
+from pipeline.versioning.dvc_waiting import patch_lock
 
 
 def patch_dvc() -> None:
     """From now on use our parts in this process; a second call changes nothing."""
     _patch_reflink()
     _patch_configuration()
+    patch_lock()
 
 
 def _patch_reflink() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,16 @@ from pipeline.versioning.dvc_patches import patch_dvc
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+_BLOCKING = re.compile(r"\(PID (\d+)\): (.*)")
+"""How DVC names a process that works on a file."""
+
 
 @contextmanager
 def open_repo(root: Path) -> Iterator[Repo]:
-    """Yield the DVC project at `root`. Raise UserError where it is missing or broken, or while another process has its lock."""
+    """Yield the DVC project at `root`. Raise UserError where it is missing or broken.
+
+    DVC's lock is waited for; a UserError names who works on a file that DVC would write.
+    """
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -35,5 +42,6 @@ def open_repo(root: Path) -> Iterator[Repo]:
         try:
             yield repo
         except LockError as error:
-            holder = lock_holder(root) or "another DVC process"
+            blocking = _BLOCKING.search(str(error))
+            holder = lock_holder(root) or (f"PID {blocking[1]} ({blocking[2]})" if blocking else "another DVC process")
             raise UserError(f"{holder} is at work in this clone; wait until it has ended, or end it, and run again") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import inspect
+import json
 import os
 import sys
 from pathlib import Path
@@ -130,3 +131,54 @@ def test_a_ctrl_c_in_a_destructor_of_dvcs_libraries_prints_no_traceback() -> Non
     found: list[bool] = []
     Store()
     assert found == [True] and not dvc_command._in_destructor(inspect.currentframe())
+
+
+def test_where_dvc_lets_its_lock_go_for_a_stage_is_replaced() -> None:
+    """`dvc_stage_runs` wraps what `run_stage` looks up when it runs, and stands between the second reading and the record."""
+    from dvc.stage import Stage
+    from dvc.stage import run as stage_run
+
+    assert "unlocked_repo(cmd_run)" in inspect.getsource(stage_run.run_stage)
+    assert "run(stage, dry=dry, run_env=run_env)" in inspect.getsource(stage_run.run_stage)
+    saving = inspect.getsource(Stage.save)
+    places = [saving.index(word) for word in ("self.save_deps", "self.save_outs", "stage_cache.save")]
+    assert places == sorted(places)
+
+
+def test_dvc_takes_its_locks_by_the_method_that_waits() -> None:
+    import dvc.lock
+    from dvc.repo import Repo
+
+    assert "_do_lock" in vars(dvc.lock.Lock) and issubclass(dvc.lock.LockError, Exception)
+    assert "self.lock()" in inspect.getsource(dvc.lock.Lock.__enter__)
+    assert "make_lock(" in inspect.getsource(Repo.__init__)
+
+
+def test_dvcs_list_of_running_processes_names_those_that_write(tmp_path: Path) -> None:
+    import os as system
+
+    from dvc.fs import localfs
+    from dvc.rwlock import rwlock
+
+    from pipeline.versioning import run_at_work
+
+    (tmp_path / run_at_work._TMP).mkdir(parents=True)
+    with rwlock(str(tmp_path / run_at_work._TMP), localfs, "a command", [], [str(tmp_path / "data/D_1")], False):
+        entries = json.loads((tmp_path / run_at_work._RWLOCK).read_text())["write"]
+        assert [entry["pid"] for entry in entries.values()] == [system.getpid()]
+
+
+def test_an_experiment_is_put_into_the_queue_by_the_method_that_is_replaced() -> None:
+    from dvc.repo.experiments.queue.base import BaseStashQueue, QueueEntry
+    from dvc.repo.experiments.queue.celery import LocalCeleryQueue
+    from dvc.repo.experiments.stash import ExpStash
+
+    from pipeline.versioning.queue_entry import stash_experiment
+
+    ours, theirs = inspect.signature(stash_experiment), inspect.signature(BaseStashQueue._stash_exp)
+    named = {name for name, parameter in theirs.parameters.items() if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert named <= {*ours.parameters}
+    assert "self._stash_exp(*args, **kwargs)" in inspect.getsource(LocalCeleryQueue.put)
+    fields = ["dvc_root", "scm_root", "stash_ref", "stash_rev", "baseline_rev", "branch", "name", "head_rev"]
+    assert [*inspect.signature(QueueEntry).parameters] == fields
+    assert ExpStash.MESSAGE_RE.match(f"commit: {ExpStash.format_message('a' * 40, 'b' * 40, 'try')}")

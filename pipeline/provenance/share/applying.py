@@ -10,6 +10,7 @@ from pipeline.versioning.changed_code import changed_code
 from pipeline.versioning.dvc_lock import StageEntry, read_lock_at
 from pipeline.versioning.experiment_files import files_taken, own_files, result_files
 from pipeline.versioning.experiments import Experiment, check_name, local_experiment
+from pipeline.versioning.run_at_work import check_no_run
 from pipeline.versioning.submodules import keep_submodules
 
 _SHOWN = 3
@@ -37,7 +38,11 @@ def take_results(root: Path, name: str, experiment: Experiment, force: bool) -> 
 
 
 def take(root: Path, experiment: Experiment, names: Sequence[str], force: bool) -> list[str]:
-    """Take these of its files and, from the cache, its outputs, all or nothing; return the files that changed."""
+    """Take these of its files and, from the cache, its outputs, all or nothing; return the files that changed.
+
+    Raise UserError while a run is at work, whose record and files these are.
+    """
+    check_no_run(root)
     with files_taken(root, experiment.commit, names, force) as changed:
         transfer.check_out_what_is_here(root, force)
     return changed
