@@ -37,8 +37,8 @@ def stash_experiment(
 ) -> QueueEntry:  # fmt: skip
     """Do as `BaseStashQueue._stash_exp` does: commit the work tree with the values of `params` to the queue."""
     from dvc.repo.experiments.queue.base import QueueEntry
-    from dvc.repo.experiments.queue.utils import get_random_exp_name
     from dvc.repo.experiments.stash import ExpStash
+    from dvc.repo.experiments.utils import get_random_exp_name
 
     root, head = Path(queue.scm.root_dir), queue.scm.get_rev()
     baseline = baseline_rev or head
