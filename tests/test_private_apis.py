@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from project import ROOT
 
 PRIVATE = {
+    "_actions": "Python: the types of a parser's options (pipeline/train/kohya/finetune_checks.py)",
     "_run_exitfuncs": "Python: a fork runs its exit functions before os._exit (pipeline/cli/fork_server.py)",
     "_compiled_call_impl": "torch: undoes Module.compile (pipeline/diffusion/compiled.py)",
     "_dynamo": "torch: gives up what was compiled (pipeline/diffusion/compiled.py, benchmarks)",
@@ -51,6 +52,16 @@ def test_exit_functions_run_on_demand() -> None:
     program = "import atexit, os; atexit.register(print, 'ran', flush=True); atexit._run_exitfuncs(); os._exit(3)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("ran\n", 3)
+
+
+def test_a_parser_tells_its_options() -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, choices=[1, 2])
+    parser.add_argument("--wet", action="store_true")
+    size, wet = parser._actions[1:]
+    assert (size.dest, size.type, size.choices, wet.nargs) == ("size", int, [1, 2], 0)
 
 
 def test_diffusers_pipelines_keep_their_scale_where_the_callback_sets_it() -> None:

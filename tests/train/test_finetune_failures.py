@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import toml
 import torch
 
 from pipeline.chain import paths
@@ -37,6 +39,20 @@ def _elsewhere(root: Path) -> None:
     (root / "dataset.toml").write_text(text.replace("img/2_creature", "nowhere/2_creature"))
 
 
+def _pickle(root: Path) -> None:
+    torch.save({}, root / "old.pt")
+
+
+def _predicting_v(root: Path) -> None:
+    """Give the run a model of its own, whose scheduler says that it predicts v."""
+    config = (root / "config.toml").read_text()
+    model = Path(toml.loads(config)["everything"]["pretrained_model_name_or_path"])
+    shutil.copytree(model, root / "v")
+    (root / "config.toml").write_text(config.replace(f'"{model}"', '"v"'))
+    scheduler = root / "v/scheduler/scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"prediction_type": "v_prediction"}))
+
+
 def _nothing(root: Path) -> None:
     pass
 
@@ -52,6 +68,8 @@ CASES: dict[str, tuple[float, tuple[str, ...], dict[str, object], Callable[[Path
     "model of the hub": (0.0, (), {"pretrained_model_name_or_path": "a/b"}, _nothing, "redifine base fetch a/b"),
     "model elsewhere": (0.0, ("--pretrained_model_name_or_path", "x.safetensors"), {}, _nothing, "from the current folder"),
     "only a VAE": (0.0, (), {"pretrained_model_name_or_path": "{model}/vae"}, _nothing, "is a vae, and finetuning needs"),
+    "v-prediction model": (0.2, (), {}, _predicting_v, "predict"),
+    "a pickle to go on from": (0.0, ("--network_weights", "old.pt"), {}, _pickle, "old.pt is a pickle"),
     "no output": (0.0, (), {"output_dir": None}, _nothing, "names no output_dir"),
     "no data named": (0.0, (), {"dataset_config": None}, _nothing, "neither dataset_config nor train_data_dir"),
     "no network": (0.0, (), {"network_module": None}, _nothing, r'network_module .*networks\.lora'),
@@ -93,6 +111,18 @@ def test_a_config_that_cannot_come_to_a_lora_is_one_sentence(failed: Path, name:
     sentence = json.loads((out / "outcome.json").read_text())["error"]
     assert re.search(CASES[name][-1], sentence), sentence
     assert "\n" not in sentence and "Traceback" not in log and sentence.isascii()
+
+
+@needs_sd_scripts
+def test_paths_count_from_the_folder_in_which_the_command_is_typed(tiny_model: Path, tmp_path: Path) -> None:
+    """A folder inside of a project is no reason to go to the project's root."""
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "params.yaml").write_text((REPOSITORY / "params.yaml").read_text())
+    root = write_run(tmp_path / "mine/kohya", tiny_model, weighted_captions=True)
+    done = command_line(root, "config.toml", "--condition-drop", "0.2")
+    assert "Error: config.toml sets weighted_captions" in done.stderr
+    above = command_line(tmp_path, "mine/kohya/config.toml", "--condition-drop", "0.2")
+    assert f"count from the current folder, {tmp_path}: run the command in {root}" in above.stderr
 
 
 @needs_sd_scripts

@@ -15,6 +15,7 @@ from pipeline.core.tensors import read_header
 from pipeline.core.weights import is_pickle, refused_weights
 from pipeline.diffusion.families import FAMILIES, ModelFamily
 from pipeline.diffusion.judgement.recognise import require_model
+from pipeline.diffusion.judgement.usable import require_usable
 from pipeline.inputs.base_models.single_file import single_file_kind
 from pipeline.train.config import MIXED_PRECISION
 from pipeline.train.kohya.hooks import BYPASSED
@@ -61,7 +62,7 @@ def _mistyped(action: argparse.Action, value: Any) -> str | None:
     """Return what `value` should be; None where it is that."""
     if action.choices is not None and value not in action.choices:
         return f"one of {', '.join(str(choice) for choice in action.choices)}"
-    if isinstance(action, argparse._StoreTrueAction):
+    if action.nargs == 0:
         return None if isinstance(value, bool) else "true or false"
     if action.nargs in ("*", "+"):
         return None if isinstance(value, list | int | float) else "a list"
@@ -83,7 +84,11 @@ def check(args: argparse.Namespace, config: Path, device: str) -> ModelFamily:
     for key in _FILES:
         if value := getattr(args, key, None):
             _check_path(key, str(value), config)
-    family = family_of_checkpoint(str(args.pretrained_model_name_or_path), config)
+    for path in (args.vae, args.network_weights, *(args.base_weights or [])):
+        if path and Path(path).is_file() and is_pickle(Path(path)):
+            raise refused_weights(Path(path), ValueError())
+    vae = str(args.vae) if args.vae and Path(args.vae).is_dir() else None
+    family = family_of_checkpoint(str(args.pretrained_model_name_or_path), vae, config)
     for key in _OTHER_TARGETS:
         if getattr(args, key, None):
             raise UserError(f"{config} sets {key}, and {args.pretrained_model_name_or_path} is none of that kind; remove {key}")
@@ -110,14 +115,17 @@ def _from_where(value: str, config: Path) -> str:
 
 def check_condition_drop(args: argparse.Namespace, parser: argparse.ArgumentParser, config: Path, probability: float) -> None:
     """Raise UserError where sd-scripts would bypass condition drop; what the family's script ignores bypasses nothing."""
-    known = {action.dest for action in parser._actions}
+    known = vars(parser.parse_args([]))
     for key in _BYPASSES:
         if probability and key in known and getattr(args, key, None):
             raise UserError(f"{config} sets {key}: {BYPASSED}; remove {key}, or leave out --condition-drop")
 
 
-def family_of_checkpoint(model: str, config: Path) -> ModelFamily:
-    """Return the family of a folder in diffusers layout or a single file. Raise UserError for any other model, or none."""
+def family_of_checkpoint(model: str, vae: str | None, config: Path) -> ModelFamily:
+    """Return the family of a folder in diffusers layout, with a VAE of another if given, or of a single file.
+
+    Raise UserError, as everywhere that takes a model, for one that is not known to be trained right.
+    """
     path = Path(model)
     if not path.exists():
         advice = _from_where(model, config)
@@ -125,7 +133,9 @@ def family_of_checkpoint(model: str, config: Path) -> ModelFamily:
             advice = f"bring it here with 'redifine base fetch {model}', and name the folder that it prints"
         raise UserError(f"pretrained_model_name_or_path is {model}, which is not here; {advice}")
     if path.is_dir():
-        return FAMILIES[_known(require_model(path, model).kind, model)]
+        kind = _known(require_model(path, model).kind, model)
+        require_usable(path, vae)
+        return FAMILIES[kind]
     if is_pickle(path):
         raise refused_weights(path, ValueError())
     return FAMILIES[_known(single_file_kind(path, read_header(path)), model)]
