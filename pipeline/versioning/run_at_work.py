@@ -75,10 +75,16 @@ def _dvc_run(root: Path) -> str | None:
 
 
 def _writer(root: Path) -> str | None:
+    return next(iter(written_outputs(root).values()), None)
+
+
+def written_outputs(root: Path) -> dict[str, str]:
+    """Return {absolute path: living process} of the outputs that DVC writes in the clone at `root` by now."""
     with suppress(OSError, ValueError, AttributeError, KeyError, TypeError):
         written = json.loads((root / _RWLOCK).read_text(encoding="utf-8")).get("write", {})
-        return next(filter(None, (describe(int(entry["pid"])) for entry in written.values())), None)
-    return None
+        named = {path: describe(int(entry["pid"])) for path, entry in written.items()}
+        return {path: name for path, name in named.items() if name is not None}
+    return {}
 
 
 def _at_work(holder: str) -> UserError:

@@ -20,6 +20,7 @@ from pipeline.provenance.verify.expected_files import (
     verified_files,
 )
 from pipeline.provenance.verify.findings import Finding
+from pipeline.provenance.verify.recorded_settings import setting_findings
 from pipeline.provenance.verify.records import Records, read_records
 from pipeline.provenance.verify.shard_audit import digest_images, shard_findings, shard_of, with_images
 from pipeline.versioning.dvc_lock import (
@@ -84,7 +85,9 @@ def audit(root: Path) -> Audit:
     if stages:
         found += extra_findings(expected, outputs)
     shards = shard_of(records)
-    found += own_findings(records, digests, verified_files(expected, digests), stages, shards)
+    verified = verified_files(expected, digests)
+    found += own_findings(records, digests, verified, stages, shards)
+    found += setting_findings(records, stages, with_images(verified, shards))
     found = [
         finding for finding in found if not (finding.kind == "missing" and _was_not_fetched(finding.path, missing, shards))
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import inspect
+import os
+import time
 from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.chain.paths import Layout
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_json
+from pipeline.versioning.run_at_work import written_outputs
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 State = Literal["done", "absent", "stale", "missing", "running", "waiting"]
 SETTLED: frozenset[State] = frozenset({"done", "absent"})
 """States in which nothing is to be computed."""
+
+_ATTEMPTS = 5
+_ATTEMPT_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -46,31 +52,35 @@ class StageState:
 
 
 def read_stages(root: Path) -> list[StageState]:
-    """Return every stage in the order in which it would run. Raise UserError when DVC cannot read the project, or is busy."""
+    """Return every stage in the order in which it would run. Raise UserError when DVC cannot read the project.
+
+    No lock of DVC's is taken, which a run could need just then; what it writes at that moment is read once more.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    try:
-        with Repo(str(root)) as repo, _locked(repo):
-            absent = {str(out) for stage in repo.index.stages for out in stage.outs if out.hash_info and not out.exists}
-            return mark_waiting({_name(stage): _own_state(stage, absent) for stage in _ordered(repo)}, _upstream(repo))
-    except DvcException as error:
-        raise UserError(f"DVC cannot read the chain in {root}: {' '.join(str(error).split())}") from error
+    for attempt in range(_ATTEMPTS):
+        try:
+            with Repo(str(root)) as repo, _unlocked(repo):
+                written = written_outputs(root)
+                absent = {str(out) for stage in repo.index.stages for out in stage.outs if out.hash_info and not out.exists}
+                own = {_name(stage): _own_state(stage, absent, written) for stage in _ordered(repo)}
+                return mark_waiting(own, _upstream(repo))
+        except (DvcException, OSError) as error:
+            if attempt == _ATTEMPTS - 1:
+                raise UserError(f"DVC cannot read the chain in {root}: {' '.join(str(error).split())}") from error
+        time.sleep(_ATTEMPT_SECONDS)
+    raise AssertionError
 
 
 @contextmanager
-def _locked(repo: Repo) -> Iterator[None]:
-    """Hold DVC's lock, which a running stage leaves free, but not what comes between two stages."""
-    from dvc.lock import LockError
+def _unlocked(repo: Repo) -> Iterator[None]:
+    """Have DVC take this project for locked while it only reads."""
+    from dvc.lock import LockNoop
 
-    try:
-        repo.lock.lock()
-    except LockError as error:
-        raise UserError("DVC is between two stages of a run; ask again in a moment") from error
-    try:
+    repo.lock = LockNoop()
+    with repo.lock:
         yield
-    finally:
-        repo.lock.unlock()
 
 
 def _ordered(repo: Repo) -> list[Stage]:
@@ -92,28 +102,24 @@ def _name(stage: Stage) -> str:
     return str(getattr(stage, "name", None) or stage.addressing)
 
 
-def _own_state(stage: Stage, absent: Set[str]) -> StageState:
-    """What is to be said of a stage without looking at the states of others; `absent`: recorded outputs that are not here."""
-    from dvc.lock import LockError
-
+def _own_state(stage: Stage, absent: Set[str], written: Mapping[str, str]) -> StageState:
+    """What is to be said of a stage without looking at the states of others; `absent`: recorded outputs that are not here,
+    `written`: those that a process writes now.
+    """
     name = _name(stage)
-    try:
-        status: list[str | dict[str, Any]] = next(iter(stage.status().values()), [])
-    except LockError:
-        if _is_written(stage):
-            return StageState(name, "running")
+    if any(out.fs_path in written for out in stage.outs):
+        return StageState(name, "running")
+    if any(_overlap(dep.fs_path, path) for dep in stage.deps for path in written):
         return StageState(name, "waiting", ("what it reads is being written",))
+    # Without the note, in DVC's list of running processes, that this one reads: a run would end at it.
+    status: list[str | dict[str, Any]] = next(iter(inspect.unwrap(type(stage).status)(stage).values()), [])
     if all(not out.hash_info for out in stage.outs):
         return StageState(name, "missing", ("not run yet",))
     return classify(name, status, absent)
 
 
-def _is_written(stage: Stage) -> bool:
-    """Return whether a process writes the stage's outputs, as DVC's own note of locks has it."""
-    with suppress(OSError, ValueError):
-        written = json.loads(Path(stage.repo.tmp_dir, "rwlock").read_text(encoding="utf-8")).get("write", {})
-        return any(out.fs_path in written for out in stage.outs)
-    return False
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}{os.sep}") or other.startswith(f"{one}{os.sep}")
 
 
 def classify(name: str, status: list[str | dict[str, Any]], absent: Set[str] = frozenset()) -> StageState:
