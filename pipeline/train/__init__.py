@@ -10,5 +10,8 @@
                   |                    distributed_launch.py, distributed.py: in several processes
               stage.py -> models/M_k/lora.safetensors, loss.csv, lineage.json
 
+`redifine finetune` is the kohya column alone, on somebody's own TOMLs: kohya/finetune.py (parent), finetune_entry.py (child),
+finetune_checks.py; hooks.py is what both children do inside of sd-scripts.
+
 Both trainers read the same TOML pair, so that either can be swapped for the other, or for sd-scripts run by hand.
 """
