@@ -42,6 +42,9 @@ def restore() -> None:
 
 COMMANDS = {"apply": apply, "restore": restore}
 
+_ELSEWHERE = {"--queue", "--temp", "--run-all"}
+"""Options of `exp run` with which nothing runs in the work tree."""
+
 
 def run(arguments: Sequence[str], values: Mapping[str, Any]) -> int:
     """Run `dvc exp ARGUMENTS` and return its exit status; a run that fails leaves `values`, which it sets, as they were."""
@@ -49,7 +52,8 @@ def run(arguments: Sequence[str], values: Mapping[str, Any]) -> int:
     from pipeline.versioning.settings_put_back import look
     from pipeline.versioning.submodules import keep_submodules
 
-    before = look(Path(), values) if "run" in arguments[:1] else None
+    here = "run" in arguments[:1] and not _ELSEWHERE & set(arguments)
+    before = look(Path(), values) if here else None
     code = None
     try:
         code = run_dvc(["exp", *arguments])
@@ -62,14 +66,13 @@ def run(arguments: Sequence[str], values: Mapping[str, Any]) -> int:
 
 def _put_back(before: Before) -> None:
     from pipeline.provenance.share.transfer import check_out_what_is_here
-    from pipeline.versioning.settings_put_back import RECORDS, put_back
+    from pipeline.versioning.settings_put_back import put_back
 
     try:
         changed = put_back(Path(), before)
         if changed:
             are = "are" if len(changed) > 1 else "is"
             click.echo(f"{' and '.join(map(str, changed))} {are} as before the experiment", err=True)
-        if set(changed) & set(RECORDS):
-            check_out_what_is_here(Path(), force=False)
+        check_out_what_is_here(Path(), force=False)  # DVC has removed the outputs of the stage that it ran
     except UserError as error:
         click.echo(f"not all is as before the experiment: {error}", err=True)

@@ -11,6 +11,7 @@ from pipeline.core.files import cache_path, remove_folder, write_text
 from pipeline.versioning.dvc_lock import LOCK_FILE, chain_iterations, read_all_stages
 from pipeline.versioning.dvc_repo import open_repo
 from pipeline.versioning.hashes import digest_file, files_below
+from pipeline.versioning.run_at_work import check_no_run
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def _named(ks: tuple[int, ...]) -> str:
 def prune(root: Path, force: bool) -> tuple[Leftovers | None, list[str]]:
     """Remove what is left; return that, and the outputs that stay because a file of theirs is not in DVC's cache.
 
-    With `force` these go, too. Raise UserError while another process has DVC's lock.
+    With `force` these go, too. Raise UserError while a run is at work here.
     """
+    check_no_run(root)
     left = find_leftovers(root)
     if left is None:
         return None, []

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.core.errors import UserError
 from pipeline.versioning.experiment_files import held_commits
 from pipeline.versioning.git import ask_git, blobs_at, committed_paths, content_id, git
+from pipeline.versioning.run_at_work import check_no_run
 
 _REFERENCE = "refs/exps/apply/stash"
 _NO_FILE = ("160000", "000000")
@@ -58,6 +59,7 @@ def restore(root: Path) -> list[str]:
 
     Raise UserError, and write nothing, where that would overwrite a file that is in no commit.
     """
+    check_no_run(root)
     found = put_away(root)
     if found is None:
         return []

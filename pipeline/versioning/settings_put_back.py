@@ -13,7 +13,7 @@ from pipeline.chain.paths import Layout
 from pipeline.core.files import write_bytes
 from pipeline.versioning.dvc_lock import LOCK_FILE
 
-RECORDS = (Path(LOCK_FILE), Layout().summary)
+_RECORDS = (Path(LOCK_FILE), Layout().summary)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Before:
 
 def look(root: Path, values: Mapping[str, Any]) -> Before:
     """Return what is there before an experiment that sets `values`, of which nothing is in params.yaml yet."""
-    records = {path: (root / path).read_bytes() for path in RECORDS if (root / path).is_file()}
+    records = {path: (root / path).read_bytes() for path in _RECORDS if (root / path).is_file()}
     return Before((root / parameters.FILE).read_bytes(), values, records)
 
 
