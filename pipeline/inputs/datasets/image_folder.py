@@ -146,8 +146,12 @@ def _picture(
 
 def _missing(contents: FolderContents, path: Path, tables: TableCaptions) -> str:
     """Say where an image's caption was looked for, and which tables lie there unread."""
-    rows = "".join(f", and no row in {printable(contents.label(table))}" for table in tables.read[:_NAMED])
-    unread = "".join(f"; {printable(contents.label(other))} there is not read" for other in contents.unread_tables[:_NAMED])
+    tables_read, unread_tables = (
+        [contents.label(table) for table in found if table.parent in path.parents][:_NAMED]
+        for found in (tables.read, contents.unread_tables)
+    )
+    rows = "".join(f", and no row in {printable(table)}" for table in tables_read)
+    unread = "".join(f"; {printable(table)} there is not read" for table in unread_tables)
     stem = printable(path.stem)
     return f"has no caption: no {stem}.txt or {stem}.caption in {path.parent}{rows}{unread}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.core.errors import printable
-from pipeline.inputs.datasets.folder_contents import FolderContents
+from pipeline.inputs.datasets.folder_contents import FolderContents, kind_of
 from pipeline.inputs.datasets.items import Problem
 
 _REPEATED = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
@@ -83,7 +83,8 @@ def _without(
     def kept(paths: list[Path]) -> list[Path]:
         return [path for path in paths if not condition(contents.folders(path))]
 
-    gone = [path for path in contents.images if condition(contents.folders(path))]
+    broken = [contents.root / problem.file for problem in contents.problems if kind_of(Path(problem.file)) == "image"]
+    gone = [path for path in (*contents.images, *broken) if condition(contents.folders(path))]
     rest = replace(
         contents,
         images=kept(contents.images),

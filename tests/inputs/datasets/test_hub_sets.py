@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.application import main
 from pipeline.core.errors import UserError
-from pipeline.core.files import sha256_file
+from pipeline.core.files import sha256_bytes, sha256_file
 from pipeline.inputs.datasets.hub import SOURCE, fetch
 from pipeline.inputs.raw_folder import read_folder
 
@@ -167,7 +167,12 @@ def hub(repository: Path, name: str) -> Iterator[tuple[str, list[str]]]:
                 self.send_error(404)
                 return
             self.send_response(200)
-            for key, value in (("Content-Length", len(content)), ("ETag", '"e"'), ("X-Repo-Commit", COMMIT)):
+            etag = f'"{sha256_bytes(content)}"'
+            for key, value in (
+                ("Content-Length", len(content)),
+                ("ETag", etag),
+                ("X-Repo-Commit", COMMIT),
+            ):
                 self.send_header(key, str(value))
             self.end_headers()
             self.wfile.write(content if body else b"")
@@ -198,6 +203,21 @@ def test_an_id_fetches_the_split_of_one_commit_and_nothing_else(pokemon: Path, t
     source = json.loads((tmp_path / "out" / SOURCE).read_text())
     assert (source["id"], source["commit"]) == ("lambdalabs/pokemon-blip-captions", COMMIT)
     assert source["files"] == {TABLE: sha256_file(pokemon / TABLE)}
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_images_of_the_hub_come_with_their_captions_whatever_the_case_of_their_suffix(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    names = ("train/1_cat/A.PNG", "train/1_cat/b.jfif", "c.JPeG", ".git/x.png", "train/1_cat/._A.PNG")
+    for number, name in enumerate(names):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        raw_sets.image(tmp_path / f"{number}.png", number).rename(repository / name)
+    (repository / "train/1_cat/A.caption").write_text("one")
+    with hub(repository, "someone/cats") as (address, _):
+        found = fetch("someone/cats", tmp_path / "out", endpoint=address)
+    assert found.images == 2 and [str(problem).split(" lies")[0] for problem in found.problems] == ["c.JPeG"]
+    assert [(tmp_path / f"out/0000{i}.txt").read_text() for i in range(2)] == ["one\n", "cat\n"]
+    assert len(list((tmp_path / "out").glob("0*"))) == 4
 
 
 @pytest.mark.usefixtures("own_cache")
