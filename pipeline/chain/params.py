@@ -268,7 +268,7 @@ def _sentence(detail: Any) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     kind, context, got = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "extra_forbidden":
-        return f"unknown key {key!r}{_did_you_mean(key)}, got {got!r}"
+        return f"unknown key {key!r}{_did_you_mean(key)}, got {short_repr(got)}"
     if kind == "missing":
         return f"{key} is missing"
     if kind == "value_error":

@@ -50,7 +50,9 @@ class Workplace:
         result = CliRunner().invoke(main, arguments)
         assert isinstance(result.exception, SystemExit), repr(result.exception)
         assert result.exit_code == 2, result.output
-        assert self.done() == before
+        after = self.done()
+        changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+        assert not changed
         errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
         assert len(errors) == 1 and result.stderr.splitlines()[-1] == errors[0], result.stderr
         assert errors[0].isprintable()

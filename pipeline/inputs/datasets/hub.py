@@ -173,6 +173,11 @@ def _record(raw: LocalDataset, split: str, columns: Columns) -> dict[str, object
     """Record where the images are from: id, commit, split, columns, and the hash of every file that was read or could be."""
     below = (path for path in raw.folder.rglob("*") if path.is_file() and not is_litter(path))
     files = sorted(path for path in below if path.suffix.lower() in READ_SUFFIXES)
-    hashes = {path.relative_to(raw.folder).as_posix(): sha256_file(path) for path in files}
+    hashes = {_as_text(path.relative_to(raw.folder)): sha256_file(path) for path in files}
     return {"id": raw.source, "commit": raw.commit, "split": split, "image": columns.image, "caption": columns.caption,
             "files": hashes}  # fmt: skip
+
+
+def _as_text(path: Path) -> str:
+    """Return a path as JSON can hold it; names of files need not be UTF-8."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()

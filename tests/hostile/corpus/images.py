@@ -118,12 +118,6 @@ REFUSED: dict[str, tuple[Make, str]] = {
 }
 
 
-def sixteen_bit() -> bytes:
-    """A grey ramp of 256 steps of 257: as 8 bits it is 0, 1, ..., 255."""
-    ramp = np.arange(256, dtype=np.uint16) * 257
-    return encoded("PNG", Image.fromarray(np.broadcast_to(ramp, (256, 256)).copy()))
-
-
 def turned() -> bytes:
     """White below black, told to be shown upside down."""
     exif = Image.Exif()
