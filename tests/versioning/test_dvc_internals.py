@@ -182,3 +182,14 @@ def test_an_experiment_is_put_into_the_queue_by_the_method_that_is_replaced() ->
     fields = ["dvc_root", "scm_root", "stash_ref", "stash_rev", "baseline_rev", "branch", "name", "head_rev"]
     assert [*inspect.signature(QueueEntry).parameters] == fields
     assert ExpStash.MESSAGE_RE.match(f"commit: {ExpStash.format_message('a' * 40, 'b' * 40, 'try')}")
+
+
+def test_what_is_read_without_a_lock_is_dvcs_function_below_its_decorator() -> None:
+    """`transfer.pull` fetches, and `status` asks a stage, without the lock that these take."""
+    from dvc.repo import Repo
+    from dvc.stage import Stage
+
+    assert {"targets", "remote"} <= {*inspect.signature(inspect.unwrap(Repo.fetch)).parameters}
+    assert "@locked" in inspect.getsource(inspect.unwrap(Repo.fetch))
+    assert "@rwlocked(read=" in inspect.getsource(inspect.unwrap(Stage.status))
+    assert "rwlock" not in inspect.unwrap(Stage.status).__code__.co_names

