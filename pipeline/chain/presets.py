@@ -82,7 +82,9 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 def _parse(text: str, source: str) -> Any:
     try:
-        return YAML(typ="safe").load(text)
+        value = YAML(typ="safe").load(text)
+        # In a file " #" begins a comment; who types text in a shell means all of it.
+        return text.strip() if isinstance(value, str) and " #" in text and text.strip()[0] not in "\"'" else value
     except (YAMLError, ValueError) as error:
         raise UserError(f"{source} cannot be read as YAML: {' '.join(str(error).split())}") from error
 

@@ -42,8 +42,10 @@ def repro(arguments: tuple[str, ...]) -> None:
 
             check_vae(params.model, params.vae, Path())
     use_this_python()
+    from pipeline.provenance.verify.repair import repair_touched
+
     with only_run(Path()):
-        for sentence in repair(Path()):
+        for sentence in (*repair(Path()), *repair_touched(Path()).done):
             click.echo(sentence, err=True)
         if not arguments and parameters.FILE.is_file():
             check_fetched(Path(), parameters.load().last)

@@ -23,6 +23,7 @@ def status(as_json: bool) -> None:
     from pipeline.inputs.base_models.identity import changed_vae
     from pipeline.run.status import stage_states, text, times
     from pipeline.run.status.killed_experiment import leftovers
+    from pipeline.versioning.cache_objects import describe_touched
     from pipeline.versioning.leftovers import find_leftovers
     from pipeline.versioning.put_away import put_away
 
@@ -36,9 +37,11 @@ def status(as_json: bool) -> None:
     )
     left = leftovers(root)
     of_earlier = find_leftovers(root)
+    touched = describe_touched(root)
     vae = changed_vae(params.model, params.vae, root)
     if as_json:
         shown = text.as_json(stages, fids, remaining) | {"killed_experiment": "; ".join(left) if left else None}
+        shown["damaged_cache"] = touched
         shown["changed_vae"] = str(vae) if vae else None
         shown["leftovers"] = list(of_earlier.ks) if of_earlier else []
         click.echo(json.dumps(shown, indent=2, sort_keys=True))
@@ -47,6 +50,8 @@ def status(as_json: bool) -> None:
         click.echo("; ".join(left))
     if away := put_away(root):
         click.echo(str(away))
+    if touched:
+        click.echo(touched)
     if vae:
         click.echo(str(vae))
     absent = any(stage.state == "absent" for stage in stages)

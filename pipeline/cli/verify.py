@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import FiniteRange, device_option, print_lines, print_notes
+from pipeline.core.errors import printable
 from pipeline.core.files import project_root
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ RUNNER = "pipeline.cli.run_commands"
 @click.argument("k", type=click.IntRange(min=0), required=False)
 @click.option("--all", "everything", is_flag=True, help="Hash every file of the chain and compute nothing again.")
 @click.option("--images", metavar="I,J,...|all", help="Draw only the images of these prompts again, with the recorded M_k.")
+@click.option("--repair", is_flag=True, help="With --all: bring back what is not as recorded, from DVC's cache, a remote, or "
+              "computed again.")  # fmt: skip
 @device_option
 @click.option("--min-psnr", type=FiniteRange(min=0.0), default=30.0, show_default=True, metavar="DB",
               help="How near an image that is not byte-equal must be.")  # fmt: skip
@@ -35,12 +38,15 @@ RUNNER = "pipeline.cli.run_commands"
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @click.pass_context
 def verify(
-    context: click.Context, k: int | None, everything: bool, images: str | None, device: str | None,
+    context: click.Context, k: int | None, everything: bool, images: str | None, repair: bool, device: str | None,
     min_psnr: float, max_distance: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Check the chain against its records: --all by every file's hash, K by computing iteration K again in a scratch copy.
 
-    --all reads the files in the work tree, not DVC's cache. K computes with as many threads as the record was made with.
+    --all reads the files in the work tree and DVC's own copies of them. --repair takes wrong copies out of the cache; what is
+    found or computed again comes in only when its hash is the recorded one, and your own inputs are left alone.
+
+    K computes with as many threads as the record was made with.
 
     Exit code 0 when all of it holds, 1 when something does not, 2 on wrong use.
 
@@ -50,7 +56,17 @@ def verify(
         raise click.UsageError("give an iteration K to compute again, or --all to audit every file's hash")
     if images is not None and not k:
         raise click.UsageError("--images needs an iteration K >= 1, whose images were drawn")
+    if repair and not everything:
+        raise click.UsageError("--repair goes with --all")
     root = project_root()
+    if repair:
+        from pipeline.provenance.verify.repair import repair_all
+        from pipeline.versioning.run_at_work import only_run
+
+        with only_run(root):
+            result = repair_all(root, RUNNER)
+        for sentence in (*result.done, *result.left):
+            click.echo(printable(sentence), err=True)
     if k is None:
         from pipeline.provenance.verify.audit import audit
 

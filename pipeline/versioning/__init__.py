@@ -3,6 +3,7 @@
 git               Git's command line; what HEAD or another commit holds
 dvc_lock          dvc.lock: stages, their dependencies and outputs with checksums
 hashes            checksums of files and folders as DVC computes them; its cache
+cache_objects     what DVC's cache holds that is not what its name says; remote_objects: single objects of the remotes
 not_fetched       outputs that are missing and were never here
 changed_code      modules that are not those that the stages ran
 dvc_command       `dvc ...` run in this process

@@ -79,8 +79,12 @@ def is_ignored(name: str) -> bool:
 
 def folder_md5(files: Mapping[str, str]) -> str:
     """Return {path below the folder: md5} -> the folder's hash, as DVC computes it."""
-    entries = [{"md5": files[path], "relpath": path} for path in sorted(files)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX
+    return hashlib.md5(list_of_files(files), usedforsecurity=False).hexdigest() + FOLDER_SUFFIX
+
+
+def list_of_files(files: Mapping[str, str]) -> bytes:
+    """Return {path below the folder: md5} as the list that DVC keeps of the folder."""
+    return json.dumps([{"md5": files[path], "relpath": path} for path in sorted(files)], sort_keys=True).encode()
 
 
 def cache_folder(root: Path) -> Path | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from pipeline.chain.paths import OUTPUTS, iteration_of, iterations
 from pipeline.core.errors import UserError
+from pipeline.core.files import cache_path
 from pipeline.provenance.verify import consistency
 from pipeline.provenance.verify.expected_files import (
+    RESTORE,
     ExpectedFiles,
     expected_files,
     extra_findings,
@@ -23,6 +25,7 @@ from pipeline.provenance.verify.findings import Finding
 from pipeline.provenance.verify.recorded_settings import setting_findings
 from pipeline.provenance.verify.records import Records, read_records
 from pipeline.provenance.verify.shard_audit import digest_images, shard_findings, shard_of, with_images
+from pipeline.versioning.cache_objects import damaged_objects, file_numbers, recorded_objects
 from pipeline.versioning.dvc_lock import (
     LOCK_FILE,
     StageEntry,
@@ -82,6 +85,7 @@ def audit(root: Path) -> Audit:
     digests = digest_files(root, present)
     found = [*damaged, *unreadable, *file_findings(expected, digests, present), *folder_findings(expected, digests, root)]
     found += lock_findings(stages, expected)
+    found += _cache_findings(root, stages, cache, digests)
     if stages:
         found += extra_findings(expected, outputs)
     shards = shard_of(records)
@@ -103,6 +107,19 @@ def audit(root: Path) -> Audit:
         leftovers=str(left or ""),
         uncommitted=_uncommitted(root, stages),
     )
+
+
+def _cache_findings(
+    root: Path, stages: Mapping[str, StageEntry], cache: Path | None, digests: Mapping[str, Digest]
+) -> Iterator[Finding]:
+    """Report what DVC's cache holds under a checksum that is not its own: DVC itself would bring it into the work tree."""
+    if cache is None:
+        return
+    objects = recorded_objects(stages, cache)
+    for md5 in damaged_objects(cache, objects, file_numbers(root, digests)):
+        place = cache_path(cache, md5)
+        name = place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
+        yield Finding(name, "damaged", f"DVC's own copy of {objects[md5]} has other bytes than its name says; {RESTORE}")
 
 
 def _lock(root: Path) -> tuple[dict[str, StageEntry], list[Finding]]:

@@ -12,7 +12,7 @@ from pipeline.versioning.git import changed_files
 from pipeline.versioning.hashes import Digest, folder_md5, read_listing
 from pipeline.versioning.not_fetched import NotFetched
 
-RESTORE = "delete it, then 'dvc checkout --force' (after 'dvc fetch') restores it, or 'dvc repro' makes it again"
+RESTORE = "'redifine verify --all --repair' brings it back: from DVC's cache, a remote, or computed again"
 
 
 @dataclass
