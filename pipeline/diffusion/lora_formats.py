@@ -26,6 +26,7 @@ _ENDS = re.compile(
     r"|\.lora_(?P<peft>[AB])(?:\.\w+)?\.weight"
     r"|\.(?P<alpha>alpha))"
 )
+# A mark with / stands at a key's end.
 _OTHER_KINDS = {
     "dora_scale": "DoRA",
     "lora_magnitude_vector": "DoRA",
@@ -34,7 +35,8 @@ _OTHER_KINDS = {
     "lora_mid": "LoCon in Tucker form",
     "oft_": "OFT",
     "on_input": "(IA)^3",
-    ".diff": "full change of weights",
+    ".diff/": "full change of weights",
+    ".diff_b/": "full change of weights",
     "w_norm": "change of norms",
     "b_norm": "change of norms",
     ".scalar": "LyCORIS with scalars",
@@ -54,7 +56,7 @@ def split_key(key: str, path: Path) -> tuple[str, Half]:
     """Return (layer with dots as they are, half). Raise UserError for what is no plain LoRA, by its name."""
     found = _ENDS.fullmatch(key)
     if found is None:
-        kind = next((kind for mark, kind in _OTHER_KINDS.items() if mark in key), None)
+        kind = next((kind for mark, kind in _OTHER_KINDS.items() if mark in f"{key}/"), None)
         what = f"is a {kind} (it has {key!r})" if kind else f"holds {key!r}, which is no key of a LoRA"
         raise UserError(f"{path} {what}; use a plain LoRA, or a LoCon")
     layer = re.sub(r"\.processor\.(to_\w+)$", r".\1", found["layer"])

@@ -110,7 +110,13 @@ def parts_fault(
             return found
     if "vae" in configs and (found := blocks_of_vae_fault(configs["vae"])):
         return found
-    return index_fault(configs["model_index"], pipeline, classes) if "model_index" in configs else None
+    if "model_index" not in configs:
+        return None
+    index = configs["model_index"]
+    # Another VAE may stand in for the model's own, which is then not looked at.
+    if unnamed := [part for part in classes if index.get(part) in (None, [None, None]) and (part in configs or part != "vae")]:
+        return f"a model whose model_index.json names no {unnamed[0]}"
+    return index_fault(index, pipeline, classes)
 
 
 def part_classes(layout: FamilyLayout, encoders: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:

@@ -23,7 +23,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import write_json
 from pipeline.diffusion.families.layout import Config
-from pipeline.inputs.base_models.single_file import TEXT, TEXT_XL, UNET, write_tokenizer
+from pipeline.inputs.base_models.single_file import TEXT, TEXT_XL, UNET, VAE, write_tokenizer
 
 Tensors = Mapping[str, torch.Tensor]
 _TEXT_MODELS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
@@ -83,10 +83,19 @@ def _convert(file: Path, part: str, tensors: Tensors, folder: Path, subfolder: s
     except (KeyError, ValueError, RuntimeError, AttributeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{file} does not hold the {part} that its keys promise ({reason}); give another checkpoint") from error
+    _require_all_used(file, part, tensors, len(model.state_dict()))
     missing = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
     if missing:
         raise UserError(f"{file} lacks {missing[0]} and {len(missing) - 1} more tensors of the {part}; fetch it again")
     return model
+
+
+def _require_all_used(file: Path, part: str, tensors: Tensors, used: int) -> None:
+    """Raise UserError for a U-Net or VAE that has more tensors than its kind: the names of both correspond one to one."""
+    start = {"unet": UNET, "vae": VAE}.get(part)
+    inside = [name for name in tensors if start and name.startswith(start) and not name.startswith(f"{VAE}loss.")]
+    if len(inside) > used:
+        raise UserError(f"{file} has {len(inside) - used} more tensors in its {part} than a plain one; give another checkpoint")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import read_header
 from pipeline.diffusion.families.layout import Config
 from pipeline.diffusion.families.layouts import LAYOUTS
-from pipeline.diffusion.judgement.recognise import Architecture, require_model
+from pipeline.diffusion.judgement.recognise import Architecture, recognise, require_model
 from pipeline.diffusion.judgement.usable import faults, missing_configs
 from pipeline.inputs.base_models import hub
 from pipeline.inputs.base_models.needed_files import is_weights, needed_files
@@ -191,5 +191,7 @@ def _from_file(file: Path, target: Path, root: Path, tokenizer: Path | None, con
 
     with atomic_folder(target) as folder:
         convert(file, folder, kind, chosen, texts)
+        found = recognise(folder)
+        _refuse_half(faults(folder, found), file.name, found)
         record = write_record(folder, target.name, kind, wish | ({"tokenizer": lent} if lent else {}), None)
     return Fetched(target, record)

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.chain.model_names import FOLDER
 from pipeline.core.errors import UserError
 from pipeline.core.files import read_text, write_text
 from pipeline.core.json_files import parse_json
-from pipeline.core.tensors import TensorInfo
+from pipeline.core.tensors import TensorInfo, read_array, read_metadata
 from pipeline.diffusion.families.layout import MERGES, VOCABULARY
 from pipeline.diffusion.families.layouts import NAMES
+from pipeline.diffusion.judgement.metadata import marker_fault, metadata_fault
+from pipeline.diffusion.noise_schedule import alphas_cumprod
 from pipeline.inputs.base_models.tokenizers import require_vocabulary
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
@@ -31,13 +36,17 @@ _FOREIGN = {
     "cond_stage_model.model.": "Stable Diffusion 2",
     "conditioner.embedders.0.model.": "SDXL's refiner",
     "control_model.": "a ControlNet",
-    "v_pred": "a model that predicts v",
     "lora_": "a LoRA",
 }
 
 
 def single_file_kind(path: Path, tensors: Mapping[str, TensorInfo]) -> str:
-    """Tell which of "sd1", "sdxl" and "vae" the file is. Raise UserError that says what it is instead, or lacks."""
+    """Tell which of "sd1", "sdxl" and "vae" the file is. Raise UserError that says what it is instead, or lacks.
+
+    It is judged by its tensors' names and its metadata, and by the noise schedule that some files carry.
+    """
+    if fault := metadata_fault(read_metadata(path)) or marker_fault(tensors):
+        raise UserError(f"{path} is {fault}, and a chain needs {NAMES}; give one of these")
     for mark, what in _FOREIGN.items():
         if any(name.startswith(mark) or f".{mark}" in name for name in tensors):
             raise UserError(f"{path} is {what}, and a chain needs {NAMES}; give one of these")
@@ -53,7 +62,33 @@ def single_file_kind(path: Path, tensors: Mapping[str, TensorInfo]) -> str:
     channels = tensors.get(f"{UNET}input_blocks.0.0.weight", TensorInfo("", (0, 0))).shape[1]
     if channels != 4:
         raise UserError(f"{path} takes {channels} channels (4: text to image; 9: inpainting); give a text-to-image model")
+    _require_known(path, tensors)
     return kind
+
+
+_KNOWN = re.compile(
+    r"model\.diffusion_model\.|first_stage_model\.|cond_stage_model\.|conditioner\.embedders\.[01]\.|model_ema\."
+    r"|embedding_manager\.|(alphas_cumprod(_prev)?|betas|sqrt_\w+|log_one_minus_\w+|posterior_\w+|logvar|lvlb_weights"
+    r"|scale_factor|global_step|denoiser\.sigmas)$"
+)
+"""How the names of a whole checkpoint's tensors begin, with the tables of its noise and what its training kept."""
+
+
+def _require_known(path: Path, tensors: Mapping[str, TensorInfo]) -> None:
+    """Raise UserError for tensors whose meaning is not known, and for a table of another noise than ours."""
+    if odd := sorted(name for name in tensors if not _KNOWN.match(name)):
+        raise UserError(
+            f"{path} has {len(odd)} tensors that are not known here ({odd[0]}{', ...' if odd[1:] else ''}); "
+            "take them out of a copy if the model is right without them, or give another checkpoint"
+        )
+    left = alphas_cumprod()
+    for name, own in (("alphas_cumprod", left), ("denoiser.sigmas", ((1 - left) / left) ** 0.5)):
+        if name in tensors:
+            found = np.sort(read_array(path, name).astype(np.float64).ravel())
+            if found.shape != own.shape or not np.allclose(found, np.sort(own), rtol=0.01, atol=1e-3):
+                raise UserError(
+                    f"{path} was trained on another noise schedule (its {name}), and a chain needs {NAMES}; give another"
+                )
 
 
 _CLIP_MERGES = 49152 - 256 - 2

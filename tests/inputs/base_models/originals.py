@@ -110,7 +110,7 @@ def sd1_file(unet: Tensors, vae: Tensors, text_encoder: Tensors) -> Tensors:
         **prefixed("first_stage_model.", vae_keys(vae)),
         **prefixed("cond_stage_model.transformer.", text_encoder),
         "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None],
-        "alphas_cumprod": torch.linspace(1, 0, 1000),
+        "alphas_cumprod": torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0),
         "model_ema.decay": torch.tensor(0.9999),
     }
 
