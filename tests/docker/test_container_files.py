@@ -115,11 +115,9 @@ def test_the_cuda_lock_has_what_cuda_needs(locked: dict[str, dict[str, str]]) ->
     assert {"triton", "nvidia-cuda-runtime", "nvidia-cudnn-cu13"} <= locked["cuda"].keys()
 
 
-def test_images_have_the_tagger_and_the_reader_of_tables_at_the_versions_of_the_extras(
-    check: ModuleType, locked: dict[str, dict[str, str]]
-) -> None:
+def test_images_have_the_tagger_at_the_version_of_the_extra(check: ModuleType, locked: dict[str, dict[str, str]]) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    wanted = check.pins(extras["tagger"] + extras["hub"])
+    wanted = check.pins(extras["tagger"])
     assert wanted.items() <= locked["cpu"].items()
     on_gpu = {name.replace("onnxruntime", "onnxruntime-gpu"): pin for name, pin in wanted.items()}
     assert on_gpu.items() <= locked["cuda"].items()

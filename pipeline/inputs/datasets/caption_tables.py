@@ -205,11 +205,9 @@ def _separated(path: Path) -> list[dict[str, Any]]:
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UserError(f"{path} needs pyarrow: pip install pyarrow==26.0.1, then run again") from error
+    import pyarrow
+    import pyarrow.parquet
+
     try:
         table = pyarrow.parquet.ParquetFile(path)
         names = [name for name in table.schema_arrow.names if name.lower() in (*_FILE_COLUMNS, *CAPTION_COLUMNS, _SPLIT_COLUMN)]

@@ -74,11 +74,9 @@ def _split_of(path: str, names: Iterable[str]) -> str | None:
 
 
 def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[ImageRow]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UserError("tables of the hub need pyarrow: pip install pyarrow==26.0.1, then run again") from error
+    import pyarrow
+    import pyarrow.parquet
+
     try:
         table = pyarrow.parquet.ParquetFile(path)
         image, caption = _columns_of(table.schema_arrow, label, columns)

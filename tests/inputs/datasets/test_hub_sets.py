@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import raw_sets
 from click.testing import CliRunner
@@ -32,12 +34,11 @@ def image_bytes(folder: Path, number: int, suffix: str = ".jpg") -> bytes:
 
 def write_table(path: Path, images: list[Any], **columns: list[Any]) -> Path:
     """A table as `datasets` writes it: an image is {bytes, path}."""
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     values = [None if content is None else {"bytes": content, "path": None} for content in images]
     table = pyarrow.table({"image": pyarrow.array(values, kind)} | {name: pyarrow.array(v) for name, v in columns.items()})
-    parquet.write_table(table, path)
+    pyarrow.parquet.write_table(table, path)
     return path
 
 

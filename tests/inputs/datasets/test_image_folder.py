@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import raw_sets
 from click.testing import CliRunner
@@ -89,9 +91,8 @@ def table(kind: str, rows: list[tuple[str, str]], column: str = "text", file: st
     if kind.endswith(".json"):
         return json.dumps([{file: name, column: text} for name, text in rows]).encode("utf-16")
     if kind.endswith(".parquet"):
-        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
         sink = pyarrow.BufferOutputStream()
-        parquet.write_table(pyarrow.table({file: [row[0] for row in rows], column: [row[1] for row in rows]}), sink)
+        pyarrow.parquet.write_table(pyarrow.table({file: [row[0] for row in rows], column: [row[1] for row in rows]}), sink)
         return bytes(sink.getvalue().to_pybytes())
     mark = "\t" if kind.endswith(".tsv") else ";" if column == "Caption" else ","
     quoted = "".join(f'{name}{mark}"{text}"\r\n' for name, text in rows)

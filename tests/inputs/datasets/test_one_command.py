@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import raw_sets
 from click.testing import CliRunner, Result
@@ -206,11 +208,10 @@ def test_forms_that_were_asked_for_once_need_no_captioning_in_the_chain(place: P
 def test_a_set_of_the_hub_is_fetched_and_then_goes_to_d_0_with_its_own_captions_and_no_model(
     place: Path, tmp_path: Path
 ) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     images = [raw_sets.image(tmp_path / f"made/{i}.jpg", i, (64, 64)).read_bytes() for i in range(3)]
     table = pyarrow.table({"image": [{"bytes": image, "path": None} for image in images], "text": ["one", "two", "three"]})
     (tmp_path / "hub/data").mkdir(parents=True)
-    parquet.write_table(table, tmp_path / "hub/data/train-00000-of-00001.parquet")
+    pyarrow.parquet.write_table(table, tmp_path / "hub/data/train-00000-of-00001.parquet")
     for command in (
         ["dataset", "fetch", str(tmp_path / "hub"), "--out", "raw/hub"],
         ["dataset", "prepare", "folder", "raw/hub"],
