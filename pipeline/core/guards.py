@@ -9,6 +9,8 @@ from typing import Any
 _LONGEST_SHOWN = 120
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that show nothing, and let a text be read in another order than a model gets it in."""
+_REPLACEMENT_CHARACTER = "\ufffd"
+"""What decoders put where bytes were no text: a letter is lost."""
 
 
 def short_repr(value: Any) -> str:
@@ -31,6 +33,8 @@ def fault_of_text(text: str) -> str | None:
             return f"the control character U+{ord(character):04X} at position {place}"
         if character in _BIDI_CONTROLS:
             return f"the invisible character U+{ord(character):04X} at position {place}, which turns text around"
+        if character == _REPLACEMENT_CHARACTER:
+            return f"U+FFFD at position {place}: a character was lost in a wrong encoding; write it again, in UTF-8"
     return None
 
 

@@ -21,7 +21,7 @@ from pipeline.sample.prompt_file import Prompt, read_prompts
 from project import ROOT
 
 FILES = {
-    "issue.txt": "# comment\na red fox --n low quality, blurry --w 64 --h 96 --d 7 --l 5.5 --s 12\n\nplain prompt\n",
+    "mixed.txt": "# comment\na red fox --n low quality, blurry --w 64 --h 96 --d 7 --l 5.5 --s 12\n\nplain prompt\n",
     "cases.txt": "a cat --N ugly --W 128 --L 1 --D 0\na dog, well-lit --s 3 --s 4\n#\n#b\nthree - dashes --h 256\n",
     "windows.txt": "one --d 1\r\n# two\r\nthree --d 3 \r\n",
     "list.json": '["a fox --d 3 --n bad", {"prompt": "a dog", "width": 64, "scale": 2, "negative_prompt": "cat", "seed": 9}]',
@@ -57,8 +57,8 @@ def test_files_mean_what_sd_scripts_takes_them_for(folder: Path) -> None:
         assert ours == expected, file
 
 
-def test_the_issues_own_file(folder: Path) -> None:
-    assert read_prompts(folder / "issue.txt") == [
+def test_comments_are_left_out_and_options_obeyed(folder: Path) -> None:
+    assert read_prompts(folder / "mixed.txt") == [
         Prompt("a red fox", "low quality, blurry", 64, 96, 7, 5.5, 12),
         Prompt("plain prompt"),
     ]
@@ -89,6 +89,7 @@ def test_the_issues_own_file(folder: Path) -> None:
         ("a.txt", "a {red|blue} cat", "one of several texts"),
         ("a.txt", "a cat BREAK a dog", "a new window of tokens"),
         ("a.txt", "a c\x07t", "line 1: holds "),
+        ("a.txt", "a caf\ufffd", r"line 1: holds U\+FFFD at position 6"),
         ("a.txt", "# only\n\n  # comments\n", "holds no prompt"),
         ("a.toml", "[prompt]\nprompt = 'a'\n", r"has no \[\[prompt.subset\]\]"),
         ("a.toml", "[prompt\n", "cannot be read as TOML"),

@@ -16,8 +16,6 @@ LONGEST_CAPTION = 5_000
 """Characters. A text encoder reads 225 tokens at most; what is longer than this is no caption."""
 
 _TOO_LONG = f"is longer than the {LONGEST_CAPTION:,} characters that a caption may have"
-_LOST = "\ufffd"
-"""What stands where a reader met a character that it could not decode."""
 
 
 def read_caption(path: Path) -> CaptionFile:
@@ -44,9 +42,6 @@ def fault_of_caption(text: str) -> str:
     """Return why a chain would not take a caption, "" when it would, or when it is empty."""
     if fault := fault_of_text(text):
         return f"holds {fault}"
-    if _LOST in text:
-        place = text.index(_LOST) + 1
-        return f"holds U+FFFD at position {place}: a character was lost in a wrong encoding; write it again, in UTF-8"
     return _TOO_LONG if len(text) > LONGEST_CAPTION else ""
 
 
