@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile.corpus.row import Bring, Captioned, Refused, Row, files
+from hostile.corpus.row import Bring, Captioned, Refused, Row, files, params, together
 from hostile.workplace import Workplace
 
 TOO_LONG = "a.txt is longer than the 5,000 characters that a caption may have"
@@ -36,7 +36,6 @@ TAKEN: dict[str, tuple[bytes, str]] = {
     "UTF-8 with its mark": ("ein Kätzchen".encode("utf-8-sig"), "ein Kätzchen"),
     "UTF-16 with its mark": ("ein Kätzchen".encode("utf-16"), "ein Kätzchen"),
     "several lines of Windows": (b"a cat,\r\n  black\r\n", "a cat, black"),
-    "4,999 letters": (b"a" * 4_999, "a" * 4_999),
     "emoji": ("🐉 👩‍👩‍👧".encode(), "🐉 👩‍👩‍👧"),
     "weights and tags": (b"(weighted:1.5) [brackets] <lora:evil:1>", "(weighted:1.5) [brackets] <lora:evil:1>"),
     "TOML": (b'x" ]\n[[datasets]] # comment', 'x" ] [[datasets]] # comment'),
@@ -60,4 +59,12 @@ def _folder(place: Workplace) -> None:
 
 ROWS = [Row(f"caption: {name}", _beside_a(content), Refused(said)) for name, (content, said) in REFUSED.items()]
 ROWS += [Row(f"caption: {name}", _beside_a(content), Captioned(text, "a")) for name, (content, text) in TAKEN.items()]
-ROWS += [Row("caption: a folder", _folder, Refused("a.txt is a folder, though it is named as a caption"))]
+ROWS += [
+    Row("caption: 4,999 letters", _beside_a(b"a" * 4_999), Refused("more than max_token_length 75")),
+    Row(
+        "caption: 4,999 letters, to be cut",
+        together(_beside_a(b"a" * 4_999), params(cut_captions=True)),
+        Captioned("a" * 4_999, "a"),
+    ),
+    Row("caption: a folder", _folder, Refused("a.txt is a folder, though it is named as a caption")),
+]

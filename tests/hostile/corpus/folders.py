@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import unicodedata
@@ -48,18 +47,6 @@ ONE_TWO = ("one", "two")
 ROWS_JSONL = [{"file_name": "p.png", "text": "one"}, {"file_name": "q.png", "text": "two"}]
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS_JSONL)
 CSV = "file_name,text\np.png,one\nq.png,two\n"
-
-
-def parquet() -> Row:
-    """A table of parquet, or what is said where the package to read one is not installed."""
-    if importlib.util.find_spec("pyarrow") is None:
-        return Row("metadata.parquet", table("metadata.parquet", b"PAR1"), Refused("needs pyarrow: pip install pyarrow"))
-    import pyarrow
-    import pyarrow.parquet
-
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({"file_name": ["p.png", "q.png"], "text": ["one", "two"]}), buffer)
-    return Row("metadata.parquet", table("metadata.parquet", buffer.getvalue()), Holds(ONE_TWO))
 
 
 KOHYA: dict[str, bytes | str] = {
@@ -120,7 +107,7 @@ ROWS = [
     ),
     Row("metadata.csv with the column caption", table("metadata.csv", CSV.replace("text", "caption")), Holds(ONE_TWO)),
     Row("metadata.csv with the column prompt", table("metadata.csv", CSV.replace("text", "Prompt")), Holds(ONE_TWO)),
-    parquet(),
+    Row("metadata.parquet that is none", table("metadata.parquet", b"PAR1"), Refused("metadata.parquet ")),
     Row(
         "meta_cap.json of sd-scripts",
         table("meta_cap.json", json.dumps({"p": {"caption": "one"}, "q": {"caption": "two"}})),
@@ -178,7 +165,7 @@ ROWS = [
     Row(
         "kohya's folder of 0 repeats",
         own(KOHYA | {"img/0_never/3.png": png(), "img/0_never/3.txt": "three"}),
-        Holds(ONE_TWO, ("1 image(s) left out, whose folders say 0 repeats",)),
+        Holds(ONE_TWO, ("1 image(s) of 0 repeats left out: img/0_never",)),
     ),
     Row(
         "an image outside of kohya's folders",

@@ -52,6 +52,18 @@ def lora(content: bytes) -> Bring:
 ONE_FILE = "m.safetensors is one file, and a chain needs a folder in diffusers layout; run 'redifine base fetch m.safetensors'"
 ROWS = [
     Row("a model of v-prediction", scheduler(prediction_type="v_prediction"), Refused("v_prediction")),
+    Row("a model of zero terminal SNR", scheduler(rescale_betas_zero_snr=True), Refused("a model of zero terminal SNR")),
+    Row("a model with an EDM scheduler", scheduler(_class_name="EDMEulerScheduler"), Refused("EDMEulerScheduler")),
+    Row(
+        "a model with an LCM's U-Net",
+        config("unet", time_cond_proj_dim=256),
+        Refused("a distilled model whose guidance is built in (LCM)"),
+    ),
+    Row("an inpainting model", config("unet", in_channels=9), Refused("a model that takes 9 channels")),
+    Row("an instruct-pix2pix model", config("unet", in_channels=8), Refused("a model that takes 8 channels")),
+    Row("Stable Diffusion 2", config("unet", cross_attention_dim=1024), Refused("a U-Net for text 1024 wide")),
+    Row("a VAE of 16 channels", config("vae", latent_channels=16), Refused("latent_channels: 16")),
+    Row("a VAE with means of latents", config("vae", latents_mean=[0.0] * 4, latents_std=[1.0] * 4), Refused("latents_mean")),
     Row("a model without a U-Net", without("unet/config.json"), Refused("models/base cannot be used: ")),
     Row("a model without a vocabulary", without("tokenizer/vocab.json"), Refused("tokenizer/vocab.json is missing")),
     Row("a config that is no JSON", files({"models/base/unet/config.json": "{'a'}"}, ""), Refused("cannot be read as JSON")),
