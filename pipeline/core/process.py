@@ -94,12 +94,24 @@ def _is_locked(file: TextIO) -> bool:
 
 def describe(pid: int) -> str | None:
     """Return a living process as "PID 123 (dvc repro)"; None for one that has ended, and for this one."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return None
+    words = _command_line(pid)
     names = [Path(word).name if place < 2 else word for place, word in enumerate(words) if word]
     return f"PID {pid} ({' '.join(' '.join(names[:8]).split())})" if names and pid != os.getpid() else None
+
+
+def _command_line(pid: int) -> list[str]:
+    """Return the words that a process was started with; none where it has ended."""
+    if sys.platform == "linux":
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            return []
+    import psutil
+
+    try:
+        return list(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return []
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pipeline.core.loaded_code import is_as_noted, note_imported
 from pipeline.core.process import lock_holder
 from pipeline.run.status.times import kind_of, timed
 from pipeline.versioning.dvc_stage_runs import PARAMS_AT_START
-from pipeline.versioning.finished_work import bring_back, drop, drop_recorded, keep
+from pipeline.versioning.finished_work import bring_back, drop, drop_recorded, keep, kept_at
 from pipeline.versioning.stage_declarations import Declaration, declaration
 from pipeline.versioning.stage_inputs import Changes, StageInputs, changes, inputs_at_start, inputs_now
 
@@ -57,23 +57,31 @@ def _is_of(kind: str, name: str) -> bool:
 
 def _run_declared(name: str, kind: str, params: Params, declared: Declaration, work: Work) -> None:
     root = Path()
-    drop_recorded(root)
     before = inputs_at_start(root, name, _values(kind, params), declared.deps)
-    if bring_back(root, before, declared.outs):
+    found_kept = bring_back(root, before, declared.outs)
+    if found_kept:
         click.echo(f"{name} had ended before with just these inputs, and DVC had not recorded it: nothing is computed again")
-        place = None
     else:
         with timed(name):
             _import_all(kind)
             work(View(params, kind))
-        place = keep(root, before, declared.outs)
+    place = kept_at(root, before) if found_kept else _kept(root, before, declared)
     found = _settled_changes(root, before, kind, declared)
     if not found:
         return
-    certain = found.is_certain(root)
-    if place is not None and not certain:
+    if place is not None and not found_kept and not found.is_certain(root):
         drop(place)
-    raise UserError(_sentence(name, found, certain))
+        place = None
+    raise UserError(_sentence(name, found, place is not None))
+
+
+def _kept(root: Path, before: StageInputs, declared: Declaration) -> Path | None:
+    """Keep what was made, and no longer what is recorded by now; where it cannot be kept, no finished stage fails for it."""
+    try:
+        drop_recorded(root)
+        return keep(root, before, declared.outs)
+    except (UserError, OSError):
+        return None
 
 
 def _values(kind: str, params: Params) -> dict[str, Any]:
@@ -127,11 +135,11 @@ def _changes(root: Path, before: StageInputs, kind: str, declared: Declaration) 
     return changes(root, before, inputs_now(root, before.stage, values, declared.deps))
 
 
-def _sentence(name: str, found: Changes, certain: bool) -> str:
+def _sentence(name: str, found: Changes, kept: bool) -> str:
     all_of_it = [*found.params, *found.code, *found.data]
     what = ", ".join(all_of_it[:_MOST_NAMED]) + (f" and {more} more" if (more := len(all_of_it) - _MOST_NAMED) > 0 else "")
     start = f"changed while {name} ran, and DVC would record it so: {what}"
-    if certain:
+    if kept:
         return f"{start}; what it made is kept: undo the change and run again, or run as it is now"
     unknown, undo = ("what it read", "'dvc checkout' undoes the change, then ") if found.data else ("which code ran", "")
     return f"{start}; what it made is not kept, because it cannot be told {unknown}; {undo}run again"

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.core.errors import UserError
 from pipeline.versioning import finished_work
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ def _forgetting(dump: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(dump)
     def wrapper(stage: Stage, *arguments: Any, **options: Any) -> Any:
         result = dump(stage, *arguments, **options)
-        finished_work.drop_recorded(Path(stage.wdir))
+        with suppress(UserError, OSError):
+            finished_work.drop_recorded(Path(stage.wdir))
         return result
 
     return wrapper

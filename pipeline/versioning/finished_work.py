@@ -29,10 +29,15 @@ def _folder(root: Path) -> Path:
     return Layout(root).scratch / "finished"
 
 
+def kept_at(root: Path, inputs: StageInputs) -> Path:
+    """Return where what was made from `inputs` is, if it is kept."""
+    return _folder(root) / inputs.key()
+
+
 def keep(root: Path, inputs: StageInputs, outs: Sequence[str]) -> Path:
     """Keep what a stage has made from `inputs`; return where."""
     files = [path for out in outs for path in files_below(root, out)]
-    place = _folder(root) / inputs.key()
+    place = kept_at(root, inputs)
     with atomic_folder(place) as folder:
         for path in files:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +49,7 @@ def keep(root: Path, inputs: StageInputs, outs: Sequence[str]) -> Path:
 
 def bring_back(root: Path, inputs: StageInputs, outs: Sequence[str]) -> bool:
     """Put what was made from exactly `inputs` at its place, if it is kept and nobody has changed it since."""
-    place = _folder(root) / inputs.key()
+    place = kept_at(root, inputs)
     record = _record(place)
     if record is None or any(_size_and_time(place / path) != found for path, found in record["files"].items()):
         return False

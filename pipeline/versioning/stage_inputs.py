@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import UserError
 from pipeline.core.files import sha256_bytes
 from pipeline.core.guards import short_repr
 from pipeline.core.loaded_code import changed_after_imports, code_at_start, code_on_disk
@@ -105,8 +106,13 @@ def _changed_data(root: Path, before: StageInputs, now: StageInputs) -> Iterator
 
 def _recorded_files(root: Path) -> dict[str, str]:
     """Return {path: md5} of the files that the stages before have written, by dvc.lock and the lists in DVC's cache."""
-    cache, found = cache_folder(root), {}
-    for item, _ in all_outputs(read_lock(root)):
+    found: dict[str, str] = {}
+    cache = cache_folder(root)
+    try:
+        stages = read_lock(root)
+    except UserError:
+        return found
+    for item, _ in all_outputs(stages):
         if not item.is_folder:
             found[item.path] = item.md5
         elif listing := read_listing(cache, item.md5):

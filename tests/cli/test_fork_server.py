@@ -289,3 +289,46 @@ def test_a_copy_of_the_code_elsewhere_runs_its_own(server: tuple[psutil.Process,
     cli = tmp_path / "pipeline/cli/application.py"
     cli.write_text(cli.read_text().replace("The whole chain runs by", "Another code"))
     assert "Another code" in command(["--help"], tmp_path, server[1], PYTHONPATH=str(tmp_path)).stdout
+
+
+def test_once_a_file_of_the_code_has_changed_the_new_code_runs(tmp_path: Path) -> None:
+    import shutil
+
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("pipeline", "extensions"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    socket = tmp_path / "socket"
+    path = {"PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli.fork_server", str(socket)],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | path,
+    )
+    try:
+        while not socket.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        asked = "import sys; from pipeline.run.fork_client import run_in_fork; sys.exit(run_in_fork(['--help']) is None)"
+
+        def forks() -> bool:
+            environment = os.environ | path | {fork_client.SOCKET: str(socket)}
+            done = subprocess.run(
+                [sys.executable, "-c", asked], cwd=tmp_path, env=environment, capture_output=True, check=False
+            )
+            return done.returncode == 0
+
+        assert forks()
+        for changed in ("pipeline/cli/application.py", "pipeline/report/page.css", "extensions/schedules/mine.py"):
+            before = (tmp_path / changed).read_text() if (tmp_path / changed).exists() else None
+            (tmp_path / changed).write_text((before or "").replace("The whole chain runs by", "Another code") + "\n")
+            assert not forks(), changed
+            if changed.endswith("application.py"):
+                assert "Another code" in command(["--help"], tmp_path, socket, **path).stdout
+            if before is None:
+                (tmp_path / changed).unlink()
+            else:
+                (tmp_path / changed).write_text(before)
+            assert forks(), changed
+    finally:
+        process.kill()
+        process.wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.chain.params import STAGE_PARAMS
 from pipeline.versioning.dvc_lock import read_lock
-from pipeline.versioning.hashes import digest_file
+from pipeline.versioning.hashes import digest_bytes, folder_md5
 from project import ROOT
 from test_chain import environment, git
 
@@ -81,10 +81,11 @@ class Project:
                 continue
             record = json.loads((self.root / STAGES[name] / "record.json").read_text())
             wrong += [f"{name}: {key}" for key, value in record["params"].items() if entry.params[key] != value]
-            (self.root / "../module").write_text(record["module"])
-            digest = digest_file(self.root / "../module")
-            recorded = {item.path: item.md5 for item in entry.deps}
-            wrong += [f"{name}: {MODULE}"] if digest is None or recorded[MODULE] != digest.md5 else []
+            for item in entry.deps:
+                read = {path: digest_bytes(text.encode()).md5 for path, text in record["inputs"].items()}
+                inside = {path.removeprefix(f"{item.path}/"): md5 for path, md5 in read.items()}
+                told = digest_bytes(record["module"].encode()).md5 if item.path == MODULE else folder_md5(inside)
+                wrong += [f"{name}: {item.path}"] if item.md5 != told else []
         return wrong
 
     def end(self) -> None:

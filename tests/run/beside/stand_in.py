@@ -24,13 +24,14 @@ note_code()
 from pipeline.run import recorded_stage  # noqa: E402
 
 MODULE = Path("extensions/stand_in.py")
+INPUTS = {"train": "data/D_0", "sample": "models/M_1", "report": "data/D_1"}
 OUTPUTS = {"train": "models/M_{k}", "sample": "data/D_{k}", "report": "report"}
 
 
 def work(view: Any) -> None:
     kind, _, k = os.environ["DVC_STAGE"].partition("@")
     values = {name: value for name, value in view.as_dict().items() if isinstance(value, str | int | float | None)}
-    inputs = {path.as_posix(): path.read_text() for path in sorted(Path("data").glob("D_0/*.txt"))}
+    inputs = {path.as_posix(): path.read_text() for path in sorted(Path(INPUTS[kind]).iterdir())}
     (Path("begun") / os.environ["DVC_STAGE"]).write_text("")
     time.sleep(float(Path("seconds").read_text()))
     folder = Path(OUTPUTS[kind].format(k=k))
