@@ -5,6 +5,7 @@ Both can go when `dvc repro` itself ends with the status of the stage that faile
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -18,10 +19,11 @@ from types import FrameType
 
 import click
 
-from pipeline.core.errors import INTERRUPTED
+from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence
 from pipeline.versioning.dvc_patches import patch_dvc
 from pipeline.versioning.dvc_stage_runs import patch_stage_runs
 from pipeline.versioning.git import remove_dangling_link
+from pipeline.versioning.hashes import cache_folder
 from pipeline.versioning.queue_entry import patch_queue
 
 _STAGE_STATUS = re.compile(r"exited with (-?\d+)$")
@@ -57,6 +59,8 @@ def run_dvc(arguments: Sequence[str]) -> int:
         remove_dangling_link(Path())  # which DVC's Git library may have made meanwhile
     if code == _DVC_INTERRUPTED or (code and failures.status == _ENDED_BY_SIGINT):
         raise KeyboardInterrupt
+    if code and failures.status == 0 and failures.disk is not None:
+        raise UserError(_refused_by_disk(failures.disk)) from failures.disk
     if not code or failures.status not in _PASSED_ON:
         return code
     if failures.status == 2:
@@ -64,16 +68,31 @@ def run_dvc(arguments: Sequence[str]) -> int:
     return failures.status
 
 
+def _refused_by_disk(error: OSError) -> str:
+    """Say where the disk, or its permissions, refused DVC: it copies without naming the file."""
+    if error.filename is not None:
+        return f"DVC {disk_sentence(error)}"
+    root = Path().resolve()
+    cache = cache_folder(root)
+    where = f"DVC's cache {cache}, or the project {root}" if cache is not None else f"the project {root}"
+    reason = error.strerror or error
+    return f"DVC cannot write to {where}: {reason}; what it had before is in its cache, fix the cause and run again"
+
+
 class _Failures(logging.Filter):
     """Remembers which stage failed and how it ended, and drops what DVC says of it where the stage has said all there is."""
 
     stage, status = "the stage", 0
+    disk: OSError | None = None
+    """What the disk or its permissions refused DVC itself."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return True
         while error is not None:
+            if isinstance(error, OSError) and error.errno != errno.ENOENT and disk_sentence(error):
+                self.disk = error
             if isinstance(error, KeyboardInterrupt):
                 self.status = _ENDED_BY_SIGINT
             elif found := _STAGE_STATUS.search(str(error)):
@@ -81,7 +100,7 @@ class _Failures(logging.Filter):
             if found := _STAGE_NAME.search(str(error)):
                 self.stage = found[1]
             error = error.__cause__ or error.__context__
-        return self.status not in (*_PASSED_ON, _ENDED_BY_SIGINT)
+        return self.disk is None and self.status not in (*_PASSED_ON, _ENDED_BY_SIGINT)
 
 
 @contextmanager

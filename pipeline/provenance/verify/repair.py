@@ -34,8 +34,6 @@ from pipeline.versioning.hashes import (
 from pipeline.versioning.not_fetched import find_not_fetched
 from pipeline.versioning.remote_objects import RemoteObjects
 
-_PROGRAM = ["python", "-m", "pipeline"]
-
 
 @dataclass
 class Repair:
@@ -158,7 +156,7 @@ class _Repairer:
 
     def _compute(self, stage: StageEntry, wanted: set[str], runner: str) -> None:
         words = shlex.split(stage.command)
-        if words[:3] != _PROGRAM:
+        if words[1:2] != ["-m"]:  # python -m PACKAGE COMMAND...
             return
         params, _ = recorded_params(self.root, {stage.name: stage})
         self.write_back()
