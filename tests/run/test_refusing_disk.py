@@ -56,6 +56,7 @@ def test_a_cache_that_takes_nothing(tmp_path: Path, tiny_model: Path, small_disk
 
 def test_a_project_that_is_read_only(tmp_path: Path, tiny_model: Path) -> None:
     project = new_project(tmp_path / "p", tiny_model, iterations=1)
+    dvc(project, "status")  # which makes .dvc/tmp
     seen = tmp_path / "seen"
     seen.mkdir()
     if subprocess.run(["mount", "--bind", project, seen], check=False).returncode:

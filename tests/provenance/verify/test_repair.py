@@ -19,7 +19,7 @@ from provenance.verify.recorded import record_with_dvc, write_recorded_chain
 from test_chain import dvc, environment, git, new_project, redifine
 
 CACHE = Path(".dvc/cache/files/md5")
-IMAGE = "data/D_1/00003.png"
+IMAGE, TRACE = "data/D_1/00003.png", "traces/1.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -135,11 +135,13 @@ def test_a_run_does_not_trust_what_was_written_to_and_a_stage_computes_it_again(
     redifine(project, "repro")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "run")
-    recorded = {path: md5_of(project, path) for path in ("data/D_1/00000.png", "models/M_1/lora.safetensors", "metrics/1.json")}
+    recorded = {
+        path: md5_of(project, path) for path in ("data/D_1/00000.png", "models/M_1/lora.safetensors", "metrics/1.json", TRACE)
+    }
     shutil.rmtree(project / "data/D_1")
     shutil.rmtree(project / "models/M_1")
     dvc(project, "checkout")
-    for path in recorded:
+    for path in recorded.keys() - {"metrics/1.json"}:
         damage(project / path)
     dvc(project, "repro")  # which takes the damage for the recorded bytes
     assert "nothing left to do" in redifine(project, "status") and "was written to" in redifine(project, "status")
