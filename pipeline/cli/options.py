@@ -81,7 +81,7 @@ drawing = together(
                  help="Base model, a folder in diffusers layout; default: params.yaml's."),
     click.option("--vae", type=PathOrName(), metavar="PATH",
                  help="In the place of the model's own; default: params.yaml's, with its model."),
-    click.option("--lora", type=_FILE, help="A LoRA in kohya's format."),
+    click.option("--lora", type=_FILE, help="A LoRA: kohya's, LoCon, diffusers' or PEFT's."),
     click.option("--prompts", type=_FILE,
                  help="One prompt a line, or a prompt file of sd-scripts (.txt, .toml, .json): a prompt's own --n, --w, --h, "
                       "--d, --l, --s go before the options here."),

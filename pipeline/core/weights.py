@@ -36,8 +36,13 @@ def refused_weights(path: Path, error: Exception) -> UserError:
 def refuse_pickles(model: Path, parts: Iterable[str] = ("",)) -> None:
     """Raise UserError for weights in a model's folder, or in its `parts`, that are a pickle without a safetensors twin.
 
-    A model (or VAE) that is one file is refused, too, with the command that makes a folder of it.
+    A model (or VAE) that is one file, or lies in the hub's cache, is refused, too, with the command that makes a folder of it.
     """
+    if (model / "snapshots").is_dir():
+        raise UserError(
+            f"{model} is a folder of the hub's cache, and a chain needs one in diffusers layout; "
+            f"run 'redifine base fetch {shlex.quote(str(model))}', and set the folder that it names"
+        )
     if model.is_file():
         if is_pickle(model):
             raise refused_weights(model, ValueError())

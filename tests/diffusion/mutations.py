@@ -104,7 +104,7 @@ def other_value(value: Any, chance: random.Random) -> Any:
         return chance.choice([value * 2, value + 1, 0, -1, None, str(value)])
     if isinstance(value, list) and value:
         return chance.choice([value[:-1], value[::-1], [*value, value[-1]], None])
-    return chance.choice([None, "other", 1, True])
+    return chance.choice([None, "other", 1, True, ["other"], {"a": 1}])
 
 
 def change_weights(folder: Path, chance: random.Random) -> str:

@@ -12,6 +12,8 @@ from pipeline.diffusion.families.allow_list import SCHEDULER_RULES, UNET_DEFAULT
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 """What CLIPTokenizer and sd-scripts read of a tokenizer."""
+FAST = "tokenizer.json"
+"""The same in one file, which `redifine base fetch` takes apart."""
 
 Config = dict[str, Any]
 Configs = Mapping[str, Config]
@@ -134,14 +136,14 @@ _UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 def index_fault(index: Config, pipeline: str, classes: Mapping[str, Collection[str]]) -> str | None:
     """Tell what model_index.json promises beside a plain text-to-image pipeline; None when that is nothing."""
     name = index.get("_class_name")
-    if name is not None and name not in {f"{pipeline}{kind}Pipeline" for kind in _KINDS}:
-        return f"a model whose model_index.json is for {name}, not {pipeline}Pipeline"
+    if name is not None and name not in [f"{pipeline}{kind}Pipeline" for kind in _KINDS]:
+        return f"a model whose model_index.json is for {shown(name)}, not {pipeline}Pipeline"
     for key, value in sorted(index.items()):
         if key.startswith("_") or key in _SWITCHES or key in _UNUSED or value in (None, False, [None, None]):
             continue
         kind = value[1] if isinstance(value, list) and len(value) == 2 else value
-        if kind not in classes.get(key, ()):
-            return f"a model whose model_index.json has {key}: {kind}, which is not known to be drawn right"
+        if not isinstance(kind, str) or kind not in classes.get(key, ()):
+            return f"a model whose model_index.json has {key}: {shown(kind)}, which is not known to be drawn right"
     return None
 
 

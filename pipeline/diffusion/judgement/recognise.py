@@ -44,7 +44,7 @@ def recognise(folder: Path, without: Collection[str] = ()) -> Architecture:
     alone = configs.get("", {})
     if alone.get("_class_name") == "AutoencoderKL":
         return _autoencoder(alone)
-    if alone.get("model_type") in _TOWERS:
+    if alone.get("model_type") in list(_TOWERS):
         return Architecture("tower", _TOWERS[alone["model_type"]])
     name = configs.get("model_index", {}).get("_class_name")
     if name in _PIPELINES:

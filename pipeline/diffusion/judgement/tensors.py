@@ -107,8 +107,7 @@ def tokenizer_fault(folder: Path, vocabulary: int, pad_token: int | None) -> str
     if (most := max(tokenizer.get_vocab().values(), default=-1)) >= vocabulary:
         return f"its {folder.name} has a token {most}, and the text encoder knows {vocabulary}"
     if tokenizer.model_max_length != WINDOW:
-        said = tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else "any number of"
-        return f"its {folder.name} gives prompts {said} tokens, not {WINDOW} (model_max_length in tokenizer_config.json)"
+        return f"its {folder.name} does not give prompts {WINDOW} tokens (model_max_length in tokenizer_config.json)"
     if pad_token is not None and tokenizer.pad_token_id != pad_token:
         return f"its {folder.name} fills prompts up with token {tokenizer.pad_token_id}, not {pad_token}"
     return None

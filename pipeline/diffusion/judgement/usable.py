@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -11,7 +12,7 @@ from pipeline.core.json_files import parse_json
 from pipeline.core.tensors import read_header
 from pipeline.core.weights import PICKLE_SUFFIXES, no_model, refuse_pickles
 from pipeline.diffusion.families.allow_list import text_rules
-from pipeline.diffusion.families.layout import MERGES, VOCABULARY
+from pipeline.diffusion.families.layout import FAST, MERGES, VOCABULARY
 from pipeline.diffusion.families.layouts import LAYOUTS, NAMES, all_parts, layout_of, tokenizer_parts
 from pipeline.diffusion.judgement.recognise import Architecture, read_configs, recognise
 
@@ -45,22 +46,36 @@ def faults(folder: Path, found: Architecture, role: Role | None = None, without:
 
 
 def missing_configs(folder: Path, found: Architecture) -> list[str]:
-    """List what is missing of the configs and vocabularies of a whole model of this kind."""
-    return list(_missing_texts(folder, found.parts))
+    """List what is missing of the configs and vocabularies of a whole model of this kind.
+
+    A tokenizer.json is enough of a vocabulary, as fetching takes it apart.
+    """
+    apart = [part for part in found.parts if part in tokenizer_parts() and (folder / part / FAST).is_file()]
+    return list(_missing_texts(folder, [part for part in found.parts if part not in apart]))
 
 
 def require_no_faults(name: str, found: Sequence[str]) -> None:
     """Raise UserError that names the first of the faults of the folder `name`, if there are any."""
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        fault = found[0].partition("; fetch ")[0]
-        raise UserError(f"{name} cannot be used: {fault}{more}; fetch it again, or name another")
+        fault, _, command = found[0].partition("; run ")
+        fault = fault.partition("; fetch ")[0]
+        advice = f"run {command}" if command else "fetch it again, or name another"
+        raise UserError(f"{name} cannot be used: {fault}{more}; {advice}")
 
 
 def _missing_texts(folder: Path, parts: Sequence[str]) -> Iterator[str]:
     for part in parts:
         names = _TEXTS.get(part, ("config.json",))
-        yield from (f"{PurePosixPath(part, name)} is missing" for name in names if not (folder / part / name).is_file())
+        missing = [name for name in names if not (folder / part / name).is_file()]
+        if part in tokenizer_parts() and len(missing) == len(names) and (folder / part / FAST).is_file():
+            yield f"{part} has its vocabulary only as {FAST}; {_run_fetch(folder)}"
+        else:
+            yield from (f"{PurePosixPath(part, name)} is missing" for name in missing)
+
+
+def _run_fetch(folder: Path) -> str:
+    return f"run 'redifine base fetch {shlex.quote(str(folder))}', and set the folder that it names"
 
 
 def _stems(part: str, kind: str) -> tuple[str, ...]:
@@ -87,7 +102,10 @@ def _missing_weights(folder: Path, part: str, kind: str) -> Iterator[str]:
     doubles = [stem for stem in _stems(part, kind) if (folder / part / f"{stem}{_INDEX}").is_file()]
     if doubles and (folder / part / f"{doubles[0]}.safetensors").is_file():
         yield f"{part or 'it'} has its weights twice, as {doubles[0]}.safetensors and in shards"
-    if not files:
+    variants = sorted(path.name for stem in _stems(part, kind) for path in (folder / part).glob(f"{stem}.*.safetensors"))
+    if not files and variants:
+        yield f"{part or 'it'} has its weights only as {variants[0]}; {_run_fetch(folder)}"
+    elif not files:
         pickle = any(path.suffix in PICKLE_SUFFIXES for path in (folder / part).glob("*"))
         yield f"{part or 'it'} has no weights as safetensors" + (", only as a pickle" if pickle else "")
 

@@ -15,14 +15,15 @@ from pipeline.core.files import atomic_folder, free_bytes, link_or_copy, sha256_
 from pipeline.core.json_files import read_json, write_json
 from pipeline.core.tensors import read_header
 from pipeline.diffusion.families.layout import Config
-from pipeline.diffusion.families.layouts import LAYOUTS
+from pipeline.diffusion.families.layouts import LAYOUTS, tokenizer_parts
 from pipeline.diffusion.judgement.recognise import Architecture, recognise, require_model
-from pipeline.diffusion.judgement.usable import faults, missing_configs
+from pipeline.diffusion.judgement.usable import faults, missing_configs, require_no_faults
 from pipeline.inputs.base_models import hub
 from pipeline.inputs.base_models.needed_files import is_weights, needed_files
 from pipeline.inputs.base_models.record import FILE, read_record, write_record
 from pipeline.inputs.base_models.single_file import find_vocabulary, single_file_kind
 from pipeline.inputs.base_models.source import HubSource, folder_name, parse_source
+from pipeline.inputs.base_models.tokenizers import write_vocabulary
 from pipeline.inputs.hub import endpoint
 
 _SPARE_BYTES = 200_000_000
@@ -152,7 +153,9 @@ def _adopt(
         for file, new in chosen.items():
             (folder / new).parent.mkdir(parents=True, exist_ok=True)
             bring(place / file, folder / new)
-        _refuse_half(faults(folder, kind), name, kind)
+        for part in tokenizer_parts():
+            write_vocabulary(folder / part)
+        require_no_faults(name, faults(folder, kind))
         if (folder / "model_index.json").is_file():
             _without_left_out(folder / "model_index.json")
         record = write_record(folder, target.name, kind.kind, {**source, "renamed": renamed} if renamed else source, licence)
@@ -191,7 +194,6 @@ def _from_file(file: Path, target: Path, root: Path, tokenizer: Path | None, con
 
     with atomic_folder(target) as folder:
         convert(file, folder, kind, chosen, texts)
-        found = recognise(folder)
-        _refuse_half(faults(folder, found), file.name, found)
+        require_no_faults(str(file), faults(folder, recognise(folder)))
         record = write_record(folder, target.name, kind, wish | ({"tokenizer": lent} if lent else {}), None)
     return Fetched(target, record)

@@ -45,7 +45,7 @@ def _is_text(file: str) -> bool:
 
 def _weights(inside: Collection[str], name: str, variant: str | None) -> dict[str, str]:
     """Choose one set of safetensors among a part's files: plain, or of a variant under the plain name."""
-    for choice in (variant,) if variant else (None, "fp16"):
+    for choice in (variant,) if variant else (None, "fp16", _only_variant(inside)):
         if found := _one_set(inside, choice):
             return found
     pickles = sorted(PurePosixPath(file).name for file in inside if PurePosixPath(file).suffix in PICKLE_SUFFIXES)
@@ -57,6 +57,13 @@ def _weights(inside: Collection[str], name: str, variant: str | None) -> dict[st
             "choose a repository or revision with safetensors"
         )
     raise UserError(f"{name} has no weights as safetensors; choose another repository or revision")
+
+
+def _only_variant(inside: Collection[str]) -> str | None:
+    """Return the variant of which alone there are weights (bf16, non_ema), if there is one such."""
+    found = [re.fullmatch(r"(?:diffusion_pytorch_)?model\.(\w+)\.safetensors", PurePosixPath(file).name) for file in inside]
+    names = {match[1] for match in found if match}
+    return names.pop() if len(names) == 1 else None
 
 
 def _one_set(inside: Collection[str], variant: str | None) -> dict[str, str]:

@@ -30,7 +30,7 @@ def parse_source(text: str, revision: str | None = None) -> HubSource | Path:
     if Path(text).exists():
         if revision:
             raise UserError(f"--revision {revision} belongs to the hub, and {text} is here; leave it out")
-        return Path(text)
+        return in_hub_cache(Path(text))
     found = HUB_ID.fullmatch(text)
     if text == LOCAL or found is None or text.startswith(f"{FOLDER.as_posix()}/") or _looks_like_file(text):
         raise UserError(
@@ -38,6 +38,24 @@ def parse_source(text: str, revision: str | None = None) -> HubSource | Path:
             f"{', '.join(CATALOGUE)}; 'redifine base list' explains these"
         )
     return HubSource(found["repository"], revision or found["revision"])
+
+
+def in_hub_cache(path: Path) -> Path:
+    """Return the one snapshot in a folder of the hub's cache (models--owner--name); any other path as it is.
+
+    Raise UserError where there are several, and refs/main names none of them.
+    """
+    if not (path / "snapshots").is_dir():
+        return path
+    main = path / "refs/main"
+    named = path / "snapshots" / main.read_text(encoding="utf-8").strip() if main.is_file() else None
+    found = sorted(folder for folder in (path / "snapshots").iterdir() if folder.is_dir())
+    if named in found:
+        return found[found.index(named)]
+    if len(found) != 1:
+        names = ", ".join(folder.name for folder in found) or "none"
+        raise UserError(f"{path} has {len(found)} snapshots ({names}), and refs/main names none; give the folder of one")
+    return found[0]
 
 
 def _looks_like_file(text: str) -> bool:
@@ -49,7 +67,10 @@ def folder_name(source: HubSource | Path, given: str | None) -> str:
     if given is not None:
         name = given
     elif isinstance(source, Path):
-        name = source.resolve().name if source.is_dir() else source.stem
+        folder = source.resolve()
+        if folder.parent.name == "snapshots":
+            folder = folder.parent.parent.with_name(folder.parent.parent.name.rpartition("--")[2])
+        name = folder.name if source.is_dir() else source.stem
     else:
         name = source.entry.name if source.entry else source.repository.partition("/")[2]
     if not is_file_name(name) or name.startswith("."):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import atomic_folder, sha256_bytes, sha256_file
-from pipeline.diffusion.families.layout import MERGES, VOCABULARY
+from pipeline.core.files import atomic_folder, read_text, sha256_bytes, sha256_file, write_text
+from pipeline.core.json_files import parse_json
+from pipeline.diffusion.families.layout import FAST, MERGES, VOCABULARY
 from pipeline.diffusion.families.layouts import layout_of
 
 
@@ -44,6 +46,26 @@ def _parts(model: Path) -> list[str]:
 def _hashes(model: Path) -> list[str]:
     files = [(part, path) for part in _parts(model) for path in sorted((model / part).rglob("*")) if path.is_file()]
     return [f"{part}/{path.relative_to(model / part).as_posix()} {sha256_file(path)}\n" for part, path in files]
+
+
+def write_vocabulary(folder: Path) -> None:
+    """Write vocab.json and merges.txt out of tokenizer.json, where a folder has that alone.
+
+    Raise UserError when it is no tokenizer of CLIP's kind: byte pairs with an end-of-word mark.
+    """
+    file = folder / FAST
+    if (folder / VOCABULARY).is_file() or (folder / MERGES).is_file() or not file.is_file():
+        return
+    try:
+        model = parse_json(read_text(file))["model"]
+        merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+        plain = model["type"] == "BPE" and model["end_of_word_suffix"] == "</w>" and isinstance(model["vocab"], dict)
+        if not plain or any(len(pair.split(" ")) != 2 for pair in merges):
+            raise ValueError("no byte pairs with </w>")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{file} is no CLIP tokenizer ({error}); add vocab.json and merges.txt") from error
+    write_text(folder / VOCABULARY, json.dumps(model["vocab"], ensure_ascii=False, separators=(",", ":")))
+    write_text(folder / MERGES, "\n".join(["#version: 0.2", *merges, ""]))
 
 
 def require_vocabulary(folder: Path) -> None:

@@ -68,7 +68,8 @@ def test_a_model_that_was_not_fetched_is_checked_for_its_parts(root: Path) -> No
         if not name.startswith("tokenizer_2/") and not name.startswith("unet/diffusion_pytorch_model.safe"):
             write_bytes(root / "own" / name, content)
     assert set(check(root / "own", "own").faults) == {
-        "unet has no weights as safetensors, only as a pickle",
+        f"unet has its weights only as diffusion_pytorch_model.fp16.safetensors; run 'redifine base fetch {root / 'own'}', "
+        "and set the folder that it names",
         "tokenizer_2/vocab.json is missing",
         "tokenizer_2/merges.txt is missing",
     }
