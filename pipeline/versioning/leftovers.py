@@ -8,9 +8,10 @@ from pathlib import Path
 from pipeline.chain.paths import OUTPUTS, iteration_of
 from pipeline.core.errors import UserError
 from pipeline.core.files import cache_path, remove_folder, write_text
-from pipeline.versioning.dvc_lock import LOCK_FILE, chain_iterations, read_all_stages
+from pipeline.versioning.dvc_lock import LOCK_FILE, all_outputs, chain_iterations, read_all_stages
 from pipeline.versioning.dvc_repo import open_repo
 from pipeline.versioning.hashes import digest_file, files_below
+from pipeline.versioning.not_fetched import lies_in
 from pipeline.versioning.run_at_work import check_no_run
 
 
@@ -22,6 +23,8 @@ class Leftovers:
     ks: tuple[int, ...]
     stages: tuple[str, ...]
     outputs: tuple[str, ...]
+    recorded: frozenset[str]
+    """Outputs that those stages wrote."""
 
     def __str__(self) -> str:
         return (
@@ -35,11 +38,19 @@ def find_leftovers(root: Path) -> Leftovers | None:
     ks = chain_iterations(root)
     if ks is None:
         return None
-    stages = {name: stage.k for name, stage in read_all_stages(root).items() if stage.k is not None and stage.k not in ks}
+    gone = {name: stage for name, stage in read_all_stages(root).items() if stage.k is not None and stage.k not in ks}
     places = (path.relative_to(root).as_posix() for pattern in OUTPUTS for path in sorted(root.glob(pattern)))
     outputs = {place: k for place in places if (k := iteration_of(f"{place}/")) is not None and k not in ks}
-    found = sorted({*stages.values(), *outputs.values()})
-    return Leftovers(max(ks), tuple(found), tuple(stages), tuple(outputs)) if found else None
+    found = sorted({*(int(stage.k or 0) for stage in gone.values()), *outputs.values()})
+    recorded = frozenset(out.path for out, _ in all_outputs(gone))
+    return Leftovers(max(ks), tuple(found), tuple(gone), tuple(outputs), recorded) if found else None
+
+
+def is_left_over(root: Path, path: str, left: Leftovers, cache: Path | None) -> bool:
+    """Return whether a file is of an earlier chain, and not one that no stage has ever written here."""
+    if iteration_of(path) not in left.ks:
+        return False
+    return lies_in(path, left.recorded) or (cache is not None and _is_cached(root, path, cache))
 
 
 def check_in_chain(root: Path, k: int) -> None:

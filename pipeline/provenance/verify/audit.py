@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.chain.paths import OUTPUTS, iteration_of, iterations
+from pipeline.chain.paths import OUTPUTS, iterations
 from pipeline.core.errors import UserError
 from pipeline.core.files import cache_path
 from pipeline.provenance.verify import consistency
@@ -37,7 +37,7 @@ from pipeline.versioning.dvc_lock import (
 )
 from pipeline.versioning.git import changed_files
 from pipeline.versioning.hashes import Digest, cache_folder, digest_files, files_below
-from pipeline.versioning.leftovers import find_leftovers
+from pipeline.versioning.leftovers import find_leftovers, is_left_over
 from pipeline.versioning.not_fetched import NotFetched, describe_not_fetched, find_not_fetched
 
 _SETS_AND_MODELS = ("data/D_", "models/M_")
@@ -69,14 +69,14 @@ def audit(root: Path) -> Audit:
     """Hash every file of the chain below `root`. Raise UserError where there is no chain, or nothing of it was fetched."""
     stages, damaged = _lock(root)
     left = None if damaged else find_leftovers(root)
-    outputs = [path for path in _outputs(root) if left is None or iteration_of(path) not in left.ks]
+    cache = cache_folder(root) if stages else None
+    outputs = [path for path in _outputs(root) if left is None or not is_left_over(root, path, left, cache)]
     if not outputs and not stages:
         raise UserError(
             f"{root} holds no chain: no data/, models/M_k or {LOCK_FILE}; run in the project's folder, or 'dvc pull'"
         )
     recorded = [item.path for item, _ in all_outputs(stages)]
     records, unreadable = read_records(root, iterations([*outputs, *(f"{path}/" for path in recorded)]))
-    cache = cache_folder(root) if stages else None
     missing = find_not_fetched(root, stages, records.base, cache)
     if missing.outputs and not any(path.startswith(_SETS_AND_MODELS) for path in outputs):
         raise UserError(f"{root} holds no image set and no model yet; 'redifine get K' fetches an iteration, 'dvc pull' all")
