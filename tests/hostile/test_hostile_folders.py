@@ -105,11 +105,19 @@ def unnamed(said: str) -> list[Path]:
     """Every picture below raw, apart from what systems leave, that no line names, by its own name or by its caption's."""
     pictures = [path.relative_to("raw") for path in Path("raw").rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
     meant = [path for path in pictures if path.parts[0] not in LITTER_FOLDERS and not path.name.startswith(("._", "~$"))]
-    return [path for path in meant if not any(printable(name) in said for name in (path.name, *captions_of(path)))]
+    return [path for path in meant if not is_named(path, said.splitlines())]
 
 
-def captions_of(path: Path) -> list[str]:
-    return [f"{path.stem}{suffix}" for suffix in (".txt", ".caption", ".TXT")]
+def is_named(path: Path, lines: list[str]) -> bool:
+    """Tell whether a line is about a picture: by its own path, its caption's, or beside another that has its name."""
+    own = [path.name, *(f"{path.stem}{suffix}" for suffix in (".txt", ".caption", ".TXT"))]
+    beginnings = tuple(printable((path.parent / name).as_posix()) + " " for name in own)
+    place = printable(path.parent.as_posix()) if path.parent.parts else ""
+    return any(
+        line.startswith(beginnings)
+        or ("one caption would count for both" in line and line.startswith(place) and printable(path.name) in line)
+        for line in lines
+    )
 
 
 def left_out_by_folder(said: str) -> int:
