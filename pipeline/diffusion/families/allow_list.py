@@ -143,6 +143,12 @@ _UNET_SIZES = frozenset(
 )
 
 
+_OF_AN_AVERAGE = frozenset(
+    {"decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup"}
+)
+"""How the average of the weights was taken, which diffusers' training scripts leave in the config of what they save."""
+
+
 def unet_rules(blocks: list[str], more_sizes: Iterable[str] = (), **values: Any) -> PartRules:
     """Return the rules of a U-Net with these blocks on the way down; `values` differ from diffusers' defaults."""
     up = [name.replace("Down", "Up") for name in reversed(blocks)]
@@ -155,6 +161,7 @@ def unet_rules(blocks: list[str], more_sizes: Iterable[str] = (), **values: Any)
         {key: (value,) for key, value in fixed.items()} | {"act_fn": ("silu", "swish")},
         sizes,
         frozenset({"block_out_channels", "attention_head_dim", "transformer_layers_per_block"}),
+        _OF_AN_AVERAGE,
     )
 
 
@@ -251,7 +258,7 @@ SCHEDULER_RULES = PartRules(
     "scheduler/scheduler_config.json",
     # The solver is always our own, so what matters is the noise that they say the network was trained on.
     frozenset({
-        "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+        "DDIMScheduler", "DDPMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler",
         "DPMSolverSinglestepScheduler", "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler",
         "KDPM2AncestralDiscreteScheduler", "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler",
         "UniPCMultistepScheduler",

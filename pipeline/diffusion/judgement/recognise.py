@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import UserError
-from pipeline.core.json_files import parse_json
 from pipeline.diffusion.families.allow_list import blocks_of_vae_fault, vae_rules
 from pipeline.diffusion.families.layout import VAE_SIZES, Config, Configs, FamilyLayout
 from pipeline.diffusion.families.layouts import LAYOUTS, NAMES, weighted_parts
@@ -60,7 +60,8 @@ def read_configs(folder: Path, without: Collection[str] = ()) -> Configs:
 
 def _config(path: Path) -> Config:
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
+        # As the libraries read it: diffusers writes -Infinity into the configs of some solvers.
+        found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
             raise ValueError("no mapping")
     except (ValueError, RecursionError, OSError) as error:
