@@ -9,10 +9,12 @@ import os
 import time
 from pathlib import Path
 
-FOLDERS = ("pipeline", "extensions")
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+FOLDERS = (_PACKAGE.name, "extensions")
 """Where a project's code is, from its root."""
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = _PACKAGE.parent
 """The folder that holds this package."""
 
 _at_start: dict[Path, dict[str, str]] = {}

@@ -23,6 +23,7 @@ from pipeline.core.loaded_code import is_as_noted, note_imported
 from pipeline.core.process import lock_holder
 from pipeline.run.status.times import kind_of, timed
 from pipeline.versioning.dvc_stage_runs import PARAMS_AT_START
+from pipeline.versioning.false_records import false_records
 from pipeline.versioning.finished_work import bring_back, drop, drop_recorded, keep, kept_at
 from pipeline.versioning.stage_declarations import Declaration, declaration
 from pipeline.versioning.stage_inputs import Changes, StageInputs, changes, inputs_at_start, inputs_now
@@ -57,6 +58,10 @@ def _is_of(kind: str, name: str) -> bool:
 
 def _run_declared(name: str, kind: str, params: Params, declared: Declaration, work: Work) -> None:
     root = Path()
+    if false := false_records(root):
+        raise UserError(
+            f"{'; '.join(map(str, false))}; it was changed as the stage ended: run 'redifine repro', which mends this"
+        )
     before = inputs_at_start(root, name, _values(kind, params), declared.deps)
     found_kept = bring_back(root, before, declared.outs)
     if found_kept:

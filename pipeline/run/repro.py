@@ -18,6 +18,7 @@ from pipeline.core.errors import UserError, printable
 from pipeline.inputs.missing import no_raw_folder
 from pipeline.versioning.dvc_lock import LOCK_FILE, read_lock
 from pipeline.versioning.dvc_repo import open_repo
+from pipeline.versioning.false_records import remove_false_records
 from pipeline.versioning.git import committed_files
 from pipeline.versioning.not_fetched import unfetched_iterations
 
@@ -69,7 +70,8 @@ def repair(root: Path) -> list[str]:
     Raise UserError when another process works in this clone, or when a file cannot be repaired.
     """
     with open_repo(root) as repo, repo.lock:
-        return [*_repair_lock_file(root, repo), *_repair_process_list(root), *_remove_unfinished(root)]
+        repaired = [*_repair_lock_file(root, repo), *_repair_process_list(root), *_remove_unfinished(root)]
+        return [*repaired, *remove_false_records(root)]
 
 
 def _repair_lock_file(root: Path, repo: Repo) -> list[str]:

@@ -22,6 +22,8 @@ from pipeline.versioning.hashes import files_below
 from pipeline.versioning.stage_inputs import StageInputs
 
 _RECORD = "inputs.json"
+_OLDER = "older"
+"""Marks what is not of its stage's last run."""
 _FIELDS = {"stage": str, "params": dict, "code": dict, "files": dict}
 
 
@@ -38,6 +40,7 @@ def keep(root: Path, inputs: StageInputs, outs: Sequence[str]) -> Path:
     """Keep what a stage has made from `inputs`; return where."""
     files = [path for out in outs for path in files_below(root, out)]
     place = kept_at(root, inputs)
+    _mark_older(root, inputs.stage)
     with atomic_folder(place) as folder:
         for path in files:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +56,8 @@ def bring_back(root: Path, inputs: StageInputs, outs: Sequence[str]) -> bool:
     record = _record(place)
     if record is None or any(_size_and_time(place / path) != found for path, found in record["files"].items()):
         return False
+    _mark_older(root, inputs.stage)
+    (place / _OLDER).unlink(missing_ok=True)
     for out in outs:
         if (place / out).is_dir():
             with atomic_folder(root / out) as folder:
@@ -65,6 +70,18 @@ def bring_back(root: Path, inputs: StageInputs, outs: Sequence[str]) -> bool:
         else:
             return False
     return True
+
+
+def _mark_older(root: Path, stage: str) -> None:
+    for place in _places(root):
+        if place.name.startswith(f"{stage}-"):
+            (place / _OLDER).touch()
+
+
+def kept_last(root: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return (place, record) of what the last run of each stage has made, where it is kept."""
+    found = ((place, _record(place)) for place in _places(root) if not (place / _OLDER).exists())
+    return [(place, record) for place, record in found if record is not None]
 
 
 def _link(source: str, target: str) -> None:

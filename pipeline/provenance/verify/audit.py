@@ -35,6 +35,7 @@ from pipeline.versioning.dvc_lock import (
     read_lock,
     read_lock_at,
 )
+from pipeline.versioning.false_records import false_records
 from pipeline.versioning.git import changed_files
 from pipeline.versioning.hashes import Digest, cache_folder, digest_files, files_below
 from pipeline.versioning.leftovers import find_leftovers, is_left_over
@@ -92,6 +93,9 @@ def audit(root: Path) -> Audit:
     verified = verified_files(expected, digests)
     found += own_findings(records, digests, verified, stages, shards)
     found += setting_findings(records, stages, with_images(verified, shards))
+    found += [
+        Finding(LOCK_FILE, "changed", f"{false}; run 'redifine repro'") for false in (false_records(root) if stages else ())
+    ]
     found = [
         finding for finding in found if not (finding.kind == "missing" and _was_not_fetched(finding.path, missing, shards))
     ]

@@ -100,3 +100,32 @@ def test_a_stage_whose_dvc_was_killed_as_it_ended_is_not_computed_again(project:
     assert len(project.computed()) == 1 and set(project.computed().values()) == {1}
     project.redifine("repro", "--force", "train@1")
     assert [*project.computed().values()] == [2], "forced, it is computed again"
+
+
+@pytest.mark.parametrize("recorded", ["cfg", MODULE])
+def test_what_plain_dvc_recorded_falsely_is_told_and_mended(project: Project, recorded: str) -> None:
+    """dvc.lock as DVC leaves it after a change in the second between a stage's end and its look."""
+    from pipeline.versioning import finished_work
+    from pipeline.versioning.hashes import digest_bytes
+
+    running = project.start("repro", "sample@1", program="dvc")
+    project.wait_for(lambda: any((project.root / "scratch/finished").glob("sample@1-*/inputs.json")))
+    project.said(running)
+    assert running.returncode == 0 and [one["stage"] for _, one in finished_work.kept_last(project.root)] == ["sample@1"]
+    lock = project.root / "dvc.lock"
+    start, sample, rest = lock.read_text().partition("  sample@1:")
+    if recorded == "cfg":
+        project.set("cfg", "2.5")
+        rest = rest.replace("cfg: 7.5", "cfg: 2.5")
+    else:
+        (project.root / MODULE).write_text("# the second text\n")
+        rest = rest.replace(digest_bytes(b"# the first text\n").md5, digest_bytes(b"# the second text\n").md5)
+    lock.write_text(start + sample + rest)
+    assert project.untruths() == [f"sample@1: {recorded}"]
+    code, said = project.redifine("verify", "--all")
+    assert code == 1 and "sample@1 did not run with what dvc.lock says: " in said and recorded in said
+    going_on = project.start("repro", program="dvc")
+    assert "run 'redifine repro', which mends this" in project.said(going_on)
+    code, said = project.redifine("repro")
+    assert code == 0 and "sample@1 did not run with what dvc.lock says" in said, said
+    assert project.untruths() == [] and set(project.computed().values()) == {1}

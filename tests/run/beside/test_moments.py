@@ -77,13 +77,17 @@ def test_an_edit_at_any_moment_is_never_the_record_of_what_did_not_read_it(seed:
     project = new_project(tmp_path, SECONDS)
     try:
         before = owners_files(project)
-        running = project.start("repro", program=draw.choice(["pipeline", "pipeline", "dvc"]))
+        program = draw.choice(["pipeline", "pipeline", "dvc"])
+        running = project.start("repro", program=program)
         at_a_moment(project, draw)
         edit = draw.choice(EDITS)
         edit(project, draw)
         said = project.said(running)
         assert "Traceback" not in said and running.returncode in (0, 2, 255), said
-        assert running.returncode or project.untruths() == []
+        if running.returncode == 0 and project.untruths():  # plain DVC looks about a second after a stage has ended
+            assert program == "dvc"
+            code, told = project.redifine("verify", "--all")
+            assert code == 1 and "did not run with what dvc.lock says" in told, told
         stays = edit not in (break_parameters, touch_model) and draw.random() < 0.5
         if stays:
             run_to_the_end(project)
