@@ -19,6 +19,8 @@ PRIVATE = {
     "_do_lock": "DVC: one attempt to take a lock, which ours repeats (pipeline/versioning/dvc_waiting.py)",
     "_lockfile": "DVC: the path of a lock, which names its holder (same)",
     "_stash_exp": "DVC: how an experiment is put into the queue (pipeline/versioning/queue_entry.py)",
+    "_save_config": "DVC: how its configuration is written, which ours does whole (pipeline/versioning/dvc_patches.py)",
+    "_pack_named": "DVC: sections as its configuration files name them (same)",
     "_actions": "Python: the types of a parser's options (pipeline/train/kohya/finetune_checks.py)",
     "_run_exitfuncs": "Python: a fork runs its exit functions before os._exit (pipeline/cli/fork_server.py)",
     "_compiled_call_impl": "torch: undoes Module.compile (pipeline/diffusion/compiled.py)",
