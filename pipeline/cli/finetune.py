@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -47,6 +48,7 @@ def finetune(
     except KeyboardInterrupt:
         click.echo("Stopped: what sd-scripts has saved is kept; from a saved state, --resume FOLDER goes on", err=True)
         context.exit(INTERRUPTED)
-    if outcome:
-        click.echo(f"{outcome['lora']}; draw with it: redifine sample --lora {outcome['lora']} --model {outcome['model']} "
-                   "--prompts FILE")  # fmt: skip
+    if "draw" in outcome:
+        click.echo(f"{outcome['lora']}; draw with it: {shlex.join(outcome['draw'])}")
+    elif outcome:
+        click.echo(f"{outcome['lora']}; redifine sample cannot draw with it: {outcome['undrawable']}")

@@ -11,7 +11,7 @@
               stage.py -> models/M_k/lora.safetensors, loss.csv, lineage.json
 
 `redifine finetune` is the kohya column alone, on somebody's own TOMLs: kohya/finetune.py (parent), finetune_entry.py (child),
-finetune_checks.py; hooks.py is what both children do inside of sd-scripts.
+finetune_checks.py before, finetune_outcome.py after; hooks.py is what both children do inside of sd-scripts.
 
 Both trainers read the same TOML pair, so that either can be swapped for the other, or for sd-scripts run by hand.
 """

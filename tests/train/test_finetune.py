@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from pipeline.core.tensors import load_tensors, read_metadata
+from pipeline.core.tensors import load_tensors, read_metadata, save_tensors
+from pipeline.diffusion.families import FAMILIES
+from pipeline.train.kohya.finetune_outcome import failed, one_line, outcome_of
 from train.finetune_runs import command_line, job, run_jobs, write_run
 from train.train_project import needs_sd_scripts
 
@@ -74,11 +77,12 @@ def differ(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> boo
 
 
 def test_without_condition_drop_the_command_gives_the_tensors_of_the_unmodified_script(runs: Runs, tmp_path: Path) -> None:
-    done = command_line(runs.mine, "config.toml", "--output_dir", str(tmp_path))
+    done = command_line(runs.mine, "config.toml", "--output_dir", str(tmp_path / "my loras"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "running training" in done.stdout and "steps: 100%" in done.stderr
-    lora = tmp_path / "mine.safetensors"
-    assert f"redifine sample --lora {lora}" in done.stdout
+    lora = tmp_path / "my loras/mine.safetensors"
+    # sd-scripts trains on the last layer where no clip_skip is set; the sampler's default is the last but one.
+    assert f"redifine sample --lora '{lora}'" in done.stdout and "--clip-skip 1 --max-token-length 75" in done.stdout
     assert_same(load_tensors(lora)[0], runs.tensors("plain"))
     (dataset,) = json.loads(read_metadata(lora)["ss_datasets"])
     assert len(dataset["bucket_info"]["buckets"]) >= 3, "the sizes are mixed"
@@ -128,3 +132,58 @@ def test_the_lora_goes_to_the_sampler_and_to_diffusers(runs: Runs, tiny_model: P
     pipe = StableDiffusionPipeline.from_pretrained(tiny_model)
     pipe.load_lora_weights(str(lora.parent), weight_name=lora.name)
     assert pipe.get_active_adapters()
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "words"),
+    [
+        ("sd1", {}, ["--clip-skip", "1", "--max-token-length", "75"]),
+        ("sd1", {"clip_skip": 2, "max_token_length": 225}, ["--clip-skip", "2", "--max-token-length", "225"]),
+        ("sd1", {"vae": "my vae"}, ["--vae", "my vae", "--clip-skip", "1", "--max-token-length", "75"]),
+        ("sdxl", {"clip_skip": 1, "max_token_length": 150}, ["--max-token-length", "150"]),
+    ],
+)
+def test_the_named_command_draws_as_was_trained(
+    family: str, settings: dict[str, object], words: list[str], tmp_path: Path
+) -> None:
+    """SDXL's script ignores clip_skip, and the sampler has one value for it."""
+    lora = tmp_path / "a.safetensors"
+    save_tensors(lora, {f"lora_unet_x.lora_{half}.weight": torch.ones(2, 2) for half in ("down", "up")})
+    args = Namespace(
+        **({"pretrained_model_name_or_path": "m", "vae": None, "clip_skip": None, "max_token_length": None} | settings)
+    )
+    start, end = ["redifine", "sample", "--lora", str(lora), "--model", "m"], ["--prompts", "FILE"]
+    assert outcome_of(lora, args, FAMILIES[family])["draw"] == [*start, *words, *end]
+
+
+def test_a_network_that_the_sampler_does_not_take_is_said_to_be_one(tmp_path: Path) -> None:
+    lora = tmp_path / "a.safetensors"
+    save_tensors(lora, {"oft_unet_x.oft_blocks": torch.ones(2, 2)})
+    outcome = outcome_of(lora, Namespace(), FAMILIES["sd1"])
+    assert "OFT" in outcome["undrawable"] and "draw" not in outcome
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("it must divide by 64. stepsが32です。64で", "it must divide by 64."),
+        ("no file / ファイルがありません: a.png", "no file"),
+        ("a / b", "a / b"),
+    ],
+)
+def test_sd_scripts_words_are_given_in_english_alone(words: str, line: str) -> None:
+    assert one_line(words) == line
+
+
+def _load_tokenizer() -> None:
+    """Fail where sd-scripts fails, without a network, for a single file."""
+    raise ImportError("requires the protobuf library" + " but it was not found" * 100)
+
+
+def test_a_tokenizer_that_is_not_here_names_the_way_to_one_and_long_words_are_cut(tmp_path: Path) -> None:
+    args = Namespace(output_dir=str(tmp_path), pretrained_model_name_or_path="my model.safetensors")
+    with pytest.raises(ImportError) as caught:
+        _load_tokenizer()
+    sentence = str(failed(caught.value, args, {}, []))
+    assert "redifine base fetch 'my model.safetensors' --tokenizer PATH" in sentence and len(sentence) < 1000
+    assert str(caught.value) in (tmp_path / "finetune-error.log").read_text()

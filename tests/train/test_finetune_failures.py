@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import torch
 
 from pipeline.chain import paths
 from pipeline.core.errors import UserError
+from pipeline.core.tensors import save_tensors
 from pipeline.train.kohya.finetune import finetune
 from pipeline.train.kohya.hooks import with_condition_drop
 from train.finetune_runs import REPOSITORY, command_line, job, run_jobs, write_run
@@ -53,6 +55,36 @@ def _predicting_v(root: Path) -> None:
     scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"prediction_type": "v_prediction"}))
 
 
+def _utf16(root: Path) -> None:
+    (root / "config.toml").write_bytes((root / "config.toml").read_text().encode("utf-16"))
+
+
+def _western(root: Path) -> None:
+    (root / "config.toml").write_bytes((root / "config.toml").read_text().replace("mine", "Größe").encode("cp1252"))
+
+
+def _byte_order_mark(root: Path) -> None:
+    (root / "config.toml").write_bytes(codecs.BOM_UTF8 + (root / "config.toml").read_bytes())
+
+
+def _second_config(root: Path) -> None:
+    """Write another config, whose captions are weighted, so that condition drop would not be heard of."""
+    (root / "other.toml").write_text((root / "config.toml").read_text() + "weighted_captions = true\n")
+
+
+def _truncated(root: Path) -> None:
+    path = root / "img/2_creature/3.png"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _western_caption(root: Path) -> None:
+    (root / "img/2_creature/3.txt").write_bytes("grünes Wesen".encode("cp1252"))
+
+
+def _other_tensors(root: Path) -> None:
+    save_tensors(root / "unet.safetensors", {"conv_in.weight": torch.zeros(2, 2)})
+
+
 def _nothing(root: Path) -> None:
     pass
 
@@ -80,6 +112,16 @@ CASES: dict[str, tuple[float, tuple[str, ...], dict[str, object], Callable[[Path
     "dataset key": (0.0, (), {}, _unknown_dataset_key, "extra keys not allowed.*num_repeat"),
     "resolution is no text": (0.0, (), {"dataset_config": None, "train_data_dir": "img", "resolution": 128}, _nothing,
                               "resolution is 128, where sd-scripts takes text in quotes"),
+    "config in UTF-16": (0.0, (), {}, _utf16, r"config\.toml is not UTF-8"),
+    "config in cp1252": (0.0, (), {}, _western, r"config\.toml is not UTF-8"),
+    "byte order mark": (0.0, (), {}, _byte_order_mark, "begins with a byte order mark"),
+    "two configs": (0.2, ("--config", "other.toml"), {}, _second_config, "another config file, other.toml, beside config.toml"),
+    "truncated picture": (0.2, (), {}, _truncated, "truncated; .*'redifine dataset check folder img/2_creature' names it"),
+    "caption in cp1252": (0.2, (), {}, _western_caption, "'redifine dataset check folder img/2_creature' names it"),
+    "no state": (0.2, ("--resume", "img"), {}, _nothing, "resume in config.toml is img, which holds no saved state"),
+    "no LoRA to go on from": (0.2, ("--network_weights", "unet.safetensors"), {}, _other_tensors, "no LoRA with kohya's"),
+    "argument without a value": (0.0, ("--network_args", "conv_dim"), {}, _nothing, "'conv_dim'; write it as \"name=value\""),
+    "diverged": (0.2, ("--unet_lr", "1e30"), {}, _nothing, "holds NaN or infinity.* lower unet_lr"),
     "unknown network": (0.0, (), {"network_module": "networks.nothing"}, _nothing, "No module named 'networks.nothing'"),
 }  # fmt: skip
 

@@ -28,8 +28,8 @@ def finetune(
 ) -> dict[str, Any]:
     """Train a LoRA as `config`, sd-scripts' --config_file, and its own `options` say, with their paths counted from `where`.
 
-    Return {"lora": its path, "output_dir": ..., "model": ...}, {} where the options ask for no training. Raise UserError in one
-    sentence when there is no sd-scripts, the settings cannot come to a LoRA, or the training fails.
+    Return what `finetune_outcome.outcome_of` does, {} where the options ask for no training. Raise UserError in one sentence
+    when there is no sd-scripts, the settings cannot come to a LoRA, or the training fails.
     """
     sd_scripts = find_sd_scripts(where)
     _check_config(where, config, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
@@ -29,13 +30,18 @@ _FILES = ("vae", "dataset_config", "train_data_dir", "reg_data_dir", "in_json", 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(?<!\.safetensors)(?<!\.ckpt)")
 _OTHER_TARGETS = ("v2", "v_parameterization", "zero_terminal_snr")
 _BYPASSES = ("weighted_captions", "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
+_PAIRS = ("network_args", "optimizer_args", "lr_scheduler_args")
 _DROPOUTS = ("caption_dropout_rate", "caption_dropout_every_n_epochs")
 
 
-def read_settings(text: str, loads: Any, config: Path) -> dict[str, Any]:
-    """Return a config TOML's keys without its sections, as sd-scripts takes them. Raise UserError when it is no TOML."""
+def read_settings(content: bytes, loads: Any, config: Path) -> dict[str, Any]:
+    """Return a config TOML's keys without its sections, as sd-scripts takes them. Raise UserError when it is no UTF-8 TOML."""
+    if content.startswith(codecs.BOM_UTF8):
+        raise UserError(f"{config} begins with a byte order mark, which sd-scripts cannot read; save it as UTF-8 without BOM")
     try:
-        values = loads(text)
+        values = loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{config} is not UTF-8, which sd-scripts reads; save it as UTF-8") from error
     except (ValueError, IndexError, TypeError, KeyError) as error:
         raise UserError(f"{config} cannot be read as TOML: {' '.join(str(error).split())}") from error
     flat: dict[str, Any] = {}
@@ -87,16 +93,34 @@ def check(args: argparse.Namespace, config: Path, device: str) -> ModelFamily:
     for path in (args.vae, args.network_weights, *(args.base_weights or [])):
         if path and Path(path).is_file() and is_pickle(Path(path)):
             raise refused_weights(Path(path), ValueError())
+    if args.network_weights and args.network_module == "networks.lora":
+        _check_names(Path(args.network_weights), config)
     vae = str(args.vae) if args.vae and Path(args.vae).is_dir() else None
     family = family_of_checkpoint(str(args.pretrained_model_name_or_path), vae, config)
     for key in _OTHER_TARGETS:
         if getattr(args, key, None):
             raise UserError(f"{config} sets {key}, and {args.pretrained_model_name_or_path} is none of that kind; remove {key}")
+    _check_pairs(args, config)
+    if args.resume and Path(args.resume).exists() and not (Path(args.resume) / "random_states_0.pkl").is_file():
+        raise UserError(f"resume in {config} is {args.resume}, which holds no saved state; name a folder that save_state wrote")
     precisions = [MIXED_PRECISION[name] for name in family.sd_scripts_cpu_precisions]
     if device == "cpu" and args.mixed_precision not in precisions:
         what = f"{family.layout.name} with mixed_precision {args.mixed_precision} on a CPU"
         raise UserError(f'sd-scripts trains no {what}; set mixed_precision = "{precisions[0]}" in {config}')
     return family
+
+
+def _check_names(weights: Path, config: Path) -> None:
+    """Raise UserError for a file without kohya's layer names: sd-scripts would begin anew without a word."""
+    if not weights.is_file() or not any(key.startswith(("lora_unet_", "lora_te")) for key in read_header(weights)):
+        raise UserError(f"network_weights in {config} is {weights}, which is no LoRA with kohya's layer names; name one")
+
+
+def _check_pairs(args: argparse.Namespace, config: Path) -> None:
+    for key in _PAIRS:
+        for pair in getattr(args, key, None) or ():
+            if "=" not in str(pair):
+                raise UserError(f'{key} in {config} holds {short_repr(pair)}; write it as "name=value"')
 
 
 def _check_path(key: str, value: str, config: Path) -> None:

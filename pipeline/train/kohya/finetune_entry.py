@@ -11,21 +11,19 @@ import argparse
 import importlib
 import json
 import os
-import re
 import sys
-import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.core.errors import INTERRUPTED, UserError, disk_sentence, is_out_of_memory
-from pipeline.core.files import write_text
 from pipeline.core.json_files import write_json
 from pipeline.core.process import die_with_parent
 from pipeline.diffusion.families import FAMILIES, ModelFamily
 from pipeline.inputs.base_models.tokenizers import lay_out_for_sd_scripts
 from pipeline.train.kohya import finetune_checks as checks
+from pipeline.train.kohya.finetune_outcome import failed, no_data, one_line, outcome_of
 from pipeline.train.kohya.hooks import Rank, with_condition_drop
 
 _VARIABLE = "REDIFINE_FINETUNE"
@@ -33,7 +31,6 @@ _LESS_MEMORY = (
     "set gradient_checkpointing = true (the same result, slower), cache_latents = true, "
     "mixed_precision to bf16 or fp16, or train_batch_size lower"
 )
-_IN_JAPANESE = re.compile(r" / [^/]*[\u3040-\u30ff\u4e00-\u9fff].*$")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Task:
 
     @property
     def outcome(self) -> Path:
-        """JSON: {"error": sentence} or {"lora": path, "output_dir": path}."""
+        """JSON: {"error": sentence}, or what `outcome_of` returns."""
         return Path(self.folder) / "outcome.json"
 
 
@@ -65,15 +62,17 @@ def run(task: Task) -> None:
 
     *_, largest = FAMILIES.values()
     # The family is not known before the settings are read, and SDXL's script takes all options of the other.
-    parser = _parser(largest)
+    parser = _parser(largest, "the options of sd-scripts")
     given = parser.parse_args()
     config = Path(task.config)
-    settings = checks.read_settings(config.read_text(encoding="utf-8"), toml.loads, config)
+    if Path(given.config_file) != config:
+        raise UserError(f"the options name another config file, {given.config_file}, beside {config}; give one config file")
+    settings = checks.read_settings(config.read_bytes(), toml.loads, config)
     args = parser.parse_args(namespace=argparse.Namespace(**settings))
     family = checks.check(args, config, task.device)
     dataset = _dataset(args)
     checks.check_dataset_files(dataset, Path(args.dataset_config or config))
-    parser = _parser(family)
+    parser = _parser(family, f"the options of sd-scripts' {family.sd_scripts.SCRIPT}.py")
     checks.check_condition_drop(args, parser, config, task.condition_drop)
     odd = list(checks.oddities(settings, parser))
     if Rank(os.environ).number == 0:
@@ -83,20 +82,20 @@ def run(task: Task) -> None:
     args = train_util.read_config_from_file(parser.parse_args(), parser)
     try:
         _train(args, family, task)
-    except (UserError, MemoryError, OSError):
+    except UserError:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or (isinstance(error, OSError) and _refused_by_disk(error)):
             raise
-        raise _failed(error, args, odd) from error
+        raise failed(error, args, dataset, odd) from error
 
 
-def _parser(family: ModelFamily) -> argparse.ArgumentParser:
-    """Return the options of a family's script, whose mistakes are UserErrors."""
+def _parser(family: ModelFamily, name: str) -> argparse.ArgumentParser:
+    """Return the options of a family's script, whose mistakes are UserErrors that begin with `name`."""
     parser: argparse.ArgumentParser = importlib.import_module(family.sd_scripts.SCRIPT).setup_parser()
 
     def refuse(message: str) -> NoReturn:
-        raise UserError(f"the options of sd-scripts' {family.sd_scripts.SCRIPT}.py: {message}")
+        raise UserError(f"{name}: {message}")
 
     parser.error = refuse  # type: ignore[method-assign]
     return parser
@@ -116,7 +115,7 @@ def _dataset(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _train(args: argparse.Namespace, family: ModelFamily, task: Task) -> None:
-    adapter = family.sd_scripts
+    adapter, named = family.sd_scripts, argparse.Namespace(**vars(args))
     script = importlib.import_module(adapter.SCRIPT)
     model = Path(args.pretrained_model_name_or_path)
     if model.is_symlink() and not Path(os.readlink(model)).exists():
@@ -135,29 +134,13 @@ def _train(args: argparse.Namespace, family: ModelFamily, task: Task) -> None:
     if Rank(os.environ).number or args.debug_dataset:
         return
     if not lora.is_file() or lora.stat().st_mtime_ns == before:
-        raise UserError(f"sd-scripts ended without an error, but wrote no {lora}: {_no_data(args)}")
-    write_json(task.outcome, {"lora": str(lora), "output_dir": args.output_dir, "model": str(model)})
+        raise UserError(f"sd-scripts ended without an error, but wrote no {lora}: {no_data(args)}")
+    write_json(task.outcome, outcome_of(lora, named, family))
 
 
-def _no_data(args: argparse.Namespace) -> str:
-    if args.dataset_config:
-        return f"it found no images where {args.dataset_config} says; see its output above"
-    return f"it found no images; {args.train_data_dir} must hold folders named REPEATS_NAME, such as 10_cat, with the images"
-
-
-def _failed(error: Exception, args: argparse.Namespace, odd: list[str]) -> UserError:
-    """Return sd-scripts' failure in one sentence; the traceback goes beside the LoRA."""
-    words = one_line(str(error))
-    name = "" if isinstance(error, AssertionError) and words else f"{type(error).__name__}: "
-    log = Path(args.output_dir) / "finetune-error.log"
-    write_text(log, "".join(traceback.format_exception(error)))
-    hint = f"; {'; '.join(odd)}" if odd else ""
-    return UserError(f"sd-scripts failed: {name}{words}{hint} (traceback: {log})")
-
-
-def one_line(message: str) -> str:
-    """Return an error's words on one line, without sd-scripts' translation into Japanese."""
-    return _IN_JAPANESE.sub("", " ".join(message.split()))
+def _refused_by_disk(error: OSError) -> str | None:
+    """Return a sentence on permissions or a full disk; None for a file that is not there, which is sd-scripts' to name."""
+    return None if isinstance(error, FileNotFoundError) else disk_sentence(error)
 
 
 def main() -> None:
@@ -171,7 +154,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except OSError as error:
-        sentence = disk_sentence(error) or f"sd-scripts failed: {one_line(str(error))}"
+        sentence = _refused_by_disk(error) or f"sd-scripts failed: {one_line(str(error))}"
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
