@@ -187,3 +187,5 @@ def test_a_tokenizer_that_is_not_here_names_the_way_to_one_and_long_words_are_cu
     sentence = str(failed(caught.value, args, {}, []))
     assert "redifine base fetch 'my model.safetensors' --tokenizer PATH" in sentence and len(sentence) < 1000
     assert str(caught.value) in (tmp_path / "finetune-error.log").read_text()
+    args.pretrained_model_name_or_path = str(tmp_path)
+    assert "leave out tokenizer_cache_dir" in str(failed(caught.value, args, {}, []))

@@ -84,13 +84,14 @@ def _unreadable_data(error: Exception, args: argparse.Namespace, dataset: Mappin
 
 
 def _no_tokenizer(error: Exception, args: argparse.Namespace) -> Iterator[str]:
-    """Say what to do without CLIP's tokenizer, which sd-scripts asks the hub for when the model is a single file."""
-    if any(frame.name == "_load_tokenizer" for frame in traceback.extract_tb(error.__traceback__)):
-        model = shlex.quote(str(args.pretrained_model_name_or_path))
-        yield (
-            "the tokenizer openai/clip-vit-large-patch14 cannot be loaded: allow the network once, or run 'redifine base fetch "
-            f"{model} --tokenizer PATH', and name the folder that it prints in pretrained_model_name_or_path"
-        )
+    """Say what to do without CLIP's tokenizer, which sd-scripts asks the hub for where the model does not bring its own."""
+    if not any(frame.name == "_load_tokenizer" for frame in traceback.extract_tb(error.__traceback__)):
+        return
+    model = str(args.pretrained_model_name_or_path)
+    advice = f"run 'redifine base fetch {shlex.quote(model)} --tokenizer PATH', and name the folder that it prints"
+    if Path(model).is_dir():
+        advice = "leave out tokenizer_cache_dir, so that the model's own is used"
+    yield f"the tokenizer openai/clip-vit-large-patch14 cannot be loaded: allow the network once, or {advice}"
 
 
 def one_line(message: str) -> str:
