@@ -53,25 +53,27 @@ def drawn_by_diffusers(model: Path) -> torch.Tensor:
     return images
 
 
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    return ours.shape == theirs.shape and bool(torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3, equal_nan=True))
+
+
 def is_xl(model: Path) -> bool:
     return (model / "text_encoder_2").is_dir()
 
 
 def drawn_otherwise(model: Path, seed: int, count: int, scratch: Path) -> tuple[list[str], int]:
-    """What was changed in models that were drawn otherwise than by diffusers, and how many were drawn."""
+    """What was changed in models that were drawn otherwise than by diffusers, or failed; and how many were drawn."""
     chance, wrong, drawn = random.Random(seed), [], 0
     for _ in range(count):
         folder = copy_with_links(model, Path(tempfile.mkdtemp(dir=scratch)) / "m")
         change = mutate(folder, chance)
-        ours = drawn_here(folder)
-        if ours is not None:
-            drawn += 1
-            try:
-                theirs = drawn_by_diffusers(folder)
-                same = ours.shape == theirs.shape and bool(torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3, equal_nan=True))
-                wrong += [] if same else [change]
-            except Exception as error:
-                wrong.append(f"{change} (diffusers: {error})")
+        try:
+            ours = drawn_here(folder)
+            drawn += ours is not None
+            if ours is not None and not close(ours, drawn_by_diffusers(folder)):
+                wrong.append(change)
+        except Exception as error:
+            wrong.append(f"{change} ({type(error).__name__}: {error})")
         shutil.rmtree(folder.parent)
     return wrong, drawn
 

@@ -35,7 +35,7 @@ class PartRules:
     def fault(self, config: Config) -> str | None:
         """Tell the first thing in a config that is not known to be right; None when all is."""
         name = config.get("_class_name")
-        if name is not None and name not in sorted(self.classes):
+        if "_class_name" in config and name not in sorted(self.classes):
             return f"a model whose {self.file} is for {shown(name)}, not {_either(sorted(self.classes))}"
         for key in sorted({*config, *self.defaults}):
             if not key.startswith("_") and key not in self.ignored and (found := self._fault_of(key, config)):

@@ -136,7 +136,7 @@ _UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 def index_fault(index: Config, pipeline: str, classes: Mapping[str, Collection[str]]) -> str | None:
     """Tell what model_index.json promises beside a plain text-to-image pipeline; None when that is nothing."""
     name = index.get("_class_name")
-    if name is not None and name not in [f"{pipeline}{kind}Pipeline" for kind in _KINDS]:
+    if name not in [f"{pipeline}{kind}Pipeline" for kind in _KINDS]:
         return f"a model whose model_index.json is for {shown(name)}, not {pipeline}Pipeline"
     for key, value in sorted(index.items()):
         if key.startswith("_") or key in _SWITCHES or key in _UNUSED or value in (None, False, [None, None]):

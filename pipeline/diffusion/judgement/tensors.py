@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from pipeline.core.tensors import TensorInfo, read_header, read_metadata
 from pipeline.diffusion.families.layout import Config
 from pipeline.diffusion.judgement.metadata import marker_fault, metadata_fault
-from pipeline.diffusion.text import WINDOW
+from pipeline.diffusion.text import WINDOW, tokenize
 
 _KINDS: Mapping[str, Any] = {
     "unet": UNet2DConditionModel,
@@ -102,6 +102,7 @@ def tokenizer_fault(folder: Path, vocabulary: int, pad_token: int | None) -> str
     """
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder))
+        tokenize(tokenizer, ["", "a"])
     except Exception as error:
         return f"its {folder.name} cannot be read ({_first_line(error)})"
     if (most := max(tokenizer.get_vocab().values(), default=-1)) >= vocabulary:
