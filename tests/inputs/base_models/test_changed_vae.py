@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +86,7 @@ def test_repro_and_exp_run_refuse_before_dvc_starts_unless_prepare_is_forced(
     ran: list[list[str]] = []
     monkeypatch.setattr("pipeline.cli.repro.run_dvc", lambda arguments: ran.append(arguments) or 0)
     monkeypatch.setattr("pipeline.cli.repro.repair", lambda root: [])
+    monkeypatch.setattr("pipeline.provenance.verify.repair.repair_touched", lambda root: SimpleNamespace(done=[]))
     scale(Path("v"))
     refused = CliRunner().invoke(main, ["repro", "report"])
     assert (refused.exit_code, ran) == (2, []) and "v is not the VAE" in refused.stderr and refused.stderr.count("\n") == 1
