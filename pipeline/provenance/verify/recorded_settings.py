@@ -69,7 +69,7 @@ def _of_images(records: Records, k: int, params: Mapping[str, Any], verified: Ve
             for field, value in expected.items():
                 if field not in told and fields.get(field, value) != value:
                     told.add(field)
-                    yield path, f"{field}: {fields[field]}", value
+                    yield path, f"{field}: {fields[field]}", f"{field}: {value}"
 
 
 def _fields(png: Path | io.BytesIO) -> dict[str, str]:

@@ -114,7 +114,7 @@ def draw(records: Records, params: Params, k: int) -> None:
     ("recorded", "words"),
     [
         ({}, None),
-        ({"cfg": 2.5}, "ran with 2.5, and data/D_1/00000.png says CFG scale: 7.5"),
+        ({"cfg": 2.5}, "ran with CFG scale: 2.5, and data/D_1/00000.png says CFG scale: 7.5"),
         ({"steps": 4}, "Steps: 30"),
         ({"schedule": "exponential"}, "Schedule: "),
         ({"resolution": 512}, "Size: 64x64"),
@@ -156,4 +156,4 @@ def test_an_audit_tells_a_parameter_that_was_changed_in_dvc_lock_alone(tmp_path:
     lock["stages"]["sample@1"]["params"]["params.yaml"]["cfg"] = 2.5
     yaml.dump(lock, root / "dvc.lock")
     (new,) = {str(finding) for finding in audit(root).findings} - before
-    assert "sample@1 ran with 2.5, and data/D_1/00000.png says CFG scale: 7.5" in new
+    assert "sample@1 ran with CFG scale: 2.5, and data/D_1/00000.png says CFG scale: 7.5" in new
