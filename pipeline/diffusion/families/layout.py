@@ -139,9 +139,10 @@ def index_fault(index: Config, pipeline: str, classes: Mapping[str, Collection[s
     if name not in [f"{pipeline}{kind}Pipeline" for kind in _KINDS]:
         return f"a model whose model_index.json is for {shown(name)}, not {pipeline}Pipeline"
     for key, value in sorted(index.items()):
-        if key.startswith("_") or key in _SWITCHES or key in _UNUSED or value in (None, False, [None, None]):
+        pair = isinstance(value, list) and len(value) == 2
+        if key.startswith("_") or key in _SWITCHES or (key in _UNUSED and pair) or value in (False, [None, None]):
             continue
-        kind = value[1] if isinstance(value, list) and len(value) == 2 else value
+        kind = value[1] if pair else value
         if not isinstance(kind, str) or kind not in classes.get(key, ()):
             return f"a model whose model_index.json has {key}: {shown(kind)}, which is not known to be drawn right"
     return None
