@@ -121,7 +121,8 @@ def examine_folder(folder: Path, resolution: int, limit: int | None = None, fit:
 def check_count(folder: Path, found: RawSet, limit: int | None) -> None:
     """Raise UserError unless the folder's images make a chain, and are as many as asked for."""
     count, usable = len(found.images), "usable " if found.left_out else ""
-    why = f" ({len(found.left_out)} problem(s): {listed(found.left_out)})" if found.left_out else ""
+    reasons = [*found.notices, *([f"{len(found.left_out)} problem(s): {listed(found.left_out)}"] if found.left_out else [])]
+    why = f" ({'; '.join(reasons)})" if reasons else ""
     if count < 2:
         held = f"no {usable}image" if count == 0 else f"one {usable}image"
         raise UserError(f"{folder} holds {held}; put at least 2 there, each with a .txt caption beside it{why}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import UserError
-from pipeline.core.files import read_text
+from pipeline.core.files import decode_text
 from pipeline.core.guards import fault_of_text, short_repr
 from pipeline.core.json_files import parse_json
 
@@ -53,11 +53,14 @@ _WHOLE = {"width": (64, 8192), "height": (64, 8192), "seed": (0, 2**64), "steps"
 _LARGEST_SCALE = 1000.0
 _TABLES = frozenset({".csv", ".tsv", ".yaml", ".yml", ".parquet", ".xlsx", ".html", ".md"})
 _SYNTAX = {
-    "a LoRA by name": re.compile(r"<(?:lora|lyco|loha|lokr|hypernet)\s*:[^>]*>?", re.IGNORECASE),
-    "a weight": re.compile(r"\([^()]*:\s*[+-]?[\d.]+\s*\)"),
-    "one of several texts": re.compile(r"\{[^{}]*\|[^{}]*\}"),
+    "a LoRA by name": re.compile(r"<\s*(?:lora|lyco|loha|lokr|hypernet)\s*:[^>]*>?", re.IGNORECASE),
+    "a weight": re.compile(r"(?<!\\)\((?:[^()]|\([^()]*\))*:\s*[+-]?[\d.]+\s*\)|\(\([^()]*\)\)|\[\[[^\[\]]*\]\]"),
+    "one text after another": re.compile(r"\[[^\[\]]*:\s*[\d.]+\s*\]"),
+    "one of several texts": re.compile(r"\{[^{}]*\|[^{}]*\}|\[[^\[\]]*\|[^\[\]]*\]"),
     "a new window of tokens": re.compile(r"\bBREAK\b"),
 }
+_LONG_DASH = re.compile(r"(?:^|\s)[\u2012-\u2015]+(?P<name>[nwhdls])(?=\s)", re.IGNORECASE)
+"""What word processors make of --."""
 _ADVICE = {"a LoRA by name": "; give the file with --lora, which merges it at its full strength"}
 
 
@@ -66,17 +69,27 @@ def read_prompts(path: Path) -> list[Prompt]:
     suffix = path.suffix.lower()
     if suffix in _TABLES:
         raise UserError(f"{path} is no file of prompts; give text with one prompt a line, or sd-scripts' .toml or .json")
-    entries = _ENTRIES.get(suffix, _lines)(path, read_text(path).removeprefix("\ufeff"))
+    entries = _ENTRIES.get(suffix, _lines)(path, _text(path))
     prompts = [_checked(path, place, entry) for place, entry in entries]
     if not prompts:
         raise UserError(f"{path} holds no prompt; write one a line")
     return prompts
 
 
+def _text(path: Path) -> str:
+    """Read text as captions are read: UTF-8, or UTF-16 with its mark; lines end as on any system."""
+    try:
+        return decode_text(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; name a file of prompts") from error
+
+
 def check_text(text: str) -> None:
     """Raise UnusablePrompt for syntax of other tools, which would be drawn as words."""
     if fault := fault_of_text(text):
-        raise UnusablePrompt(f"holds {fault}; remove it")
+        raise UnusablePrompt(f"holds {fault}" if ";" in fault else f"holds {fault}; remove it")
     for what, pattern in _SYNTAX.items():
         if found := pattern.search(text):
             raise UnusablePrompt(
@@ -84,6 +97,8 @@ def check_text(text: str) -> None:
             )
     if found := re.search(r"(?:^|\s)--[A-Za-z]\w*", text):
         raise UnusablePrompt(f"has {found.group().strip()} in its text; give it as an option behind the prompt")
+    if found := _LONG_DASH.search(text):
+        raise UnusablePrompt(f"has {found.group().strip()} in its text, with a long dash; write --{found['name']}")
 
 
 def _checked(path: Path, place: str, entry: Any) -> Prompt:

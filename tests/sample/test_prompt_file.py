@@ -87,6 +87,13 @@ def test_comments_are_left_out_and_options_obeyed(folder: Path) -> None:
         ("a.txt", "<hypernet:x:1> a cat", "by name"),
         ("a.txt", "a (red:1.3) cat", r"\(red:1.3\)' for a weight"),
         ("a.txt", "a {red|blue} cat", "one of several texts"),
+        ("a.txt", "a [red|blue] cat", "one of several texts"),
+        ("a.txt", "a (very (red) cat:1.3)", r"\(very \(red\) cat:1.3\)' for a weight"),
+        ("a.txt", "((masterpiece)), a cat", r"\(\(masterpiece\)\)' for a weight"),
+        ("a.txt", "a [cat:dog:0.5]", "one text after another"),
+        ("a.txt", "a cat < lora:x:1>", "a LoRA by name"),
+        ("a.txt", "a cat \u2014w 512", "has \u2014w in its text, with a long dash; write --w"),
+        ("a.txt", "a cat \u2013\u2013n bad", "with a long dash; write --n"),
         ("a.txt", "a cat BREAK a dog", "a new window of tokens"),
         ("a.txt", "a c\x07t", "line 1: holds "),
         ("a.txt", "a caf\ufffd", r"line 1: holds U\+FFFD at position 6"),
@@ -109,9 +116,26 @@ def test_what_is_not_obeyed_is_refused_by_name(tmp_path: Path, name: str, text: 
 
 
 def test_ordinary_brackets_colons_and_dashes_are_words(tmp_path: Path) -> None:
-    lines = ["a (striped) cat: red", "8-bit, well--lit", "ratio 3:2 {curly}", "a < b > c", "don't break"]
+    lines = [
+        "a (striped) cat: red",
+        "8-bit, well--lit",
+        "ratio 3:2 {curly}",
+        "a < b > c",
+        "don't break",
+        "a cat \u2014 a dog",
+        "a [red] fox",
+    ]
     (tmp_path / "p.txt").write_text("\ufeff" + "\n".join(lines))
     assert [prompt.text for prompt in read_prompts(tmp_path / "p.txt")] == lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_a_file_may_be_in_any_encoding_that_says_what_it_is(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "p.txt").write_bytes("# c\r\na café --d 3\r\n".encode(encoding))
+    assert read_prompts(tmp_path / "p.txt") == [Prompt("a café", seed=3)]
+    (tmp_path / "p.txt").write_bytes("a café".encode("cp1252"))
+    with pytest.raises(UserError, match=r"p\.txt is not UTF-8 text; save it as UTF-8$"):
+        read_prompts(tmp_path / "p.txt")
 
 
 def test_a_chains_own_prompts_are_a_file_of_prompts(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pipeline.inputs.datasets.items import Problem
 CAPTION_COLUMNS = ("text", "caption", "prompt", "description", "en_text", "tags")
 """The first of these that a table has is read, whatever their case."""
 
-_FILE_COLUMNS = ("file_name", "filename", "image_path", "image_file", "file", "image", "img", "path")
+_FILE_COLUMNS = ("file_name", "image_file_name", "filename", "image_path", "image_file", "file", "image", "img", "path")
 _SPLIT_COLUMN = "split"
 _WINDOWS_PATH = re.compile(r"[A-Za-z]:\\|\\\\|[^/]*\\")
 
@@ -100,9 +100,9 @@ def rows_of(table: Path, label: str, column: str | None = None) -> Iterator[Tabl
     if column and column not in columns:
         raise UnusableTable(f"has no column {column} among {_listed(columns)}; name one with --caption, or '' for none")
     for number, row in enumerate(rows):
-        file, split = (row.get(pick(row, names) or "") for names in (_FILE_COLUMNS, (_SPLIT_COLUMN,)))
+        file, part = (row.get(pick(row, names) or "") for names in (_FILE_COLUMNS, (_SPLIT_COLUMN,)))
         caption = None if column == "" else _caption(row, column)
-        yield TableRow(f"{label}, row {number}", str(file or ""), caption, split if isinstance(split, str) else None)
+        yield TableRow(f"{label}, row {number}", str(file or ""), caption, first_text(part).strip() or None)
 
 
 def first_text(value: Any) -> str:

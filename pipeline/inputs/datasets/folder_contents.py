@@ -26,6 +26,14 @@ _UNREAD_TABLE = re.compile(
     r"(.*\.(csv|tsv|jsonl|json|parquet|xlsx?|ods)|(meta|captions?|prompts?)([-_.].*|data.*)?)$", re.IGNORECASE
 )
 
+_CAPTION_LIST = re.compile(r"(meta_?data|meta|captions?|prompts?|tags|labels)([-_.].*)?\.(txt|caption)$", re.IGNORECASE)
+"""metadata.jsonl.txt, captions.txt: where no image has such a name."""
+TABLE_ADVICE = "captions are .txt or .caption files, or metadata.csv or .jsonl with the columns file_name and text"
+
+_OTHER_IMAGE = frozenset(
+    {".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".dib", ".psd", ".svg", ".tga", ".ico"}
+)
+
 _COMPANION = re.compile(
     r"(readme|licen[cs]e|notice|citation)(\.\w+)?|parts\.jsonl|source\.json|\.git(ignore|attributes|keep)|\.dvcignore"
     r"|.+\.dvc|dataset_infos?\.json|dataset_dict\.json|state\.json|croissant\.json",
@@ -39,13 +47,15 @@ _LITTER_FILE = re.compile(
     r"|.*[:\uf03a]?zone\.identifier(:\$data)?|.*[:\uf03a]com\.dropbox\.\w+|~\$.*"
     # Linux desktops, editors, viewers
     r"|\.directory|\.nomedia|\.fuse_hidden.*|\.nfs.*|\.~lock\..*#|.*~|.*\.sw[op]|\.?picasa\.ini|zbthumbnail\.info|synofile_thumb.*"
+    # what cameras, telephones and developing programs write beside an image
+    r"|.*\.(aae|xmp|pp3|dop|thm)|.*\.\w+_original"
     # sd-scripts' caches of latents, text encoder outputs and image sizes
     r"|.*\.npz|metadata_cache\.json",
     re.IGNORECASE | re.DOTALL,
 )
 _LITTER_FOLDER = re.compile(
     r"\..*|__macosx|__pycache__|@eadir|@recycle|@__thumb|#recycle|#snapshot"
-    r"|\$recycle\.bin|system volume information|lost\+found",
+    r"|\$recycle\.bin|system volume information|lost\+found|found\.\d{3}|network trash folder|temporary items",
     re.IGNORECASE | re.DOTALL,
 )
 """Every hidden folder, among them .ipynb_checkpoints, .git, .cache and .thumbnails; and what servers and systems keep."""
@@ -122,7 +132,12 @@ def _is_hidden(path: Path) -> bool:
     """Tell whether a file is hidden and nothing of a set: .a.png is an image, and .png a mistake in its name."""
     suffix = (path.suffix or path.name).lower()
     known = suffix in SUFFIXES or suffix in CAPTION_SUFFIXES or is_companion(path)
-    return path.name.startswith(".") and not known
+    return path.name.startswith(".") and not known and suffix != ".icloud"
+
+
+def is_list_of_captions(path: Path) -> bool:
+    """Tell whether a file that has a caption's suffix and no image is named as a table or a list of captions."""
+    return _CAPTION_LIST.fullmatch(path.name) is not None
 
 
 def litter_notice(litter: list[str]) -> list[str]:
@@ -182,10 +197,14 @@ def _sort_in(path: Path, found: FolderContents) -> None:
 
 def _why_not_read(path: Path) -> str:
     suffix = path.suffix.lower()
+    if suffix == ".icloud":
+        return "stands for a file that is in iCloud and not here; download it"
     if suffix == ".parquet":
         return "is a table; 'redifine dataset fetch FOLDER' writes its images as files"
     if _UNREAD_TABLE.fullmatch(path.name):
-        return "is not read; captions are .txt or .caption files, or metadata.csv or .jsonl with the columns file_name and text"
+        return f"is not read; {TABLE_ADVICE}"
+    if suffix in _OTHER_IMAGE:
+        return f"is an image in a format that is not read ({suffix[1:]}); convert it to PNG"
     if suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
         return "is an archive; unpack it, or move it away"
     return f"is neither an image ({', '.join(sorted(SUFFIXES))}) nor a .txt or .caption file; move it away"

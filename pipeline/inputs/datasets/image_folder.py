@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import printable
 from pipeline.inputs.datasets.caption_files import caption_of_text, read_caption
 from pipeline.inputs.datasets.caption_tables import TableCaptions, read_tables
-from pipeline.inputs.datasets.folder_contents import FolderContents, is_companion, litter_notice, same_name, scan
+from pipeline.inputs.datasets.folder_contents import (
+    TABLE_ADVICE,
+    FolderContents,
+    is_companion,
+    is_list_of_captions,
+    litter_notice,
+    same_name,
+    scan,
+)
 from pipeline.inputs.datasets.items import CaptionFile, Problem
 from pipeline.inputs.datasets.sd_scripts_folders import class_tokens, training_folders
 from pipeline.inputs.datasets.splits import UNSAID, images_of_split
@@ -92,18 +100,25 @@ def read_image_folder(root: Path, split: str = UNSAID, column: str | None = None
     found = ImageFolder(unusable_tables=tables.unusable)
     found.notices = [*litter_notice(everything.litter), *used.notices, *others]
     found.problems = [*used.contents.problems, *tables.unusable, *tables.problems, *used.problems, *unsaid]
-    found.problems += _lonely_captions(used.contents.captions, everything)
-    _pair(used.contents, images, tables, found)
+    lonely = _lonely_captions(used.contents.captions, everything)
+    lists = [path for path in lonely if is_list_of_captions(path)]
+    found.problems += [Problem(everything.label(path), _why_lonely(path)) for path in lonely]
+    contents = replace(used.contents, unread_tables=[*used.contents.unread_tables, *lists])
+    _pair(contents, images, tables, found)
     found.notices += _class_token_notices(found.pictures)
     found.is_flat = not tables.read and all(picture.path.parent == root for picture in found.pictures)
     return found
 
 
-def _lonely_captions(captions: Sequence[Path], contents: FolderContents) -> list[Problem]:
-    """Return a problem for each caption without an image, but for files that explain the set."""
+def _lonely_captions(captions: Sequence[Path], contents: FolderContents) -> list[Path]:
+    """Return the captions without an image, but for files that explain the set."""
     owned = {(path.parent, same_name(path.stem)) for path in contents.images}
-    lonely = (path for path in captions if (path.parent, same_name(path.stem)) not in owned)
-    return [Problem(contents.label(path), "has no image beside it") for path in lonely if not is_companion(path)]
+    return [path for path in captions if (path.parent, same_name(path.stem)) not in owned and not is_companion(path)]
+
+
+def _why_lonely(path: Path) -> str:
+    advice = f"; {TABLE_ADVICE}" if is_list_of_captions(path) else ""
+    return f"has no image beside it{advice}"
 
 
 def _pair(contents: FolderContents, images: Sequence[Path], tables: TableCaptions, found: ImageFolder) -> None:
@@ -146,14 +161,16 @@ def _picture(
 
 def _missing(contents: FolderContents, path: Path, tables: TableCaptions) -> str:
     """Say where an image's caption was looked for, and which tables lie there unread."""
-    tables_read, unread_tables = (
+    unread, unusable, used = (
         [contents.label(table) for table in found if table.parent in path.parents][:_NAMED]
-        for found in (tables.read, contents.unread_tables)
+        for found in (contents.unread_tables, [contents.root / problem.file for problem in tables.unusable], tables.read)
     )
-    rows = "".join(f", and no row in {printable(table)}" for table in tables_read)
-    unread = "".join(f"; {printable(table)} there is not read" for table in unread_tables)
+    what = "an empty" if path in tables.named else "no"
+    rows = "".join(f", and {what} row in {printable(table)}" for table in used)
+    rows += "".join(f"; {printable(table)} there cannot be used" for table in unusable)
+    rows += "".join(f"; {printable(table)} there is not read" for table in unread)
     stem = printable(path.stem)
-    return f"has no caption: no {stem}.txt or {stem}.caption in {path.parent}{rows}{unread}"
+    return f"has no caption: no {stem}.txt or {stem}.caption in {path.parent}{rows}"
 
 
 def _class_token_notices(pictures: Sequence[Picture]) -> list[str]:

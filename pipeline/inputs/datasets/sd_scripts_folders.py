@@ -17,6 +17,9 @@ _REPEATED = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
 _REGULARISATION = re.compile(
     r"regs?|(?:reg|regulari[sz]ations?|class)[ _-]?(?:images?|imgs?|data|set)|regulari[sz]ations?", re.IGNORECASE
 )
+_REGULARISATION_WORD = re.compile(r"(?:reg|regulari[sz]ation)s?(?:ima?ge?s?|data|set)?\d*", re.IGNORECASE)
+_CLASS_IMAGES = re.compile(r"class[ _-]?(?:images?|imgs?)\b", re.IGNORECASE)
+"""Beside folders named like 10_name, whose own names are subjects: reg_man, img-reg, class_images_man."""
 _OUTPUTS = frozenset({"model", "models", "log", "logs", "sample", "samples", "output", "outputs"})
 """Folders beside those that are read, which the trainer writes to."""
 
@@ -38,12 +41,16 @@ def training_folders(contents: FolderContents) -> TrainingFolders:
     Every image that is left out is counted in a notice or named in a problem.
     """
     kept, notices = _without(contents, _is_regularisation, "regularisation image(s)")
-    said = sorted({count for path in kept.images if (count := _repeats(contents.folders(path))) is not None})
-    if not said:
+    if all(_repeats(contents.folders(path)) is None for path in kept.images):
         return TrainingFolders(kept, notices)
-    for condition, what in ((_is_output, "image(s) of the trainer's outputs"), (_is_unused, "image(s) of 0 repeats")):
+    for condition, what in (
+        (_is_named_for_regularisation, "regularisation image(s)"),
+        (_is_output, "image(s) of the trainer's outputs"),
+        (_is_unused, "image(s) of 0 repeats"),
+    ):
         kept, further = _without(kept, condition, what)
         notices += further
+    said = sorted({count for path in kept.images if (count := _repeats(contents.folders(path)))})
     if shown := ", ".join(str(count) for count in said if count > 1):
         once = "each image counts once, and 'epochs' in params.yaml says how often"
         notices.append(f"repeats ({shown}) left out: {once}")
@@ -65,6 +72,18 @@ def _repeats(folders: Sequence[str]) -> int | None:
 
 def _is_regularisation(folders: Sequence[str]) -> bool:
     return any(_REGULARISATION.fullmatch(name) for name in folders)
+
+
+def _is_named_for_regularisation(folders: Sequence[str]) -> bool:
+    return any(map(_says_regularisation, folders))
+
+
+def _says_regularisation(name: str) -> bool:
+    """Tell whether a folder's name, or all that follows its repeats (1_reg), says that it holds regularisation images."""
+    if repeated := _REPEATED.fullmatch(name):
+        return _REGULARISATION.fullmatch(repeated[2]) is not None
+    words = re.split(r"[ _.-]+", name)
+    return any(map(_REGULARISATION_WORD.fullmatch, words)) or _CLASS_IMAGES.match(name.replace("_", " ")) is not None
 
 
 def _is_output(folders: Sequence[str]) -> bool:

@@ -35,10 +35,11 @@ def images_of_split(
     known = sorted({name for name in said.values() if name})
     if contents.images and wanted not in known:
         raise UserError(
-            f"{contents.root} has no split {split!r}; it has {', '.join(known)}: name one with --split, or its folder"
+            f"{contents.root} has no split {split!r}; it has {', '.join(known)}: name the folder of one, or "
+            "write one as files with 'redifine dataset fetch FOLDER --split NAME'"
         )
     notices = [f"{count} image(s) of the split {name} left out" for name, count in sorted(others.items())]
-    reason = f"is of no split, while others are in folders of splits ({', '.join(known)}); move it into one"
+    reason = f"is of no split, while others are of splits ({', '.join(known)}); move it into one"
     unsaid = [Problem(contents.label(path), reason) for path, name in said.items() if name is None]
     return [path for path, name in said.items() if name == wanted], notices, unsaid
 

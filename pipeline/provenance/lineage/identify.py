@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pipeline.chain.paths import Layout, iteration_of, iterations
 from pipeline.core.errors import UserError, printable
 from pipeline.core.files import sha256_file
 from pipeline.core.tensors import read_metadata
+from pipeline.inputs.datasets.color.png_chunks import SIGNATURE, read_png
 from pipeline.provenance.lineage.runs import RecordedRun, other_runs, work_tree
 from pipeline.sample.png import KEY, parse_parameters
 from pipeline.versioning.leftovers import check_in_chain
@@ -69,7 +71,10 @@ def read_unknown_file(path: Path) -> UnknownFile:
 
 def _image_text(path: Path) -> dict[str, str]:
     try:
-        with Image.open(path) as image:
+        content = path.read_bytes()
+        # Without other texts: Pillow opens no image whose text is large, as drawing programs write it.
+        png = read_png(content, KEY.encode()).content if content.startswith(SIGNATURE) else content
+        with Image.open(io.BytesIO(png)) as image:
             text = image.info.get(KEY)
         return parse_parameters(text) if isinstance(text, str) else {}
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:

@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "GIF animation named PNG": (bad(animated("GIF")), UNREADABLE),
     "GIF animation": (
         bad(animated("GIF"), "bad.gif"),
-        "bad.gif is neither an image (.bmp, .jfif, .jpe, .jpeg, .jpg, .png, .webp) nor a .txt or .caption file",
+        "bad.gif is an image in a format that is not read (gif); convert it to PNG",
     ),
     "animated PNG": (bad(animated("PNG")), "bad.png is an animation of 3 frames; save the frame that you mean as an image"),
     "animated WebP": (bad(animated("WEBP"), "bad.webp"), "bad.webp is an animation of 3 frames"),

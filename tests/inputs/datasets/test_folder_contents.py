@@ -34,6 +34,7 @@ LITTER = [
     "a.png:Zone.Identifier", "a.pngZone.Identifier", "a.npz", "a_0512x0512_sd.npz", "a_te_outputs.npz", ".git/config",
     ".cache/huggingface/x.lock", "$RECYCLE.BIN/x.png", "#recycle/x.png", "System Volume Information/x", ".Spotlight-V100/x",
     "a.txt~", ".a.txt.swp", ".directory", "~$list.xlsx", ".thumbnails/x.png", "lost+found/x", ".~lock.list.csv#",
+    "IMG_1.AAE", "a.xmp", "a.png.xmp", "a.pp3", "a.png_original", "Network Trash Folder/x.png", "FOUND.000/x.png",
 ]  # fmt: skip
 
 
@@ -71,6 +72,21 @@ def test_what_a_person_put_there_by_mistake_is_a_problem_everywhere(folder: Path
     assert [problem.file for problem in DATASETS["folder"].read(folder).problems] == [name]
     with pytest.raises(UserError, match="has 1 problem"):
         read_folder(folder, 64, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "next_step"),
+    [
+        ("c.tif", "convert it to PNG"),
+        ("c.HEIC", "convert it to PNG"),
+        ("c.avif", "convert it to PNG"),
+        (".c.png.icloud", "download it"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_named_with_what_to_do(folder: Path, name: str, next_step: str) -> None:
+    (folder / name).write_bytes(b"x")
+    (line,) = examine_folder(folder, 64).left_out
+    assert line.startswith(f"{name} ") and line.endswith(next_step)
 
 
 @pytest.mark.parametrize("word", ["café", "ｶﾞ한국", "Å-ñ-é"])

@@ -18,7 +18,7 @@ from pipeline.cli.application import main
 from pipeline.core.errors import UserError
 from pipeline.core.json_files import read_jsonl
 from pipeline.inputs.datasets.hub import fetch
-from pipeline.inputs.raw_folder import RawSet, examine_folder
+from pipeline.inputs.raw_folder import RawSet, examine_folder, read_folder
 
 Files = dict[str, str | bytes | int]
 """{path: its content, or the number of an image}."""
@@ -66,6 +66,28 @@ def test_regularisation_images_are_counted_whatever_their_folder_is_called(tmp_p
     found = examine_folder(put(tmp_path, files), 64)
     assert [image.caption for image in found.images] == ["a b", "a b"] and found.left_out == []
     assert f"2 regularisation image(s) left out: {name}, {name}/1_b" in found.notices
+
+
+@pytest.mark.parametrize(
+    "name", ["reg_man", "img-reg", "dog regularization", "class_images_man", "reg512", "1_reg", "1_reg_images"]
+)
+def test_beside_folders_with_repeats_a_word_is_enough_to_tell_regularisation_images(tmp_path: Path, name: str) -> None:
+    found = examine_folder(put(tmp_path, {"img/10_a b/x.png": 1, "img/10_a b/y.png": 2, f"{name}/4_b/r.png": 3}), 64)
+    assert [image.caption for image in found.images] == ["a b", "a b"] and found.left_out == []
+    assert f"1 regularisation image(s) left out: {name}/4_b" in found.notices
+    assert "repeats (10) left out" in "\n".join(found.notices)
+
+
+@pytest.mark.parametrize("name", ["regular shoes", "reggae", "1_reg man", "greg"])
+def test_other_words_are_subjects(tmp_path: Path, name: str) -> None:
+    folder = name if name[0].isdigit() else f"{name}/5_b"
+    found = examine_folder(put(tmp_path, {"img/10_a b/x.png": 1, f"{folder}/r.png": 3}), 64)
+    assert len(found.images) == 2 and not any("regularisation" in line for line in found.notices)
+
+
+def test_a_folder_of_which_nothing_is_left_says_what_was_left_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no image.*2 regularisation image\(s\) left out: reg"):
+        read_folder(put(tmp_path, {"reg/a.png": 1, "reg/b.png": 2}), 64)
 
 
 def test_what_sd_scripts_would_not_train_on_is_counted_or_named(tmp_path: Path) -> None:
@@ -158,6 +180,29 @@ def test_a_missing_caption_says_where_it_was_looked_for_and_which_table_lies_the
     assert any(line.startswith(f"{name} is not read") and "metadata.csv" in line for line in found.left_out)
 
 
+@pytest.mark.parametrize("name", ["captions.txt", "metadata.jsonl.txt", "prompts.txt", "tags.caption"])
+def test_a_list_of_captions_that_is_named_as_a_caption_is_named_at_each_image(tmp_path: Path, name: str) -> None:
+    found = examine_folder(put(tmp_path, {"x.png": 1, name: "one\ntwo\n"}), 64)
+    assert f"x.png has no caption: no x.txt or x.caption in {tmp_path}; {name} there is not read" in found.left_out
+    assert any(line.startswith(f"{name} has no image beside it; ") and "metadata.csv" in line for line in found.left_out)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        ("metadata.csv", "file_name,text\nx.png,caf\xe9\n".encode("cp1252"), "; metadata.csv there cannot be used"),
+        ("metadata.jsonl", '{"file_name": "x.png"', "; metadata.jsonl there cannot be used"),
+        ("metadata.jsonl", '{"file_name": "x.png", "text": null}', ", and an empty row in metadata.jsonl"),
+        ("metadata.csv", "file_name,text\nx.png,\n", ", and an empty row in metadata.csv"),
+    ],
+)
+def test_a_missing_caption_names_the_table_that_does_not_give_it(
+    tmp_path: Path, name: str, content: str | bytes, where: str
+) -> None:
+    found = examine_folder(put(tmp_path, {"x.png": 1, name: content}), 64)
+    assert f"x.png has no caption: no x.txt or x.caption in {tmp_path}{where}" in found.left_out
+
+
 @pytest.mark.parametrize("bad", ["file_name\na.png\n", "name,text\na.png,x\n", '{"a": 3}', "[1]", 'a\0b,"', b"\xff\xfe\xd8"])
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.json", "metadata.jsonl"])
 def test_a_table_that_gives_no_caption_is_named_and_files_beside_it_count(tmp_path: Path, name: str, bad: str | bytes) -> None:
@@ -203,6 +248,22 @@ def test_a_column_of_a_table_names_the_split_too(tmp_path: Path) -> None:
     assert fetch(str(tmp_path / "set"), tmp_path / "test", split="test").images == 1
     with pytest.raises(UserError, match="has no split 'dev'; it has test, train"):
         fetch(str(tmp_path / "set"), tmp_path / "dev", split="dev")
+
+
+@pytest.mark.parametrize("kind", ["metadata.parquet", "metadata.jsonl", "metadata.csv"])
+def test_splits_that_are_numbers_are_asked_about_in_every_format(tmp_path: Path, kind: str) -> None:
+    rows = {"file_name": ["a.png", "b.png", "c.png"], "text": ["x", "y", "z"], "split": [0, 0, 1]}
+    put(tmp_path / "set", {"a.png": 1, "b.png": 2, "c.png": 3})
+    if kind.endswith("parquet"):
+        pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "set" / kind)
+    else:
+        lines = list(zip(*rows.values(), strict=True))
+        as_json = "".join(json.dumps(dict(zip(rows, line, strict=True))) + "\n" for line in lines)
+        as_csv = "".join(",".join(map(str, line)) + "\n" for line in [tuple(rows), *lines])
+        (tmp_path / "set" / kind).write_text(as_json if kind.endswith("jsonl") else as_csv)
+    with pytest.raises(UserError, match=r"has no split 'train'; it has 0, 1: .*redifine dataset fetch FOLDER --split NAME"):
+        examine_folder(tmp_path / "set", 64)
+    assert fetch(str(tmp_path / "set"), tmp_path / "zero", split="0").images == 2
 
 
 def imagefolder(folder: Path) -> Path:

@@ -129,7 +129,7 @@ def spoil(folder: Path, pattern: str) -> dict[str, str]:
     (folder / f"lost{whole.suffix}").symlink_to("nowhere.png")
     reasons = ["cannot be read as an image", "is empty (0 bytes)", "cannot be read as an image", f"is a copy of {whole.name}"]
     return dict(zip(contents, reasons, strict=True)) | {
-        moving: "is an animation of 2 frames", "art.psd": "is n",
+        moving: "is an animation of 2 frames", "art.psd": "is ",
         f"lost{whole.suffix}": "is a link that leads nowhere",
     }  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,19 @@ def test_an_image_that_was_saved_again_is_traced_by_its_own_words(
     write_bytes(tmp_path / "a.png", encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {"parameters": said}))
     (origin,) = find_matches(read_unknown_file(tmp_path / "a.png"), project)
     assert (origin.run.name, origin.target, origin.exact) == ("workspace", target, False)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+@pytest.mark.parametrize("place", [33, -12], ids=["before the pixels", "behind them"])
+def test_text_of_another_program_hides_no_image_however_large(project: Path, tmp_path: Path, kind: bytes, place: int) -> None:
+    lora = read_json(project / "models/M_2/lineage.json")["lora_sha256"]
+    said = f"a cat\nSteps: 3, Lora sha256: {lora}, Iteration: 2"
+    png = encode_png(np.zeros((8, 8, 3), dtype=np.uint8), {"parameters": said})
+    text = b"workflow\0" + (b"\0" if kind == b"zTXt" else b"\1\0\0\0") + zlib.compress(bytes(80 << 20))
+    chunk = struct.pack(">I", len(text)) + kind + text + struct.pack(">I", zlib.crc32(kind + text))
+    write_bytes(tmp_path / "a.png", png[:place] + chunk + png[place:])
+    (origin,) = find_matches(read_unknown_file(tmp_path / "a.png"), project)
+    assert (origin.run.name, origin.target, origin.exact) == ("workspace", "data/D_2", False)
 
 
 def test_a_stranger_ends_in_a_sentence_with_its_own_words(project: Path, tmp_path: Path) -> None:

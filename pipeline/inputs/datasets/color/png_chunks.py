@@ -45,11 +45,12 @@ class Png:
         return profile
 
 
-def read_png(content: bytes) -> Png:
+def read_png(content: bytes, keep: bytes = b"") -> Png:
     """Take a PNG's chunks apart; what is damaged is left for the decoder to judge.
 
     Text is left out, because Pillow refuses an image for its text alone where that is large (a drawing program's or a
     generator's whole workflow); so is the profile, which `Png.profile` reads. Neither is needed to decode pixels.
+    Text under the keyword `keep` stays.
     """
     kept, said, depth = [SIGNATURE], dict[bytes, bytes](), 8
     pixels_seen = False
@@ -60,7 +61,7 @@ def read_png(content: bytes) -> Png:
             depth = body[8]
         if name in _COLOR_CHUNKS and not pixels_seen:
             said.setdefault(name, body)
-        if name in _COLOR_CHUNKS or (name in _TEXT_CHUNKS and not _may_hold_orientation(body)):
+        if name in _COLOR_CHUNKS or (name in _TEXT_CHUNKS and not _is_kept(body, keep)):
             continue
         kept.append(content[start:end])
     return Png(b"".join(kept), depth, said)
@@ -79,8 +80,10 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     yield b"", place, len(content)
 
 
-def _may_hold_orientation(body: bytes) -> bool:
-    return body.startswith(_ORIENTATION_IN) and len(body) <= _LONGEST_KEPT_TEXT and _unpacks_small(body)
+def _is_kept(body: bytes, keyword: bytes) -> bool:
+    """Tell whether a text chunk has the keyword, or may hold the orientation, and is small."""
+    wanted = (*_ORIENTATION_IN, keyword + b"\0") if keyword else _ORIENTATION_IN
+    return body.startswith(wanted) and len(body) <= _LONGEST_KEPT_TEXT and _unpacks_small(body)
 
 
 def _unpacks_small(body: bytes) -> bool:
