@@ -6,6 +6,7 @@ Plain `dvc repro` reads both about a second after a stage has ended, and takes w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -92,3 +93,5 @@ def _forget_runs(root: Path, entry: StageEntry) -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
         if all(item.md5 in text for item in entry.outs):
             path.unlink(missing_ok=True)
+            with suppress(OSError):  # another run of the same inputs is there
+                path.parent.rmdir()  # DVC fails at an empty one

@@ -32,8 +32,9 @@ def work(view: Any) -> None:
     kind, _, k = os.environ["DVC_STAGE"].partition("@")
     values = {name: value for name, value in view.as_dict().items() if isinstance(value, str | int | float | None)}
     inputs = {path.as_posix(): path.read_text() for path in sorted(Path(INPUTS[kind]).iterdir())}
+    Path("begun").mkdir(exist_ok=True)  # in the copy for an experiment, too
     (Path("begun") / os.environ["DVC_STAGE"]).write_text("")
-    time.sleep(float(Path("seconds").read_text()))
+    time.sleep(float(Path("seconds").read_text()) if Path("seconds").exists() else 0.0)
     folder = Path(OUTPUTS[kind].format(k=k))
     folder.mkdir(parents=True, exist_ok=True)
     record = {"params": values, "module": CODE, "inputs": inputs}
