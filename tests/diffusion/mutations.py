@@ -40,7 +40,7 @@ NEW_KEYS: dict[str, dict[str, list[Any]]] = {
     },
     "text_encoder/config.json": {
         "hidden_act": ["gelu"], "layer_norm_eps": [1e-3], "num_attention_heads": [4, 1], "num_hidden_layers": [1, 3],
-        "max_position_embeddings": [64], "eos_token_id": [2, 0], "bos_token_id": [0], "attention_dropout": [0.5],
+        "max_position_embeddings": [64], "eos_token_id": [2, 0, "2", None], "bos_token_id": [0], "attention_dropout": [0.5],
         "temperature": [2.0], "quantization_config": [{"bits": 8}], "model_type": ["bert"], "return_dict": [False],
         "projection_dim": [99],
     },

@@ -1,6 +1,7 @@
 """Model families, one folder each: all in which they differ, so that no stage and no input names one.
 
     layout.py                  a family's folder in diffusers layout, and the configs that it is recognised by (no model code)
+    allow_list.py              what of those configs is known to be drawn and trained right; part_rules.py: how it is judged
     FAMILY/layout.py           the same of one family; published.json: its configs at true size
     FAMILY/model.py            the loaded model: prompts, noise prediction, latents, layers for a LoRA, memory
     FAMILY/sd_scripts.py       the vendored script that finetunes it, and what must be set in it

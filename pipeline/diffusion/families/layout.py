@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from pipeline.diffusion.families.allow_list import SCHEDULER_RULES, UNET_DEFAULTS, PartRules, blocks_of_vae_fault, shown
+from pipeline.diffusion.families.allow_list import SCHEDULER_RULES, UNET_DEFAULTS, blocks_of_vae_fault
+from pipeline.diffusion.families.part_rules import PartRules, shown
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 """What CLIPTokenizer and sd-scripts read of a tokenizer."""
