@@ -58,7 +58,7 @@ def identify(path: Path, name: str) -> LoraFile:
 
 
 def load(path: Path) -> dict[str, LowRank]:
-    """Read a LoRA file -> {layer name with _ for dots: LowRank} in float32. A missing alpha means the rank, as everywhere.
+    """Read a LoRA file -> {layer name with _ for dots: LowRank} in float32. A missing alpha means the rank.
 
     Raise UserError when the file is damaged, no plain LoRA or for another kind of model, a layer lacks a half, or as
     `check_finite` does.
@@ -87,6 +87,8 @@ def read(path: Path) -> dict[str, LowRank]:
         parts[name][half] = tensor.float()
     if not parts:
         raise UserError(f"{path} holds no LoRA weights; fetch or make it again")
+    if not scales:
+        _require_one_rank(path, parts)
     found: dict[str, LowRank] = {}
     for name, halves in parts.items():
         plain = name.replace(".", "_")
@@ -94,6 +96,21 @@ def read(path: Path) -> dict[str, LowRank]:
             raise UserError(f"{path} changes {plain!r} twice, under two spellings; fetch or make it again")
         found[plain] = _low_rank(path, name, halves, scales)
     return found
+
+
+def _require_one_rank(path: Path, parts: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Raise UserError for layers of several ranks, in diffusers' format, that say no alpha: programs differ on their scale.
+
+    In kohya's format it is each layer's own rank.
+    """
+    silent = [
+        halves["down"] for name, halves in parts.items() if not name.startswith("lora_") and halves.keys() == {"down", "up"}
+    ]
+    if len(ranks := {down.shape[0] for down in silent if down.ndim}) > 1:
+        raise UserError(
+            f"{path} has layers of the ranks {', '.join(map(str, sorted(ranks)))} and does not say alpha, without which their "
+            "scale is not known; save it with a tensor alpha for each layer, or with diffusers' lora_adapter_metadata"
+        )
 
 
 def _low_rank(path: Path, name: str, halves: Mapping[str, torch.Tensor], scales: Mapping[str, Scales]) -> LowRank:

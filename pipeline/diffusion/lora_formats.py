@@ -49,6 +49,16 @@ _OTHER_KINDS = {
 PEFT_PREFIX = "base_model.model."
 _PEFT_CONFIG = "adapter_config.json"
 _METADATA = "lora_adapter_metadata"
+_USUAL_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
+"""Values of init_lora_weights that leave the model alone; PiSSA's kind takes from its weights what the LoRA starts with."""
+_HARMLESS = frozenset(
+    {"alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "corda_config", "ensure_weight_tying", "eva_config",
+     "exclude_modules", "inference_mode", "init_lora_weights", "layers_pattern", "layers_to_transform", "loftq_config",
+     "lora_alpha", "lora_dropout", "megatron_config", "megatron_core", "modules_to_save", "peft_type", "peft_version",
+     "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config", "target_modules", "task_type",
+     "trainable_token_indices", "use_rslora"}
+)  # fmt: skip
+"""PEFT's settings that are read here, or that its tensors show, or that matter in training alone."""
 _OLD_TEXT_LAYERS = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 
 
@@ -120,6 +130,15 @@ def _scales(config: Mapping[str, Any], path: Path) -> Scales:
     for switch, kind in (("use_dora", "DoRA"), ("lora_bias", "LoRA with biases"), ("fan_in_fan_out", "transposed LoRA")):
         if config.get(switch):
             raise UserError(f"{path} is a {kind} ({switch} in its settings); use a plain LoRA, or a LoCon")
+    if str(kind := config.get("peft_type") or "LORA").upper() != "LORA":
+        raise UserError(f"{path} is of an adapter of another kind (peft_type: {kind}); use a plain LoRA, or a LoCon")
+    if str(start := config.get("init_lora_weights")).lower() not in [str(usual).lower() for usual in _USUAL_STARTS]:
+        raise UserError(
+            f"{path} is of a LoRA beside a changed model (init_lora_weights: {start}); "
+            "save it again as a plain LoRA, with path_initial_model_for_weight_conversion of PEFT's save_pretrained"
+        )
+    if odd := sorted(key for key in config.keys() - _HARMLESS if config[key]):
+        raise UserError(f"{path} says {odd[0]}: {json.dumps(config[odd[0]])}, which is not known here; use a plain LoRA")
     try:
         patterns = {str(key): float(value) for key, value in (config.get("alpha_pattern") or {}).items()}
         return Scales(float(config["lora_alpha"]), patterns, bool(config.get("use_rslora")))

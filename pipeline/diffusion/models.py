@@ -47,8 +47,21 @@ def outline(model: str | Path) -> Outline:
     first = next(iter(layout.tokenizers))
     require_folders(model, (first, layout.denoiser, layout.vae))
     cell = pixels_per_latent(_setting(folder / layout.vae, "block_out_channels"))
-    side = int(_setting(folder / layout.denoiser, "sample_size")) * cell
-    return Outline(from_pretrained(CLIPTokenizer, folder / first), cell, side)
+    size = int(_setting(folder / layout.denoiser, "sample_size"))
+    if layout.key == "sd1":
+        size = max(size, _least_size(folder / layout.denoiser))
+    return Outline(from_pretrained(CLIPTokenizer, folder / first), cell, size * cell)
+
+
+_SIZE_OF_OLD = 64
+
+
+def _least_size(folder: Path) -> int:
+    """Return the least sample_size that diffusers draws with: configs of before its version 0.9 say 32 and mean 64."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    parts = str(config.get("_diffusers_version", "")).split(".")
+    old = parts[0] == "0" and len(parts) > 1 and parts[1].isdecimal() and int(parts[1]) < 9
+    return _SIZE_OF_OLD if old else 0
 
 
 def _setting(folder: Path, key: str) -> Any:

@@ -18,6 +18,7 @@ from transformers import CLIPTextConfig
 
 from pipeline.diffusion.families.allow_list import SCHEDULER_RULES, text_rules, unet_rules, vae_rules
 from pipeline.diffusion.judgement.recognise import recognise
+from pipeline.diffusion.models import outline
 
 NEEDS_MORE = {"DPMSolverSDEScheduler"}
 """Those whose module wants a package that is not installed."""
@@ -40,6 +41,28 @@ def test_a_known_solver_on_the_models_noise_is_taken_as_diffusers_saves_it(model
     assert recognise(model).kind == "sd1"
     solver.from_config(config, prediction_type="v_prediction", **extra).save_pretrained(model / "scheduler")
     assert recognise(model).what == "a model whose prediction type is v_prediction, not epsilon"
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("scheduler/scheduler_config.json", {"predict_epsilon": False}, "a model that predicts the image itself"),
+        ("scheduler/scheduler_config.json", {"_use_default_values": ["beta_schedule"]}, "says that its values are not meant"),
+        ("unet/config.json", {"_use_default_values": ["sample_size"]}, "says that its values are not meant"),
+        ("model_index.json", {"unet": ["mine", "UNet2DConditionModel"]}, "has unet: UNet2DConditionModel, which is not known"),
+    ],
+)
+def test_what_changes_the_meaning_of_the_rest_is_refused(model: Path, file: str, change: dict[str, Any], sentence: str) -> None:
+    (model / file).write_text(json.dumps(json.loads((model / file).read_text()) | change))
+    assert recognise(model).kind == "other" and sentence in recognise(model).what
+
+
+@pytest.mark.parametrize(("version", "size"), [("0.2.2", 64), ("0.8.1", 64), ("0.9.0", 8), ("0.39.0", 8)])
+def test_the_size_of_an_old_unet_is_the_one_that_diffusers_draws(model: Path, version: str, size: int) -> None:
+    config = json.loads((model / "unet/config.json").read_text())
+    (model / "unet/config.json").write_text(json.dumps(config | {"_diffusers_version": version}))
+    pipe: Any = diffusers.DiffusionPipeline.from_pretrained(model, safety_checker=None)
+    assert pipe.unet.config.sample_size == size and outline(model).side == size * pipe.vae_scale_factor
 
 
 def test_a_unet_that_is_an_average_is_taken(model: Path) -> None:

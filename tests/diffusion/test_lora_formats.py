@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pipeline.core.compat  # noqa: F401  (before diffusers)
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,56 @@ def test_a_peft_adapter_is_merged_as_peft_merges_it(tiny_model: Path, tmp_path: 
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(UserError, match=r"keeps its scale in adapter_config\.json; put that file beside it"):
         merged(tiny_model, tmp_path / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["pissa", "pissa_niter_2", "olora"])
+def test_a_lora_beside_a_changed_model_is_refused(tiny_model: Path, tmp_path: Path, kind: str) -> None:
+    """PEFT subtracts from the model's weights what such a LoRA starts with: adding it to the model as it is would be wrong."""
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=["to_q"], init_lora_weights=kind)
+    get_peft_model(load_base(tiny_model).unet, config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=rf"a LoRA beside a changed model \(init_lora_weights: {kind}\); save it again"):
+        merged(tiny_model, tmp_path / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"peft_type": "LOHA", "r": 2}, r"of an adapter of another kind \(peft_type: LOHA\)"),
+        ({"lora_alpha": 2, "layer_replication": [[0, 2]]}, r"says layer_replication: \[\[0, 2\]\], which is not known here"),
+        ({"lora_alpha": 2, "init_lora_weights": "corda"}, "a LoRA beside a changed model"),
+        ({"lora_alpha": 2, "from_the_future": 3}, "says from_the_future: 3, which is not known here"),
+    ],
+)
+def test_settings_of_peft_that_are_not_known_are_asked_about(tmp_path: Path, settings: dict[str, Any], sentence: str) -> None:
+    layer = f"base_model.model.{ATTENTION}"
+    save_file(
+        {f"{layer}.lora_A.weight": torch.ones(2, 2), f"{layer}.lora_B.weight": torch.ones(2, 2)}, tmp_path / "x.safetensors"
+    )
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=sentence):
+        lora.load(tmp_path / "x.safetensors")
+
+
+def test_layers_of_several_ranks_without_alpha_are_asked_about(tiny_model: Path, tmp_path: Path) -> None:
+    """diffusers scales all layers by the rank of the one that comes first in the file, others each by its own."""
+    unet, file = load_base(tiny_model).unet, tmp_path / "mixed.safetensors"
+    tensors: Tensors = {}
+    for name, rank in ((ATTENTION, 3), (ATTENTION.replace("to_q", "to_k"), 5)):
+        down, up = halves(unet.get_submodule(name), rank)
+        tensors |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
+    save_file(tensors, file)
+    with pytest.raises(UserError, match="has layers of the ranks 3, 5 and does not say alpha"):
+        lora.load(file)
+    save_file(tensors, file, {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": 4, "unet.r": 3})})
+    assert [layer.scale for layer in lora.load(file).values()] == [4 / layer.rank for layer in lora.load(file).values()]
+
+
+def test_a_lora_of_one_of_two_text_encoders_has_to_say_of_which(tiny_xl: Path, tmp_path: Path) -> None:
+    encoder = load_base(tiny_xl).text_encoder
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(encoder, config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="does not say which text encoder of SDXL it changes; use a LoRA in diffusers'"):
+        merged(tiny_xl, tmp_path / "adapter_model.safetensors")
 
 
 OTHER_KINDS: dict[str, tuple[str, str]] = {

@@ -84,6 +84,8 @@ def relative_fault(configs: Configs) -> str | None:
         return f"a model that takes {channels} channels (inpainting or depth), not a text-to-image model"
     if prediction != "epsilon":
         return f"a model whose prediction type is {prediction}, not epsilon"
+    if scheduler.get("predict_epsilon") is False:
+        return "a model that predicts the image itself (predict_epsilon: false in its scheduler)"
     if scheduler.get("rescale_betas_zero_snr"):
         return "a model of zero terminal SNR"
     if unet.get("time_cond_proj_dim") or scheduler.get("_class_name") in ("LCMScheduler", "TCDScheduler"):
@@ -144,7 +146,8 @@ def index_fault(index: Config, pipeline: str, classes: Mapping[str, Collection[s
         if key.startswith("_") or key in _SWITCHES or (key in _UNUSED and pair) or value in (False, [None, None]):
             continue
         kind = value[1] if pair else value
-        if not isinstance(kind, str) or kind not in classes.get(key, ()):
+        own_code = pair and value[0] not in ("diffusers", "transformers")
+        if own_code or not isinstance(kind, str) or kind not in classes.get(key, ()):
             return f"a model whose model_index.json has {key}: {shown(kind)}, which is not known to be drawn right"
     return None
 

@@ -37,6 +37,8 @@ class PartRules:
         name = config.get("_class_name")
         if "_class_name" in config and name not in sorted(self.classes):
             return f"a model whose {self.file} is for {shown(name)}, not {_either(sorted(self.classes))}"
+        if names := config.get("_use_default_values"):
+            return f"a model whose {self.file} says that its values are not meant (_use_default_values: {shown(names)})"
         for key in sorted({*config, *self.defaults}):
             if not key.startswith("_") and key not in self.ignored and (found := self._fault_of(key, config)):
                 return found

@@ -69,6 +69,9 @@ def _fits(change: Change, shape: torch.Size) -> bool:
 
 def of_another_model(name: str, changes: Mapping[str, Change], path: Path, family: str) -> str:
     """Return what to tell of a LoRA that changes layer `name`, which the model, of `family`, does not have."""
+    several = any(layout.name == family and len(layout.text_encoders) > 1 for layout in LAYOUTS.values())
+    if several and all(one.startswith("text_model_") for one in changes):
+        return f"{path} does not say which text encoder of {family} it changes; use a LoRA in diffusers' or kohya's format"
     other = family_by_names(changes) or next(
         (kind for mark, kind in _OTHER_KINDS.items() if any(mark in one for one in changes)), None
     )

@@ -27,6 +27,15 @@ class Png:
     content: bytes
     depth: int = 8
     said: dict[bytes, bytes] = field(default_factory=dict)
+    damaged: str | None = None
+    """The first chunk on colour whose checksum is wrong."""
+
+    def require_whole(self) -> None:
+        """Raise UnknownColors when a chunk on colour is damaged, by its checksum or its length."""
+        short = "sRGB" if len(self.said.get(b"sRGB", b"0")) != 1 else None
+        if name := self.damaged or short:
+            what = "colour profile (its iCCP chunk)" if name == "iCCP" else f"{name} chunk (its checksum or length is wrong)"
+            raise UnknownColors(f"has a damaged {what}; save it as sRGB")
 
     def profile(self) -> bytes | None:
         """Return the embedded ICC profile. Raise UnknownColors when it cannot be unpacked."""
@@ -53,7 +62,7 @@ def read_png(content: bytes, keep: bytes = b"") -> Png:
     Text under the keyword `keep` stays.
     """
     kept, said, depth = [SIGNATURE], dict[bytes, bytes](), 8
-    pixels_seen = False
+    pixels_seen, damaged = False, None
     for name, start, end in _chunks(content):
         body = content[start + 8 : end - 4]
         pixels_seen |= name == b"IDAT"
@@ -61,10 +70,12 @@ def read_png(content: bytes, keep: bytes = b"") -> Png:
             depth = body[8]
         if name in _COLOR_CHUNKS and not pixels_seen:
             said.setdefault(name, body)
+            if zlib.crc32(content[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+                damaged = damaged or name.decode()
         if name in _COLOR_CHUNKS or (name in _TEXT_CHUNKS and not _is_kept(body, keep)):
             continue
         kept.append(content[start:end])
-    return Png(b"".join(kept), depth, said)
+    return Png(b"".join(kept), depth, said, damaged)
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -47,9 +47,10 @@ def said_colors(image: Image.Image, content: bytes, png: Png | None) -> bytes | 
 
 def _in_png(png: Png) -> tuple[bool, bytes | ColorSpace | None]:
     """Return whether the PNG's chunks say it, and what (PNG, third edition, 4.3: cICP, iCCP, sRGB, then gAMA and cHRM)."""
+    png.require_whole()
     if b"cICP" in png.said and (space := _coded(png.said[b"cICP"])):
         return True, space
-    if profile := png.profile():
+    if (profile := png.profile()) is not None:
         return True, profile
     if b"sRGB" in png.said:
         return True, None

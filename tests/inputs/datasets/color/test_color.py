@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,11 @@ def damaged(profile: bytes) -> bytes:
     return bytes(content)
 
 
+def miscounted(chunk: bytes) -> bytes:
+    """A PNG with a chunk whose checksum is wrong in one bit."""
+    return profiles.png_with(IMAGE, chunk[:-1] + bytes([chunk[-1] ^ 1]))
+
+
 P3 = profiles.matrix_profile(*SPACES["Display P3"])
 IMAGE = Image.fromarray(COLORS)
 BROKEN = {
@@ -134,6 +140,13 @@ BROKEN = {
     "a profile without its curves": (
         encoded("WEBP", IMAGE, icc_profile=profiles.assemble("mntr", "RGB ", "XYZ ", {})), "has a colour profile that cannot"),
     "spoilt packing": (damaged(P3), "has a damaged colour profile (its iCCP chunk)"),
+    "a profile's checksum": (
+        miscounted(profiles.chunk("iCCP", b"P3\0\0" + zlib.compress(P3))), "has a damaged colour profile (its iCCP chunk)"),
+    "a gamma's checksum": (miscounted(profiles.gama(1.0)), "has a damaged gAMA chunk (its checksum"),
+    "a code point's checksum": (miscounted(profiles.cicp(12, 13, 0, 1)), "has a damaged cICP chunk (its checksum"),
+    "a profile of no bytes": (
+        profiles.png_with(IMAGE, profiles.chunk("iCCP", b"P3\0\0" + zlib.compress(b""))), "has a colour profile that cannot"),
+    "an sRGB chunk without its byte": (profiles.png_with(IMAGE, profiles.chunk("sRGB", b"")), "has a damaged sRGB chunk"),
     "a piece of a JPEG's profile is missing": (
         encoded("JPEG", IMAGE, icc_profile=P3 * 8).replace(b"ICC_PROFILE\0\x01\x04", b"ICC_PROFILE\0\x01\x05", 1),
         "has a damaged colour profile (parts of it are missing)"),
