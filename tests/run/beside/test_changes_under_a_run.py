@@ -128,4 +128,6 @@ def test_what_plain_dvc_recorded_falsely_is_told_and_mended(project: Project, re
     assert "run 'redifine repro', which mends this" in project.said(going_on)
     code, said = project.redifine("repro")
     assert code == 0 and "sample@1 did not run with what dvc.lock says" in said, said
+    runs = project.root / ".dvc/cache/runs"
+    assert all(any(folder.iterdir()) for folder in runs.glob("*/*")), "DVC fails at an empty one"
     assert project.untruths() == [] and set(project.computed().values()) == {1}
