@@ -213,13 +213,16 @@ def test_an_interrupt_ends_both(tiny_model: Path, tmp_path: Path, to_all: bool) 
             [sys.executable, "-m", "pipeline", "finetune", "config.toml"], cwd=root, env=environment, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    while b"avr_loss" not in (tmp_path / "log").read_bytes():
-        assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
-        time.sleep(0.1)
-    assert len(_members(process.pid)) >= 2
-    os.killpg(process.pid, signal.SIGINT) if to_all else process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert not _members(process.pid)
+    try:
+        while b"avr_loss" not in (tmp_path / "log").read_bytes():
+            assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        assert len(_members(process.pid)) >= 2
+        os.killpg(process.pid, signal.SIGINT) if to_all else process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert not _members(process.pid)
+    finally:
+        process.kill()  # what it started dies with it
     text = (tmp_path / "log").read_text()
     assert text.rstrip().splitlines()[-1].startswith("Stopped: what sd-scripts has saved is kept"), text[-500:]
 
