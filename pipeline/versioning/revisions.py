@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.chain.shards import ManifestRow, is_in_shard
 from pipeline.core.errors import UserError
+from pipeline.versioning.git import ask_git
 
 WORKSPACE = "workspace"
 
@@ -67,10 +68,11 @@ class Revision:
 
 @contextmanager
 def _as_sentences(root: Path) -> Iterator[None]:
-    """Turn what DVC says of a broken project into a UserError."""
+    """Turn what DVC says of a broken project into a UserError. Ask Git first: DVC's libraries fail in another owner's clone."""
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.scm import SCMError
 
+    ask_git(root, "rev-parse", "--git-dir")
     try:
         yield
     except NotDvcRepoError as error:

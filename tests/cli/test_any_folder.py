@@ -156,13 +156,15 @@ def test_a_clone_that_changes_line_breaks_changes_none_here(clone: Path, tmp_pat
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a clone to another owner")
-@pytest.mark.parametrize("command", [("exp", "run", "-S", "cfg=2.5"), ("lineage", "1"), ("sweep", "status")])
+@pytest.mark.parametrize(
+    "command", [("compare", "HEAD", "workspace"), ("exp", "run", "-S", "cfg=2.5"), ("lineage", "1"), ("sweep", "status")]
+)
 def test_a_clone_of_another_owner_has_gits_words_and_remedy(clone: Path, command: tuple[str, ...]) -> None:
     for place, folders, files in os.walk(clone):
         for name in (place, *folders, *files):
             os.chown(Path(place, name), 12345, 12345)
     told = run(clone, *command, HOME=str(clone.parent))
-    if command[0] == "exp":
+    if command[0] in ("exp", "compare"):
         assert told.returncode == 2 and "dubious ownership" in told.stderr
         assert f"git config --global --add safe.directory {clone}" in told.stderr
     assert "git init" not in told.stderr and "Traceback" not in told.stderr
