@@ -79,6 +79,8 @@ def sample_prompts(
     """
     if not prompts:
         raise UserError("there is no prompt to draw; give a file with one prompt a line")
+    schedules = GuidanceSettings(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
+    make_schedule(schedules)  # refuses what is no schedule before a model is read
     require_usable(model, vae)
     known = outline(model)
     side = size or known.side
@@ -86,7 +88,6 @@ def sample_prompts(
     wanted = [_filled(prompt, usual) for prompt in prompts]
     _check_sizes(known, wanted)
     _check_lengths(known, wanted, max_token_length)
-    schedules = GuidanceSettings(schedule, cfg, cfg_decay, cfg_end, interval_low, interval_high)
     weights = identify(lora, lora.stem) if lora is not None else None
     common = _Common(model, vae, base_hash(base_files(model, vae)), weights, schedules, clip_skip, max_token_length, batch)
     images = [image for index, prompt in enumerate(wanted) for image in _images(index, prompt, seed, images_per_prompt)]
