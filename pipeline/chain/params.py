@@ -279,7 +279,8 @@ def _sentence(detail: Any) -> str:
         "multiple_of": f"a multiple of {context.get('multiple_of')}", "literal_error": f"one of {context.get('expected')}",
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
         "finite_number": "a finite number", "string_type": "text", "bool_type": "true or false",
-        "list_type": "a list", "dict_type": "a mapping with a line 'k: {prev: k-1}' for each k", "model_type": "a mapping {prev: k-1}",
+        "list_type": "a list", "model_type": "a mapping {prev: k-1}",
+        "dict_type": "a mapping with a line 'k: {prev: k-1}' for each k",
     }  # fmt: skip
     return f"{key} must be {bounds.get(kind, detail['msg'])}, got {short_repr(got)}"
 
