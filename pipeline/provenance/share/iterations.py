@@ -70,7 +70,7 @@ class ChainRecord:
         """Raise UserError for a k that does not exist."""
         for k in wanted:
             if self.left and k in self.left.ks:
-                raise UserError(f"iteration {k} is no part of {self.name}'s chain: {self.left}")
+                raise UserError(f"iteration {k} is no part of the chain that params.yaml lists: {self.left}")
             if k not in self.iterations:
                 known = f"0 to {self.iterations[-1]}" if self.iterations else "no iteration"
                 raise UserError(
