@@ -85,6 +85,12 @@ def _other_tensors(root: Path) -> None:
     save_tensors(root / "unet.safetensors", {"conv_in.weight": torch.zeros(2, 2)})
 
 
+def _of_sdxl(root: Path) -> None:
+    name = "lora_te2_text_model_encoder_layers_0_mlp_fc1"  # the other family has one text encoder, lora_te
+    halves = {f"{name}.lora_down.weight": torch.ones(2, 8), f"{name}.lora_up.weight": torch.ones(8, 2)}
+    save_tensors(root / "xl.safetensors", halves)
+
+
 def _nothing(root: Path) -> None:
     pass
 
@@ -120,6 +126,8 @@ CASES: dict[str, tuple[float, tuple[str, ...], dict[str, object], Callable[[Path
     "caption in cp1252": (0.2, (), {}, _western_caption, "'redifine dataset check folder img/2_creature' names it"),
     "no state": (0.2, ("--resume", "img"), {}, _nothing, "resume in config.toml is img, which holds no saved state"),
     "no LoRA to go on from": (0.2, ("--network_weights", "unet.safetensors"), {}, _other_tensors, "no LoRA with kohya's"),
+    "a LoRA of SDXL to go on from": (0.2, ("--network_weights", "xl.safetensors"), {}, _of_sdxl,
+                                     "xl.safetensors, a LoRA of SDXL, and the model is Stable Diffusion 1"),
     "argument without a value": (0.0, ("--network_args", "conv_dim"), {}, _nothing, "'conv_dim'; write it as \"name=value\""),
     "diverged": (0.2, ("--unet_lr", "1e30"), {}, _nothing, "holds NaN or infinity.* lower unet_lr"),
     "unknown network": (0.0, (), {"network_module": "networks.nothing"}, _nothing, "No module named 'networks.nothing'"),

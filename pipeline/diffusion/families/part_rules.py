@@ -81,6 +81,8 @@ def _same(one: Any, other: Any) -> bool:
         return other is None or other is False
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
+    if isinstance(other, int) and isinstance(one, float):
+        return False  # the library would count with it
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return list(one) == list(other)
     return bool(one == other)
@@ -89,8 +91,17 @@ def _same(one: Any, other: Any) -> bool:
 def shown(value: Any) -> str:
     """Return a config's value as a message says it."""
     plain = ", ".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
-    text = plain if isinstance(plain, str) else json.dumps(plain)
+    text = plain if isinstance(plain, str) and not _is_json(plain) else json.dumps(plain)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _is_json(text: str) -> bool:
+    """Tell whether text reads as a number, true or the like, so that only quotes tell it from one."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _either(names: Iterable[str]) -> str:

@@ -99,7 +99,7 @@ def rows_of(table: Path, label: str, column: str | None = None) -> Iterator[Tabl
         raise UnusableTable(f"has no column of captions ({_listed(CAPTION_COLUMNS[:3])}) among {_listed(columns)}; rename one")
     if column and column not in columns:
         raise UnusableTable(f"has no column {column} among {_listed(columns)}; name one with --caption, or '' for none")
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, 1):
         file, part = (row.get(pick(row, names) or "") for names in (_FILE_COLUMNS, (_SPLIT_COLUMN,)))
         caption = None if column == "" else _caption(row, column)
         yield TableRow(f"{label}, row {number}", str(file or ""), caption, first_text(part).strip() or None)

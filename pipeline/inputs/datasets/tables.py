@@ -80,7 +80,7 @@ def _table_rows(path: Path, label: str, columns: Columns) -> Iterator[ImageRow]:
     try:
         table = pyarrow.parquet.ParquetFile(path)
         image, caption = _columns_of(table.schema_arrow, label, columns)
-        wanted, number = [image, *([caption] if caption else [])], 0
+        wanted, number = [image, *([caption] if caption else [])], 1
         for batch in table.iter_batches(batch_size=_BATCH, columns=wanted):
             for row in batch.to_pylist():
                 yield _row(f"{label}, row {number}", row[image], first_text(row[caption] if caption else ""), path)

@@ -28,7 +28,6 @@ Verified = Mapping[str, bool]
 Said = Iterator[tuple[str, str, str]]
 """Of a stage: (what says otherwise than dvc.lock, what it says, what dvc.lock says)."""
 
-_PRECISIONS = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 _MODEL = ("model", "vae")
 
 
@@ -148,6 +147,9 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _trainer_settings(params: Mapping[str, Any], k: int, prompts: int) -> dict[str, Any]:
     """Return what `train.config` writes into train.toml for these parameters; None for a key that it leaves out."""
+    from pipeline.diffusion.text import CHUNK  # with torch, which hashing needs not
+    from pipeline.train.config import MIXED_PRECISION
+
     get = params.get
     direct = {
         "pretrained_model_name_or_path": "model", "vae": "vae", "clip_skip": "clip_skip", "network_dim": "rank",
@@ -160,9 +162,9 @@ def _trainer_settings(params: Mapping[str, Any], k: int, prompts: int) -> dict[s
         if key in params:
             expected[key] = None if params[key] == left_out else params[key]
     if "max_token_length" in params:
-        expected["max_token_length"] = params["max_token_length"] if params["max_token_length"] > _ONE_CHUNK else None
+        expected["max_token_length"] = params["max_token_length"] if params["max_token_length"] > CHUNK else None
     if "precision" in params:
-        expected["mixed_precision"] = _PRECISIONS[params["precision"]]
+        expected["mixed_precision"] = MIXED_PRECISION[params["precision"]]
     if "attention" in params:
         expected |= {name: True if name == params["attention"] else None for name in ("sdpa", "xformers")}
     if "train_parts" in params:
@@ -176,9 +178,6 @@ def _trainer_settings(params: Mapping[str, Any], k: int, prompts: int) -> dict[s
     if "seed" in params:
         expected["seed"] = derive_seed("train", params["seed"], k) % 2**31
     return expected
-
-
-_ONE_CHUNK = 75
 
 
 def _data_settings(params: Mapping[str, Any]) -> dict[str, Any]:

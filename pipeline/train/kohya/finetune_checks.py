@@ -14,7 +14,9 @@ from pipeline.core.errors import UserError
 from pipeline.core.guards import short_repr
 from pipeline.core.tensors import read_header
 from pipeline.core.weights import is_pickle, refused_weights
+from pipeline.diffusion import lora as lora_files
 from pipeline.diffusion.families import FAMILIES, ModelFamily
+from pipeline.diffusion.judgement.lora_family import family_by_names
 from pipeline.diffusion.judgement.recognise import require_model
 from pipeline.diffusion.judgement.usable import require_usable
 from pipeline.inputs.base_models.single_file import single_file_kind
@@ -93,10 +95,10 @@ def check(args: argparse.Namespace, config: Path, device: str) -> ModelFamily:
     for path in (args.vae, args.network_weights, *(args.base_weights or [])):
         if path and Path(path).is_file() and is_pickle(Path(path)):
             raise refused_weights(Path(path), ValueError())
-    if args.network_weights and args.network_module == "networks.lora":
-        _check_names(Path(args.network_weights), config)
     vae = str(args.vae) if args.vae and Path(args.vae).is_dir() else None
     family = family_of_checkpoint(str(args.pretrained_model_name_or_path), vae, config)
+    if args.network_weights and args.network_module == "networks.lora":
+        _check_names(Path(args.network_weights), family, config)
     for key in _OTHER_TARGETS:
         if getattr(args, key, None):
             raise UserError(f"{config} sets {key}, and {args.pretrained_model_name_or_path} is none of that kind; remove {key}")
@@ -110,10 +112,16 @@ def check(args: argparse.Namespace, config: Path, device: str) -> ModelFamily:
     return family
 
 
-def _check_names(weights: Path, config: Path) -> None:
-    """Raise UserError for a file without kohya's layer names: sd-scripts would begin anew without a word."""
+def _check_names(weights: Path, family: ModelFamily, config: Path) -> None:
+    """Raise UserError for layers that kohya or the model names otherwise: sd-scripts would leave them out without a word."""
     if not weights.is_file() or not any(key.startswith(("lora_unet_", "lora_te")) for key in read_header(weights)):
         raise UserError(f"network_weights in {config} is {weights}, which is no LoRA with kohya's layer names; name one")
+    other = family_by_names(lora_files.read(weights))
+    if other not in (None, family.layout.name):
+        raise UserError(
+            f"network_weights in {config} is {weights}, a LoRA of {other}, and the model is {family.layout.name}; "
+            "name one that was made for it"
+        )
 
 
 def _check_pairs(args: argparse.Namespace, config: Path) -> None:

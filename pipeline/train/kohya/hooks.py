@@ -72,6 +72,7 @@ def with_condition_drop(network_trainer: type, probability: float) -> type:
             self, args: Any, accelerator: Any, network: Any, text_encoders: Any, unet: Any, batch: dict[str, Any],
             weight_dtype: Any, is_train: bool = True,
         ) -> None:  # fmt: skip
+            # A hook for such as this: sd-scripts' own is empty.
             if not is_train:
                 return
             self.step += 1

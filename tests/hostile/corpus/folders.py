@@ -127,7 +127,7 @@ ROWS = [
     Row(
         "a row for an image that is not there",
         table("metadata.csv", CSV + "r.png,three\n"),
-        Refused("metadata.csv, row 2 names 'r.png', which is no image there"),
+        Refused("metadata.csv, row 3 names 'r.png', which is no image there"),
     ),
     Row(
         "an image without a row",

@@ -77,8 +77,8 @@ def test_rows_without_image_or_caption_are_listed_and_stop_nothing_but_with_stri
     write_table(tmp_path / "set/train.parquet", images, text=["one", "two", "three", None])
     count, problems, _ = fetch(str(tmp_path / "set"), tmp_path / "out")
     assert count == 2 and [str(problem).split(" (")[0] for problem in problems] == [
-        "train.parquet, row 1 has no image", "train.parquet, row 2 cannot be read as an image",
-        "train.parquet, row 3 has no caption",
+        "train.parquet, row 2 has no image", "train.parquet, row 3 cannot be read as an image",
+        "train.parquet, row 4 has no caption",
     ]  # fmt: skip
     with pytest.raises(UserError, match="has 3 problem"):
         fetch(str(tmp_path / "set"), tmp_path / "strict", strict=True)
@@ -118,7 +118,7 @@ def test_metadata_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> Non
     raw_sets.image(tmp_path / "secret.png", 1)
     (tmp_path / "set").mkdir()
     (tmp_path / "set/metadata.jsonl").write_text('{"file_name": "../secret.png", "text": "x"}\n')
-    with pytest.raises(UserError, match=r"row 0 must have file_name, a path below its folder, got '../secret.png'"):
+    with pytest.raises(UserError, match=r"row 1 must have file_name, a path below its folder, got '../secret.png'"):
         fetch(str(tmp_path / "set"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -237,4 +237,4 @@ def test_the_command_says_how_many_images_and_what_is_wrong(tmp_path: Path, monk
     write_table(tmp_path / "set/train.parquet", [content, None], caption=["one", "two"])
     done = CliRunner().invoke(main, ["dataset", "fetch", "set", "--out", "raw/mine"])
     assert done.exit_code == 0, done.output
-    assert done.output.splitlines()[-2:] == ["train.parquet, row 1 has no image", "1 images in raw/mine; 1 problem(s)"]
+    assert done.output.splitlines()[-2:] == ["train.parquet, row 2 has no image", "1 images in raw/mine; 1 problem(s)"]

@@ -159,7 +159,7 @@ def test_rows_that_fit_no_image_twice_or_against_a_file_are_named(tmp_path: Path
     expected = (
         "a.png has 2 captions that differ, in metadata.csv", "c.png has 2 captions that differ, in c.txt and metadata.csv",
         "d.png has no caption", f"e.png has no caption: no e.txt or e.caption in {tmp_path}, and no row in metadata.csv",
-        "metadata.csv, row 4 names 'gone.png'", "metadata.csv, row 5 must have file_name, a path below its folder",
+        "metadata.csv, row 5 names 'gone.png'", "metadata.csv, row 6 must have file_name, a path below its folder",
     )  # fmt: skip
     assert len(found.left_out) == len(expected), found.left_out
     for line, start in zip(found.left_out, expected, strict=True):
