@@ -113,9 +113,10 @@ def queue_batch(
         seeds = [*seeds, *[seeds[-1]] * (rows - count)]
     latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
     decoding = ShrinkingBatches(f"sample {name}, decoding", count)
-    pixels = torch.cat(decoding.each(lambda part: decode(model, latents[:count][part]), count))
-    pixels, latents, diff_norm = (_to_cpu(tensor) for tensor in (pixels, latents[:count], diff_norm[:count]))
-    return Drawn(pixels.numpy(), latents, diff_norm, _recorded(model.device))
+    parts = decoding.each(lambda part: decode(model, latents[:count][part]), count)
+    pixels, finite = (_to_cpu(torch.cat(halves)) for halves in zip(*parts, strict=True))
+    latents, diff_norm = _to_cpu(latents[:count]), _to_cpu(diff_norm[:count])
+    return Drawn(pixels.numpy(), latents, diff_norm, finite, _recorded(model.device))
 
 
 def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
@@ -133,24 +134,27 @@ def _recorded(device: torch.device) -> torch.cuda.Event | None:
     return event
 
 
+_TENSORS = ("latents", "diff_norm", "finite")
+
+
 def concatenate(parts: Sequence[Drawn]) -> Drawn:
     """Join the parts of a batch."""
     if len(parts) == 1:
         return parts[0]
-    latents, diff_norm = (torch.cat([getattr(part, name) for part in parts]) for name in ("latents", "diff_norm"))
-    return Drawn(np.concatenate([part.pixels for part in parts]), latents, diff_norm)
+    latents, diff_norm, finite = (torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS)
+    return Drawn(np.concatenate([part.pixels for part in parts]), latents, diff_norm, finite)
 
 
 def _finish(
     folder: Path, parts: Sequence[Drawn], images: Sequence[PlannedImage], plan: Plan, written: Callable[[], None]
 ) -> None:
-    """Write one batch, as soon as it is there. Raise UserError when a latent is NaN or infinite."""
+    """Write one batch, as soon as it is there. Raise UserError for NaN or infinity."""
     drawn = concatenate([part.wait() for part in parts])
     broken = drawn.not_finite()
     if broken:
         raise UserError(
-            f"{images[broken[0]].file} of {plan.name} has NaN or infinity in its latents; finished images are kept: "
-            "run again with precision fp32, or train with a lower learning rate"
+            f"{images[broken[0]].file} of {plan.name} has NaN or infinity in its latents or pixels; finished images are kept: "
+            "run again with precision fp32, train with a lower learning rate, or check the model's weights"
         )
     _write(folder, drawn, images, plan.lineage)
     written()

@@ -67,6 +67,8 @@ class Drawn:
     """The last latents before decoding, scaled as the U-Net sees them, [N,4,h,w] float32."""
     diff_norm: torch.Tensor
     """||cond - uncond||_2 of the predicted noise, [N,T] float32."""
+    finite: torch.Tensor
+    """Whether the VAE made numbers of it, not NaN or infinity, which are black pixels, [N] bool."""
     arrived: torch.cuda.Event | None = None
     """None: it is there."""
 
@@ -77,8 +79,9 @@ class Drawn:
         return self
 
     def not_finite(self) -> list[int]:
-        """Return rows whose latents hold NaN or infinity."""
-        return [row for row, latents in enumerate(self.latents) if not bool(torch.isfinite(latents).all())]
+        """Return rows that hold NaN or infinity, in their latents or decoded."""
+        whole = torch.isfinite(self.latents).flatten(1).all(1) & self.finite
+        return [row for row, is_whole in enumerate(whole.tolist()) if not is_whole]
 
 
 class GuidedPrediction:
@@ -165,7 +168,8 @@ def draw(
     """Draw one batch: conditions [N,S,d], the empty prompt's [1,S,d], and a seed per image -> N images."""
     with torch.inference_mode(), exact():
         latents, diff_norm = draw_latents(model, conditions, unconditional, seeds, settings)
-        return Drawn(decode(model, latents).cpu().numpy(), latents.cpu(), diff_norm.cpu())
+        pixels, finite = decode(model, latents)
+        return Drawn(pixels.cpu().numpy(), latents.cpu(), diff_norm.cpu(), finite.cpu())
 
 
 @torch.inference_mode()
@@ -201,12 +205,17 @@ def image_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device
 
 
 @torch.inference_mode()
-def decode(model: DiffusionModel, latents: torch.Tensor) -> torch.Tensor:
-    """Decode latents of diffusion [N,C,h,w] -> pixels [N,H,W,3] uint8, on the model's device."""
+def decode(model: DiffusionModel, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decode latents of diffusion [N,C,h,w] -> pixels [N,H,W,3] uint8, and whether each is finite, [N] bool, on its device."""
     height, width = (side * model.pixels_per_latent for side in latents.shape[-2:])
     rows = max(1, DECODE_PIXELS // (height * width))
     parts = model.unscale_latents(latents).to(model.vae.dtype).split(rows)
-    return torch.cat([to_uint8(model.vae.decode(part, return_dict=False)[0]) for part in parts])
+    pixels, finite = [], []
+    for part in parts:
+        decoded = model.vae.decode(part, return_dict=False)[0]
+        pixels.append(to_uint8(decoded))
+        finite.append(torch.isfinite(decoded).flatten(1).all(1))
+    return torch.cat(pixels), torch.cat(finite)
 
 
 def to_uint8(images: torch.Tensor) -> torch.Tensor:

@@ -100,7 +100,7 @@ def test_the_recorded_latents_decode_to_the_images(tiny_model, chain):
     from pipeline.sample.sampler import decode
 
     stage.run(view(tiny_model), 2, chain, "cpu")
-    pixels = decode(load_base(tiny_model), load_tensors(chain.traces(2))[0]["latents"]).numpy()
+    pixels = decode(load_base(tiny_model), load_tensors(chain.traces(2))[0]["latents"])[0].numpy()
     for row, expected in zip(read_jsonl(chain.manifest(2)), pixels, strict=True):
         with Image.open(chain.images(2) / row["file"]) as image:
             assert np.abs(np.asarray(image).astype(int) - expected).max() <= 1
@@ -206,6 +206,20 @@ def test_nan_names_the_image_and_keeps_the_batches_before_it(tiny_model, chain, 
         stage.run(view(tiny_model), 2, chain, "cpu")
     assert not chain.images(2).exists()
     assert len(list(chain.scratch.glob("sample/*/*/*.png"))) == 2
+
+
+def test_a_vae_that_makes_nan_of_whole_latents_draws_no_black_images(tiny_model, chain, monkeypatch):
+    def poisoned(*arguments):
+        model = load_merged(*arguments)
+        with torch.no_grad():
+            model.vae.decoder.conv_out.bias[0] = float("nan")
+        return model
+
+    load_merged = stage.load_merged
+    monkeypatch.setattr(stage, "load_merged", poisoned)
+    with pytest.raises(UserError, match="00000.png of D_2 has NaN or infinity in its latents or pixels"):
+        stage.run(view(tiny_model), 2, chain, "cpu")
+    assert not chain.images(2).exists()
 
 
 @pytest.mark.parametrize("damage", ["missing", "shape", "base", "record", "prompts"])

@@ -56,7 +56,7 @@ def test_sampling_stays_on_the_models_device(elsewhere: StableDiffusion) -> None
     conditions, empty = encode_prompts(elsewhere, ["a", "b"], SETTINGS), encode_prompts(elsewhere, [""], SETTINGS)
     latents, diff_norm = draw_latents(elsewhere, conditions, empty, [1, 2], SETTINGS)
     assert (latents.device, diff_norm.device) == (DEVICE, DEVICE)
-    assert decode(elsewhere, latents).device == DEVICE
+    assert decode(elsewhere, latents)[0].device == DEVICE
 
 
 def test_a_training_step_stays_on_the_models_device(
